@@ -1,11 +1,10 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # the sourcing scripts use the variables
 # What the scripts share. To be sourced, not run.
 
 # A failure inside $(...) must end the script too.
 shopt -s inherit_errexit
 
 # Downloads and tools, kept between runs and shared by all checkouts.
-# shellcheck disable=SC2034  # the sourcing scripts use it
 cache=${COMANDA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/comanda}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -74,7 +73,6 @@ wait_until() {
 }
 
 # The options of scripts/kafka and scripts/postgres.
-# shellcheck disable=SC2034  # the sourcing scripts use heap
 name=dev port='' dir='' heap=1g
 option() {
   [[ -n $2 ]] || usage_error "$1 needs a value"
