@@ -1,0 +1,29 @@
+//! The reasons that errors carry in `google.rpc.ErrorInfo` (<https://google.aip.dev/193>): clients may match on them.
+
+/// `ErrorInfo.domain` of every error of Comanda.
+pub const DOMAIN: &str = "comanda.dev";
+
+/// The reasons. Each is documented at the call that gives it.
+#[allow(missing_docs)]
+pub mod reason {
+    pub const INVALID_FIELDS: &str = "INVALID_FIELDS";
+    pub const IDEMPOTENCY_MISMATCH: &str = "IDEMPOTENCY_MISMATCH";
+    pub const ORDER_NOT_FOUND: &str = "ORDER_NOT_FOUND";
+    pub const MAIL_NOT_FOUND: &str = "MAIL_NOT_FOUND";
+    pub const VERSION_MISMATCH: &str = "VERSION_MISMATCH";
+    pub const VERSION_AHEAD: &str = "VERSION_AHEAD";
+    pub const TRANSITION_NOT_ALLOWED: &str = "TRANSITION_NOT_ALLOWED";
+    pub const ORDER_ENDED: &str = "ORDER_ENDED";
+    pub const CONTENTION: &str = "CONTENTION";
+    pub const MAIL_PENDING: &str = "MAIL_PENDING";
+    pub const MAIL_NOT_DUE: &str = "MAIL_NOT_DUE";
+    pub const SNAPSHOT_TOO_LARGE: &str = "SNAPSHOT_TOO_LARGE";
+    pub const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
+    pub const FILTER_MISMATCH: &str = "FILTER_MISMATCH";
+    pub const SLOW_READER: &str = "SLOW_READER";
+    pub const STREAM_AGE: &str = "STREAM_AGE";
+    pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+    pub const OVERLOADED: &str = "OVERLOADED";
+    pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
+    pub const INTERNAL: &str = "INTERNAL";
+}

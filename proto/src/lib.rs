@@ -1,0 +1,33 @@
+//! Everything of Comanda that crosses a process boundary, and nothing else: the gRPC messages and services, the
+//! Kafka topics, and the database views that one service publishes for the others.
+
+pub mod errors;
+pub mod frame;
+pub mod topics;
+pub mod views;
+
+/// The generated code, nested as the packages are.
+#[allow(missing_docs, clippy::all)]
+mod generated {
+    pub mod comanda {
+        pub mod v1 {
+            tonic::include_proto!("comanda.v1");
+        }
+    }
+    pub mod google {
+        pub mod r#type {
+            tonic::include_proto!("google.r#type");
+        }
+    }
+    pub mod frames {
+        include!(concat!(env!("OUT_DIR"), "/comanda.v1.WatchService.rs"));
+    }
+}
+
+/// The package `comanda.v1`: messages, clients and servers, generated from `comanda/v1/*.proto`, where every field and
+/// call is documented.
+pub use generated::comanda::v1;
+pub use generated::google::r#type::Money;
+
+/// The descriptors of every message and service, comments and error details included: for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/comanda.binpb"));

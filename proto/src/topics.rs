@@ -1,0 +1,70 @@
+//! The Kafka topics: name, key, payload, writer and readers of each.
+//!
+//! | topic | key | payload | written by | read by |
+//! |---|---|---|---|---|
+//! | `comanda.orders` | order id as text | [`OrderPlaced`] | ordering | state-machine |
+//! | `comanda.order-transitions` | order id as text | [`OrderTransition`] | state-machine | notification (watch, mail) |
+//!
+//! Records are CloudEvents in Kafka's binary mode: the attributes are headers, the payload is bare protobuf.
+
+use crate::v1::{OrderPlaced, OrderTransition};
+
+/// Before the name of every topic, unless a setting says otherwise.
+pub const DEFAULT_PREFIX: &str = "comanda.";
+
+/// Orders that were accepted: one record an order.
+pub const ORDERS: &str = "orders";
+
+/// Everything that happened to orders: one record a transition.
+pub const ORDER_TRANSITIONS: &str = "order-transitions";
+
+/// Partitions of a topic, unless a setting says otherwise. Never changed once the topic exists: keys would move.
+pub const DEFAULT_PARTITIONS: i32 = 12;
+
+/// A message that travels as a record of a topic.
+pub trait Event: prost::Message + Default {
+    /// `ce_type`: what kind of event this is.
+    const TYPE: &'static str;
+    /// `ce_source`: who publishes it.
+    const SOURCE: &'static str;
+    /// `ce_id`: together with the source it identifies the event for ever, through every repetition.
+    fn id(&self) -> String;
+    /// `ce_subject` and the record's key: the order.
+    fn subject(&self) -> &str;
+    /// `ce_time`: when it happened.
+    fn time(&self) -> Option<&prost_types::Timestamp>;
+}
+
+impl Event for OrderPlaced {
+    const TYPE: &'static str = "comanda.v1.OrderPlaced";
+    const SOURCE: &'static str = "/comanda/ordering";
+
+    fn id(&self) -> String {
+        format!("{}/placed", self.order_id)
+    }
+
+    fn subject(&self) -> &str {
+        &self.order_id
+    }
+
+    fn time(&self) -> Option<&prost_types::Timestamp> {
+        self.create_time.as_ref()
+    }
+}
+
+impl Event for OrderTransition {
+    const TYPE: &'static str = "comanda.v1.OrderTransition";
+    const SOURCE: &'static str = "/comanda/state-machine";
+
+    fn id(&self) -> String {
+        format!("{}/{}", self.order_id, self.version)
+    }
+
+    fn subject(&self) -> &str {
+        &self.order_id
+    }
+
+    fn time(&self) -> Option<&prost_types::Timestamp> {
+        self.time.as_ref()
+    }
+}

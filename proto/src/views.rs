@@ -1,0 +1,161 @@
+//! The database views that one service publishes for the others, and how their rows become messages.
+//!
+//! A service reads another's data only through these. Their SQL is in `migrations/`.
+//!
+//! | view | owner | row |
+//! |---|---|---|
+//! | `ordering.order_details` | ordering | [`OrderRow`]: an order with its state |
+//! | `ordering.order_facts` | ordering | what never changes of an order, without names and addresses |
+//! | `ordering.order_contacts` | ordering | [`ContactRow`]: whom to write to, about what |
+//! | `state_machine.order_states` | state-machine | state of each adopted order |
+//! | `state_machine.order_history` | state-machine | [`TransitionRow`]: every transition, version 1 from an order's first moment on |
+//! | `state_machine.workflow_definitions` | state-machine | [`WorkflowRow`] |
+//! | `ordering.log_epoch`, `state_machine.log_epoch` | each its own | epoch of the service's topic: rises when the topic's log was lost |
+
+use prost::{DecodeError, Message};
+use prost_types::Timestamp;
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::v1::{Customer, Item, Order, OrderTransition, Workflow};
+
+/// A row of `ordering.order_details`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct OrderRow {
+    pub order_id: Uuid,
+    pub number: i64,
+    pub customer_id: String,
+    pub customer_name: String,
+    pub email: String,
+    pub locale: String,
+    /// An [`Order`] that holds only items, total and labels.
+    pub content: Vec<u8>,
+    pub workflow: String,
+    pub workflow_revision: i32,
+    pub create_time: OffsetDateTime,
+    pub status: String,
+    pub phase: i16,
+    pub version: i64,
+    pub status_time: OffsetDateTime,
+    pub next_transition_time: Option<OffsetDateTime>,
+}
+
+impl OrderRow {
+    /// The message that every service shows. Fails only on content that no version of ordering wrote.
+    pub fn into_order(self) -> Result<Order, DecodeError> {
+        Ok(Order {
+            order_id: self.order_id.to_string(),
+            number: self.number,
+            customer: Some(Customer {
+                customer_id: self.customer_id,
+                name: self.customer_name,
+                email: self.email,
+                locale: self.locale,
+            }),
+            workflow: self.workflow,
+            workflow_revision: self.workflow_revision,
+            status: self.status,
+            phase: self.phase.into(),
+            version: self.version,
+            create_time: Some(timestamp(self.create_time)),
+            status_time: Some(timestamp(self.status_time)),
+            next_transition_time: self.next_transition_time.map(timestamp),
+            ..Order::decode(&*self.content)?
+        })
+    }
+}
+
+/// A row of `ordering.order_contacts`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct ContactRow {
+    pub order_id: Uuid,
+    pub number: i64,
+    pub customer_name: String,
+    pub email: String,
+    pub locale: String,
+    pub content: Vec<u8>,
+    pub workflow: String,
+    pub workflow_revision: i32,
+}
+
+impl ContactRow {
+    /// What was ordered.
+    pub fn items(&self) -> Result<Vec<Item>, DecodeError> {
+        Ok(Order::decode(&*self.content)?.items)
+    }
+}
+
+/// A row of `state_machine.order_history`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct TransitionRow {
+    pub order_id: Uuid,
+    pub version: i64,
+    pub number: i64,
+    pub customer_id: String,
+    pub workflow: String,
+    pub workflow_revision: i32,
+    pub from_status: String,
+    pub to_status: String,
+    pub phase: i16,
+    pub transition_time: OffsetDateTime,
+    pub trigger: i16,
+    pub actor: String,
+    pub reason: String,
+    pub next_transition_time: Option<OffsetDateTime>,
+}
+
+impl From<TransitionRow> for OrderTransition {
+    fn from(row: TransitionRow) -> Self {
+        Self {
+            order_id: row.order_id.to_string(),
+            version: row.version,
+            number: row.number,
+            customer_id: row.customer_id,
+            workflow: row.workflow,
+            workflow_revision: row.workflow_revision,
+            from_status: row.from_status,
+            to_status: row.to_status,
+            phase: row.phase.into(),
+            time: Some(timestamp(row.transition_time)),
+            trigger: row.trigger.into(),
+            actor: row.actor,
+            reason: row.reason,
+            next_transition_time: row.next_transition_time.map(timestamp),
+        }
+    }
+}
+
+/// A row of `state_machine.workflow_definitions`.
+#[derive(Clone, Debug, FromRow)]
+pub struct WorkflowRow {
+    /// Name of the workflow.
+    pub name: String,
+    /// From 1.
+    pub revision: i32,
+    /// A [`Workflow`].
+    pub definition: Vec<u8>,
+    /// Whether new orders get this revision.
+    pub current: bool,
+}
+
+impl WorkflowRow {
+    /// The definition with its name and revision.
+    pub fn into_workflow(self) -> Result<Workflow, DecodeError> {
+        Ok(Workflow { name: self.name, revision: self.revision, ..Workflow::decode(&*self.definition)? })
+    }
+}
+
+/// A time of the database as protobuf has it.
+pub fn timestamp(time: OffsetDateTime) -> Timestamp {
+    Timestamp { seconds: time.unix_timestamp(), nanos: time.nanosecond().cast_signed() }
+}
+
+/// A time of a caller as the database has it; `None` where it lies outside years -9999 to 9999 or its nanos are no nanos.
+pub fn offset_date_time(time: &Timestamp) -> Option<OffsetDateTime> {
+    let nanos = u32::try_from(time.nanos).ok()?;
+    OffsetDateTime::from_unix_timestamp(time.seconds).ok()?.replace_nanosecond(nanos).ok()
+}

@@ -1,0 +1,222 @@
+//! A member of a consumer group that applies records in batches, at least once.
+//!
+//! In: the records of one topic. Out: calls of [`Handler::apply`], in partition order. Offsets are stored after the effect is
+//! committed, so a crash repeats records and never skips one; the handler drops what it knows. The group's name carries the
+//! topic's epoch: a log that was lost and made anew is read from its beginning, by a new group.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use metrics::{counter, gauge, histogram};
+use rdkafka::{
+    ClientContext, Statistics,
+    consumer::{Consumer as _, ConsumerContext, StreamConsumer},
+};
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    backoff::{Backoff, sleep},
+    kafka::{self, Record},
+    parked,
+    postgres::Problem,
+};
+
+/// How many records one batch holds at most.
+const BATCH: usize = 500;
+/// How often the topic's epoch and the consumer's progress are looked at.
+const CHECK: Duration = Duration::from_secs(5);
+/// A consumer with a lag that got nothing for so long is taken for stuck (fede1024/rust-rdkafka#638, #665) and made anew.
+const STALL: Duration = Duration::from_secs(30);
+
+/// What becomes of records.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Epoch of the topic's log, as its writer publishes it.
+    async fn topic_epoch(&self) -> Result<i64, Problem>;
+
+    /// Commits the effect of a batch, dropping what is known already. A transient problem is tried again for ever; another one narrows
+    /// the batch down to the record that causes it, which is parked.
+    async fn apply(&self, topic_epoch: i64, records: &[Record]) -> Result<(), Problem>;
+}
+
+/// Shares one topic with the other members of its group.
+pub struct Consumer<H> {
+    /// Name of the group, to which topic and epoch are added.
+    pub group: &'static str,
+    /// Full name of the topic.
+    pub topic: String,
+    /// Settings.
+    pub kafka: kafka::Config,
+    /// Where records are parked.
+    pub pool: PgPool,
+    /// What becomes of them.
+    pub handler: H,
+}
+
+impl<H: Handler> Consumer<H> {
+    /// Consumes until `stop`. Waits for the topic and for the database, however long.
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        while !stop.is_cancelled() {
+            if kafka::wait_for_topic(&self.kafka, &self.topic, &stop).await?.is_none() {
+                break;
+            }
+            match self.handler.topic_epoch().await {
+                Ok(epoch) => self.run_epoch(epoch, &stop).await?,
+                Err(problem) => {
+                    warn!("waiting for the database: {problem}");
+                    sleep(Duration::from_secs(1), &stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_epoch(&self, epoch: i64, stop: &CancellationToken) -> Result<()> {
+        let group = format!("{}-{}-e{epoch}", self.group, self.topic);
+        let lag = Lag { topic: self.topic.clone(), total: Arc::default() };
+        let total_lag = lag.total.clone();
+        let consumer: StreamConsumer<Lag> = self.kafka.group_consumer(&group).create_with_context(lag)?;
+        consumer.subscribe(&[&self.topic])?;
+        self.consume(&consumer, epoch, &total_lag, stop).await;
+        // Dropping a consumer blocks until its group has let it go.
+        tokio::task::spawn_blocking(move || drop(consumer)).await?;
+        Ok(())
+    }
+
+    /// Applies batches until `stop`, a new epoch or a stall.
+    async fn consume(&self, consumer: &StreamConsumer<Lag>, epoch: i64, lag: &AtomicI64, stop: &CancellationToken) {
+        let mut progress = Instant::now();
+        let mut check = tokio::time::interval(CHECK);
+        loop {
+            tokio::select! {
+                batch = next_batch(consumer) => {
+                    progress = Instant::now();
+                    if !self.apply(epoch, &batch, stop).await {
+                        return;
+                    }
+                    store_offsets(consumer, &batch);
+                }
+                _ = check.tick() => {
+                    if self.epoch_changed(epoch).await || stalled(progress, lag) {
+                        return;
+                    }
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn epoch_changed(&self, epoch: i64) -> bool {
+        let now = self.handler.topic_epoch().await.unwrap_or(epoch);
+        if now != epoch {
+            info!(topic = self.topic, epoch = now, "the topic has a new log: reading it from its beginning");
+        }
+        now != epoch
+    }
+
+    /// Applies a batch whatever it takes. False when told to stop before it was.
+    async fn apply(&self, epoch: i64, batch: &[Record], stop: &CancellationToken) -> bool {
+        let started = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        while let Err(problem) = self.apply_or_park(epoch, batch).await {
+            warn!(topic = self.topic, "a batch waits: {problem}");
+            backoff.wait(stop).await;
+            if stop.is_cancelled() {
+                return false;
+            }
+        }
+        histogram!("comanda_consumer_batch_size", "group" => self.group).record(batch.len() as f64);
+        histogram!("comanda_consumer_apply_seconds", "group" => self.group).record(started.elapsed());
+        true
+    }
+
+    /// Applies a batch; where it holds something that can never be applied, record by record, parking that one. Fails only if trying again may help.
+    async fn apply_or_park(&self, epoch: i64, batch: &[Record]) -> Result<(), Problem> {
+        match self.handler.apply(epoch, batch).await {
+            Err(problem) if !problem.is_transient() => {
+                warn!(topic = self.topic, "applying records one by one: {problem}")
+            }
+            result => return result,
+        }
+        for record in batch {
+            match self.handler.apply(epoch, std::slice::from_ref(record)).await {
+                Err(problem) if !problem.is_transient() => {
+                    parked::park(&self.pool, epoch, record, &problem.to_string()).await?;
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// At least one record, and whatever else is already here.
+async fn next_batch<C: ConsumerContext + 'static>(consumer: &StreamConsumer<C>) -> Vec<Record> {
+    let mut stream = consumer.stream();
+    let mut batch = Vec::new();
+    while batch.len() < BATCH {
+        let next = if batch.is_empty() { stream.next().await } else { stream.next().now_or_never().flatten() };
+        match next {
+            Some(Ok(message)) => batch.push(Record::copy(&message)),
+            Some(Err(error)) => {
+                counter!("comanda_consumer_errors_total").increment(1);
+                warn!("Kafka: {error}");
+                // Whoever drops this future while it waits must not drop records that the consumer has handed out.
+                if !batch.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            None => break,
+        }
+    }
+    batch
+}
+
+fn store_offsets<C: ConsumerContext>(consumer: &StreamConsumer<C>, batch: &[Record]) {
+    let last: HashMap<i32, &Record> = batch.iter().map(|record| (record.partition, record)).collect();
+    for record in last.into_values() {
+        if let Err(error) = consumer.store_offset(&record.topic, record.partition, record.offset) {
+            // The partition has moved to another member, which will read these records again and drop them.
+            info!(partition = record.partition, "offset not stored: {error}");
+        }
+    }
+}
+
+fn stalled(progress: Instant, lag: &AtomicI64) -> bool {
+    let stalled = progress.elapsed() > STALL && lag.load(Relaxed) > 0;
+    if stalled {
+        counter!("comanda_consumer_stalls_total").increment(1);
+        warn!("the consumer has a lag and gets nothing: making a new one");
+    }
+    stalled
+}
+
+/// Keeps the lag that librdkafka reports.
+struct Lag {
+    topic: String,
+    total: Arc<AtomicI64>,
+}
+
+impl ClientContext for Lag {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.get(&self.topic).map(|topic| &topic.partitions);
+        let total = partitions.into_iter().flatten().map(|(_, partition)| partition.consumer_lag.max(0)).sum();
+        self.total.store(total, Relaxed);
+        gauge!("comanda_consumer_lag", "topic" => self.topic.clone()).set(total as f64);
+    }
+}
+
+impl ConsumerContext for Lag {}

@@ -1,0 +1,161 @@
+//! What a client is told when a call is refused: a code, a reason it may match on, and what to do
+//! (<https://google.aip.dev/193>). Internal text goes to the log, never to the client.
+
+use std::{collections::HashMap, time::Duration};
+
+use comanda_proto::errors::{DOMAIN, reason};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+/// After how long a client may come back when we have nothing better to say.
+pub const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A refused call.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with a reason of [`comanda_proto::errors::reason`] and a sentence for people.
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, reason, message, metadata: HashMap::new(), violations: Vec::new(), retry_after: None }
+    }
+
+    /// INVALID_ARGUMENT naming every offending field.
+    pub fn invalid(violations: Vec<FieldViolation>) -> Self {
+        let list: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+        let message = format!("invalid request: {}", list.join("; "));
+        Self { violations, ..Self::new(Code::InvalidArgument, reason::INVALID_FIELDS, message) }
+    }
+
+    /// INVALID_ARGUMENT for one field.
+    pub fn invalid_field(field: &str, description: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldViolation::new(field, description)])
+    }
+
+    /// NOT_FOUND for an order.
+    pub fn order_not_found(order_id: impl ToString) -> Self {
+        let order_id = order_id.to_string();
+        Self::new(Code::NotFound, reason::ORDER_NOT_FOUND, format!("there is no order {order_id}"))
+            .with("order_id", order_id)
+    }
+
+    /// RESOURCE_EXHAUSTED: a queue of ours is full; nothing was done.
+    pub fn overloaded() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            reason::OVERLOADED,
+            "too much at once: nothing was done; try again a little later",
+        )
+        .retry_after(RETRY_AFTER)
+    }
+
+    /// UNAVAILABLE: something we need did not answer; whether the call was applied is unknown.
+    pub fn unavailable() -> Self {
+        let message = "a part that this call needs does not answer; try again with the same request_id";
+        Self::new(Code::Unavailable, reason::DEPENDENCY_UNAVAILABLE, message).retry_after(RETRY_AFTER)
+    }
+
+    /// UNAVAILABLE: this server is stopping.
+    pub fn shutting_down() -> Self {
+        Self::new(Code::Unavailable, reason::SHUTTING_DOWN, "this server is stopping; try again, on another one")
+            .retry_after(RETRY_AFTER)
+    }
+
+    /// INTERNAL: a fault of ours, described in the log.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, reason::INTERNAL, "a fault of the server; its log tells more")
+    }
+
+    /// Adds a piece of metadata to the ErrorInfo.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.into(), value.to_string());
+        self
+    }
+
+    /// Adds a RetryInfo.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, refusal.metadata);
+        if !refusal.violations.is_empty() {
+            details.set_bad_request(refusal.violations);
+        }
+        if refusal.retry_after.is_some() {
+            details.set_retry_info(refusal.retry_after);
+        }
+        Self::with_error_details(refusal.code, refusal.message, details)
+    }
+}
+
+/// Collects every offending field of a request, so that all are reported at once.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    /// Notes that `field` (a path such as `items[3].quantity`) is wrong unless `holds`.
+    pub fn require(&mut self, holds: bool, field: impl Into<String>, description: impl Into<String>) {
+        if !holds {
+            self.0.push(FieldViolation::new(field, description));
+        }
+    }
+
+    /// Checks a text: at least `least` and at most `most` characters, none of them a control character.
+    pub fn text(&mut self, field: impl Into<String>, text: &str, least: usize, most: usize) {
+        let count = text.chars().count();
+        let holds = (least..=most).contains(&count) && !text.chars().any(char::is_control);
+        self.require(holds, field, format!("must have {least} to {most} characters, none of them a control character"));
+    }
+
+    /// Parses a UUID; the nil UUID stands in for one that is wrong.
+    pub fn uuid(&mut self, field: impl Into<String>, text: &str) -> uuid::Uuid {
+        let parsed = uuid::Uuid::try_parse(text);
+        self.require(parsed.is_ok(), field, "must be a UUID such as 018f6b1e-7c4a-7d2e-9a6b-3f1c2d4e5f60");
+        parsed.unwrap_or_default()
+    }
+
+    /// Parses an optional UUID: empty means none.
+    pub fn optional_uuid(&mut self, field: impl Into<String>, text: &str) -> Option<uuid::Uuid> {
+        (!text.is_empty()).then(|| self.uuid(field, text))
+    }
+
+    /// Refuses if anything was noted.
+    pub fn check(self) -> Result<(), Refusal> {
+        if self.0.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_its_reason_every_violation_and_when_to_retry() {
+        let mut violations = Violations::default();
+        violations.text("name", "", 1, 5);
+        violations.text("note", "a\nb", 0, 5);
+        violations.uuid("order_id", "x");
+        let status = Status::from(violations.check().expect_err("three violations").retry_after(RETRY_AFTER));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let fields: Vec<_> =
+            details.bad_request().expect("bad request").field_violations.iter().map(|v| &v.field).collect();
+        assert_eq!(fields, ["name", "note", "order_id"]);
+        assert_eq!(details.error_info().expect("error info").reason, reason::INVALID_FIELDS);
+        assert_eq!(details.retry_info().expect("retry info").retry_delay, Some(RETRY_AFTER));
+    }
+}

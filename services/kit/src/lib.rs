@@ -1,0 +1,18 @@
+//! What every Comanda process needs and that knows nothing of orders: logs and metrics, stopping, the gRPC server, Postgres,
+//! Kafka, and the three loops built on them (leader lease, outbox relay, batch consumer).
+
+pub mod backoff;
+pub mod batch;
+pub mod consumer;
+pub mod errors;
+pub mod kafka;
+pub mod lease;
+pub mod page;
+pub mod parked;
+pub mod postgres;
+pub mod relay;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,26 @@
+//! Records that could be neither applied nor looked up: kept for an operator, out of the way of the others.
+
+use metrics::counter;
+use sqlx::PgPool;
+use tracing::error;
+
+use crate::{
+    kafka::Record,
+    postgres::{Problem, bounded},
+};
+
+/// Keeps a record, with the reason, in the schema that `pool` sees as its own. Parking it again changes nothing.
+pub async fn park(pool: &PgPool, topic_epoch: i64, record: &Record, reason: &str) -> Result<(), Problem> {
+    let Record { topic, partition, offset, key, payload } = record;
+    error!(topic, partition, offset, reason, "record parked; see `comanda parked list`");
+    counter!("comanda_parked_total", "topic" => topic.clone()).increment(1);
+    let statement = sqlx::query(
+        r#"INSERT INTO parked (topic, topic_epoch, partition, "offset", key, payload, reason)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)
+           ON CONFLICT DO NOTHING"#,
+    );
+    let values =
+        statement.bind(topic).bind(topic_epoch).bind(partition).bind(offset).bind(key).bind(payload).bind(reason);
+    bounded(values.execute(pool)).await?;
+    Ok(())
+}
