@@ -7,10 +7,15 @@ CREATE TABLE state_machine.workflows (
     name       text    NOT NULL,
     revision   integer NOT NULL,
     definition bytea   NOT NULL, -- comanda.v1.Workflow without name and revision
-    current    boolean NOT NULL, -- new orders get this one
     PRIMARY KEY (name, revision)
 );
-CREATE UNIQUE INDEX workflows_current ON state_machine.workflows (name) WHERE current;
+
+-- The revision that new orders get.
+CREATE TABLE state_machine.current_workflows (
+    name     text    PRIMARY KEY,
+    revision integer NOT NULL,
+    FOREIGN KEY (name, revision) REFERENCES state_machine.workflows
+);
 
 -- The hot row: one update per transition, so it carries nothing that does not change and no index but the key and the
 -- timers. due_at is null when the order has ended, infinity where its status has no timer: the partial index holds

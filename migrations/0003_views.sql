@@ -6,8 +6,9 @@ SELECT order_id, version, status, phase, status_time, due_at, nullif(due_at, 'in
 FROM state_machine.states;
 
 CREATE VIEW state_machine.workflow_definitions AS
-SELECT name, revision, definition, current
-FROM state_machine.workflows;
+SELECT w.name, w.revision, w.definition, c.name IS NOT NULL AS current
+FROM state_machine.workflows w
+LEFT JOIN state_machine.current_workflows c ON c.name = w.name AND c.revision = w.revision;
 
 CREATE VIEW state_machine.log_epoch AS
 SELECT topic_epoch FROM state_machine.topic_log;

@@ -9,10 +9,15 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{backoff::Backoff, errors::Refusal};
+use crate::{
+    backoff::{Backoff, sleep},
+    errors::Refusal,
+    shutdown::Tasks,
+};
 
 /// The schema of the one database, as one linear history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -23,6 +28,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// Looking after a connection that comes back.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the database is asked whether it is there.
+const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a statement that lost a deadlock is repeated.
 const DEADLOCK_TRIES: usize = 5;
 
@@ -182,6 +189,21 @@ pub async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result
         backoff.wait(stop).await;
     }
     Ok(())
+}
+
+/// Whether the database answers, looked at every second.
+pub fn readiness(pool: PgPool, tasks: &Tasks) -> watch::Receiver<bool> {
+    let (sender, ready) = watch::channel(false);
+    let stop = tasks.stop_token();
+    tasks.spawn("readiness", async move {
+        while !stop.is_cancelled() {
+            let answers = bounded(sqlx::query("SELECT").execute(&pool)).await.is_ok();
+            sender.send_if_modified(|ready| std::mem::replace(ready, answers) != answers);
+            sleep(READINESS_INTERVAL, &stop).await;
+        }
+        Ok(())
+    });
+    ready
 }
 
 /// The newest applied migration; 0 for an empty database.

@@ -1,1 +1,121 @@
-//! Placeholder.
+//! The state-machine service: the only writer of an order's state.
+//!
+//! An order comes in through [`adoption`], moves by [`timers`] and [`commands`], each of which asks [`machine`] what to do, and every
+//! transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use comanda_kit::{
+    consumer::Consumer, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint, shutdown::Tasks,
+};
+use comanda_proto::{topics, v1::lifecycle_service_server::LifecycleServiceServer};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tonic::service::Routes;
+use tracing::info;
+
+use crate::{adoption::Adoption, api::Api, commands::Commands, store::Store, timers::Timers, workflows::Workflows};
+
+pub mod adoption;
+pub mod api;
+pub mod commands;
+pub mod machine;
+pub mod store;
+pub mod timers;
+pub mod workflow;
+pub mod workflows;
+
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Settings of the state machine.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Config {
+    /// A workflow file (TOML) of your own; new orders of its name follow it, orders in flight keep the revision they have. May be repeated.
+    #[arg(long = "workflow-file", env = "COMANDA_WORKFLOW_FILES", value_delimiter = ',')]
+    pub workflow_files: Vec<PathBuf>,
+    /// Replaces the delay of every timer, in milliseconds: for demos and tests.
+    #[arg(long, env = "COMANDA_STEP_MS")]
+    pub step_ms: Option<u64>,
+}
+
+/// The service, connected and checked, not yet running.
+pub struct App {
+    pool: PgPool,
+    store: Store,
+    kafka: kafka::Config,
+}
+
+impl App {
+    /// Checks the settings, waits for the database and stores the user's workflows.
+    pub async fn build(
+        config: &Config,
+        postgres: &postgres::Config,
+        kafka: &kafka::Config,
+        tasks: &Tasks,
+    ) -> Result<Self> {
+        let mut own = Vec::new();
+        for path in &config.workflow_files {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            own.push(workflow::parse(&text).with_context(|| format!("in {}", path.display()))?);
+        }
+        let pool = postgres::pool(postgres, store::SCHEMA)?;
+        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
+        let store = Store::new(pool.clone(), config.step_ms.map(Duration::from_millis));
+        for workflow in &own {
+            let revision = store.store_workflow(workflow).await?;
+            info!(workflow = workflow.name, revision, "new orders follow this workflow");
+        }
+        Ok(Self { pool, store, kafka: kafka.clone() })
+    }
+
+    /// Starts consumer, timers and relay.
+    pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
+        let Self { pool, store, kafka } = self;
+        let (timers_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let workflows = Workflows::new(store.clone());
+        let adoption = Adoption::new(store.clone(), workflows.clone(), [timers_nudge.clone(), relay_nudge.clone()]);
+        let stop = tasks.stop_token();
+
+        let consumer = Consumer {
+            group: "comanda-state-machine",
+            topic: kafka.topic(topics::ORDERS),
+            kafka: kafka.clone(),
+            pool: pool.clone(),
+            handler: adoption.clone(),
+        };
+        tasks.spawn("orders consumer", consumer.run(stop.clone()));
+
+        let keeper = Keeper::new(pool.clone());
+        let timers = Timers::new(store.clone(), workflows.clone(), timers_nudge, relay_nudge.clone());
+        let topic = kafka.topic(topics::ORDER_TRANSITIONS);
+        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
+        tasks.spawn("state-machine leader", async move {
+            let work = async {
+                tokio::join!(timers.run(keeper.clone(), stop.clone()), relay.run(keeper.clone(), stop.clone()))
+            };
+            keeper.while_working(async { drop(work.await) }).await;
+            Ok(())
+        });
+
+        let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
+        let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
+        Ok(Endpoint {
+            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
+            services: vec!["comanda.v1.LifecycleService"],
+            ready: postgres::readiness(pool, tasks),
+        })
+    }
+}
+
+/// Stores the workflows that come with Comanda; an equal one keeps its revision.
+pub async fn store_shipped_workflows(postgres: &postgres::Config) -> Result<()> {
+    let pool = postgres::pool(postgres, store::SCHEMA)?;
+    let store = Store::new(pool.clone(), None);
+    for workflow in workflow::shipped()? {
+        store.store_workflow(&workflow).await?;
+    }
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Timers: orders whose time has come move on by themselves.
+//!
+//! In: rows whose `due_at` has passed on the database's clock, the only clock here. Out: transitions, by compare-and-set. Only the leader
+//! fires; a second one could only lose each race.
+
+use std::{sync::Arc, time::Duration};
+
+use comanda_kit::{
+    backoff::{Backoff, sleep},
+    lease::{Keeper, Lease},
+    postgres::Problem,
+};
+use metrics::{counter, histogram};
+use time::OffsetDateTime;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::{
+    machine::{Command, Decision, decide},
+    store::{Due, Move, Store},
+    workflows::Workflows,
+};
+
+/// How many timers fire in one statement.
+const BATCH: i64 = 500;
+/// The longest sleep: orders that other replicas adopt are found after it.
+const MAX_SLEEP: Duration = Duration::from_millis(200);
+/// Entries of the index up to the last fired time are dead, and dead entries cost: reading starts this much before it ...
+const OVERLAP: Duration = Duration::from_secs(5);
+/// ... and this often from the beginning.
+const FULL_READ: Duration = Duration::from_secs(1);
+
+/// Fires timers.
+pub struct Timers {
+    store: Store,
+    workflows: Workflows,
+    /// Notified of adopted orders.
+    nudge: Arc<Notify>,
+    /// Notified of transitions: the relay.
+    relay: Arc<Notify>,
+    last_due: Option<OffsetDateTime>,
+    full_read: Instant,
+}
+
+impl Timers {
+    /// Sleeps until a timer is due or `nudge` is notified, and notifies `relay` of what it wrote.
+    pub fn new(store: Store, workflows: Workflows, nudge: Arc<Notify>, relay: Arc<Notify>) -> Self {
+        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now() }
+    }
+
+    /// Fires for as long as this replica leads, until `stop`.
+    pub async fn run(mut self, keeper: Keeper, stop: CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        while let Some(lease) = keeper.held(&stop).await {
+            match self.fire_next(lease).await {
+                Ok(0) => self.rest(&stop).await,
+                Ok(_) => backoff.reset(),
+                Err(problem) => {
+                    warn!("timers wait: {problem}");
+                    backoff.wait(&stop).await;
+                }
+            }
+        }
+    }
+
+    /// Fires what is due, at most a batch. Returns how many orders moved.
+    pub async fn fire_next(&mut self, lease: Lease) -> Result<u64, Problem> {
+        let after = self.read_from();
+        let due = self.store.due(after, BATCH).await?;
+        let Some(last) = due.last() else { return Ok(0) };
+        let last_due = last.due_at;
+        let mut moves = Vec::with_capacity(due.len());
+        for due in due {
+            histogram!("comanda_timer_late_seconds").record(due.late_seconds);
+            moves.extend(self.decide(due).await?);
+        }
+        let moved = self.store.apply(moves, Some(lease)).await?;
+        counter!("comanda_timers_fired_total").increment(moved);
+        if moved > 0 {
+            self.last_due = Some(last_due);
+            self.relay.notify_one();
+        }
+        Ok(moved)
+    }
+
+    /// Where this read of the index starts.
+    fn read_from(&mut self) -> Option<OffsetDateTime> {
+        if self.full_read.elapsed() >= FULL_READ {
+            self.full_read = Instant::now();
+            return None;
+        }
+        self.last_due.map(|last| last - OVERLAP)
+    }
+
+    async fn decide(&self, due: Due) -> Result<Option<Move>, Problem> {
+        let state = due.state;
+        let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
+        match decide(&workflow, &state.status, &Command::Timer) {
+            Decision::Step(step) => Ok(Some(Move {
+                from: state,
+                step,
+                trigger: Command::Timer.trigger(),
+                actor: "system:timer".into(),
+                reason: String::new(),
+                request_id: None,
+            })),
+            other => {
+                error!(order_id = %state.order_id, status = state.status, "due, but its workflow has no timer there: {other:?}");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn rest(&self, stop: &CancellationToken) {
+        let next = self.store.next_due_seconds(self.last_due.map(|last| last - OVERLAP)).await.ok().flatten();
+        let until_next = next.map_or(MAX_SLEEP, |seconds| Duration::from_secs_f64(seconds.max(0.0)));
+        tokio::select! {
+            () = self.nudge.notified() => {}
+            () = sleep(until_next.min(MAX_SLEEP), stop) => {}
+        }
+    }
+}
