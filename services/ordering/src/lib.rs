@@ -1,1 +1,88 @@
-//! Placeholder.
+//! The ordering service: takes orders, stores them, shows them and publishes each.
+//!
+//! A request is checked by [`order`], written in a batch with others by [`writer`] and published by the relay. [`store`] holds the SQL,
+//! [`api`] the gRPC service.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use comanda_kit::{backoff::sleep, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint, shutdown::Tasks};
+use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tracing::warn;
+
+use crate::{
+    api::{Api, TENANT},
+    catalog::Catalog,
+    store::Store,
+    writer::Writer,
+};
+
+pub mod api;
+pub mod catalog;
+pub mod list;
+pub mod money;
+pub mod order;
+pub mod store;
+pub mod writer;
+
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
+/// How often request ids that ran out are forgotten, and how many in one statement.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+const FORGET_BATCH: i64 = 10_000;
+
+/// The service, connected and checked, not yet running.
+pub struct App {
+    pool: PgPool,
+    kafka: kafka::Config,
+}
+
+impl App {
+    /// Waits for the database.
+    pub async fn build(postgres: &postgres::Config, kafka: &kafka::Config, tasks: &Tasks) -> Result<Self> {
+        let pool = postgres::pool(postgres, store::SCHEMA)?;
+        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
+        Ok(Self { pool, kafka: kafka.clone() })
+    }
+
+    /// Starts writers and relay.
+    pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
+        let Self { pool, kafka } = self;
+        let store = Store::new(pool.clone());
+        let nudge = Arc::new(Notify::new());
+        let writer = Writer::start(store.clone(), TENANT, nudge.clone(), tasks);
+
+        let keeper = Keeper::new(pool.clone());
+        let topic = kafka.topic(topics::ORDERS);
+        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, nudge)?;
+        let (stop, leaders_store) = (tasks.stop_token(), store.clone());
+        tasks.spawn("ordering leader", async move {
+            let relay = relay.run(keeper.clone(), stop.clone());
+            let forget = forget_requests(leaders_store, keeper.clone(), stop);
+            keeper.while_working(async { _ = tokio::join!(relay, forget) }).await;
+            Ok(())
+        });
+
+        let service = OrderServiceServer::new(Api::new(store.clone(), Catalog::new(store), writer));
+        Ok(Endpoint {
+            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
+            services: vec!["comanda.v1.OrderService"],
+            ready: postgres::readiness(pool, tasks),
+        })
+    }
+}
+
+/// Forgets request ids after their 7 days.
+async fn forget_requests(store: Store, keeper: Keeper, stop: CancellationToken) {
+    while let Some(lease) = keeper.held(&stop).await {
+        match store.forget_requests(lease, FORGET_BATCH).await {
+            Ok(forgotten) if forgotten == FORGET_BATCH as u64 => continue,
+            Ok(_) => {}
+            Err(problem) => warn!("request ids were not forgotten: {problem}"),
+        }
+        sleep(FORGET_INTERVAL, &stop).await;
+    }
+}

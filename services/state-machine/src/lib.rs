@@ -92,10 +92,9 @@ impl App {
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
         tasks.spawn("state-machine leader", async move {
-            let work = async {
-                tokio::join!(timers.run(keeper.clone(), stop.clone()), relay.run(keeper.clone(), stop.clone()))
-            };
-            keeper.while_working(async { drop(work.await) }).await;
+            let timers = timers.run(keeper.clone(), stop.clone());
+            let relay = relay.run(keeper.clone(), stop);
+            keeper.while_working(async { _ = tokio::join!(timers, relay) }).await;
             Ok(())
         });
 

@@ -1,0 +1,119 @@
+//! OrderService: requests in, checked; orders out.
+
+use comanda_kit::errors::{Refusal, Violations};
+use comanda_proto::v1::{
+    BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
+    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, batch_create_orders_response, get_order_request::Key,
+    order_service_server::OrderService,
+};
+use tokio::sync::oneshot;
+use tonic::{Code, Request, Response, Status};
+
+use crate::{
+    catalog::Catalog,
+    list::List,
+    order::{NewOrder, workflow_of},
+    store::Store,
+    writer::{self, Outcome, Writer},
+};
+
+/// Whose orders all are, until there is authentication. The only place that says so.
+pub const TENANT: &str = "default";
+
+/// The service.
+pub struct Api {
+    store: Store,
+    catalog: Catalog,
+    writer: Writer,
+}
+
+impl Api {
+    /// Reads through `store`, writes through `writer`.
+    pub fn new(store: Store, catalog: Catalog, writer: Writer) -> Self {
+        Self { store, catalog, writer }
+    }
+
+    async fn parse(&self, request: CreateOrderRequest) -> Result<NewOrder, Refusal> {
+        let pinned = self.catalog.current(workflow_of(&request)).await?;
+        NewOrder::parse(request, pinned)
+    }
+
+    async fn enqueue(&self, request: CreateOrderRequest) -> Result<oneshot::Receiver<Outcome>, Refusal> {
+        self.writer.enqueue(self.parse(request).await?)
+    }
+}
+
+#[tonic::async_trait]
+impl OrderService for Api {
+    async fn create_order(
+        &self,
+        request: Request<CreateOrderRequest>,
+    ) -> Result<Response<CreateOrderResponse>, Status> {
+        let receiver = self.enqueue(request.into_inner()).await?;
+        Ok(Response::new(writer::outcome(receiver).await?))
+    }
+
+    async fn batch_create_orders(
+        &self,
+        request: Request<BatchCreateOrdersRequest>,
+    ) -> Result<Response<BatchCreateOrdersResponse>, Status> {
+        let rows = request.into_inner().requests;
+        let mut violations = Violations::default();
+        violations.require((1..=100).contains(&rows.len()), "requests", "must be 1 to 100");
+        violations.check()?;
+        if !self.writer.has_room(rows.len()) {
+            return Err(Refusal::overloaded().into());
+        }
+        let mut waiting = Vec::with_capacity(rows.len());
+        for row in rows {
+            waiting.push(self.enqueue(row).await);
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for row in waiting {
+            results.push(result(match row {
+                Ok(receiver) => writer::outcome(receiver).await,
+                Err(refusal) => Err(refusal),
+            }));
+        }
+        Ok(Response::new(BatchCreateOrdersResponse { results }))
+    }
+
+    async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
+        let (order, key) = match request.into_inner().key {
+            Some(Key::OrderId(text)) => {
+                let mut violations = Violations::default();
+                let order_id = violations.uuid("order_id", &text);
+                violations.check()?;
+                (self.store.order(TENANT, order_id).await, text)
+            }
+            Some(Key::Number(number)) => (self.store.order_by_number(TENANT, number).await, number.to_string()),
+            None => return Err(Refusal::invalid_field("key", "must be an order_id or a number").into()),
+        };
+        match order.map_err(Refusal::from)? {
+            Some(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
+            None => Err(Refusal::order_not_found(key).into()),
+        }
+    }
+
+    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+        let list = List::parse(request.into_inner())?;
+        Ok(Response::new(list.page(&self.store, TENANT).await?))
+    }
+}
+
+/// A row's outcome: what CreateOrder would have answered, as a message.
+fn result(outcome: Outcome) -> batch_create_orders_response::Result {
+    use batch_create_orders_response::result::Outcome as Row;
+    let row = match outcome {
+        Ok(created) => Row::Created(created),
+        Err(refusal) => Row::Error(as_message(refusal.into())),
+    };
+    batch_create_orders_response::Result { outcome: Some(row) }
+}
+
+fn as_message(status: Status) -> tonic_types::pb::Status {
+    // The details of a rich error are this very message, encoded.
+    let details = prost::Message::decode(status.details()).unwrap_or_default();
+    let tonic_types::pb::Status { details, .. } = details;
+    tonic_types::pb::Status { code: Code::from(status.code()) as i32, message: status.message().to_owned(), details }
+}

@@ -1,0 +1,223 @@
+//! What a valid order is. [`NewOrder::parse`] is the only way to make one, so having one is the proof.
+
+use std::collections::BTreeSet;
+
+use comanda_kit::errors::{Refusal, Violations};
+use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase};
+use email_address::EmailAddress;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{catalog::Pinned, money};
+
+/// The workflow of an order that names none.
+pub const DEFAULT_WORKFLOW: &str = "delivery";
+
+/// An order that may be stored.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// Chosen here; lost again if the request id turns out to be known.
+    pub order_id: Uuid,
+    /// The caller's id of the request and the hash of its content.
+    pub request: Option<(Uuid, Vec<u8>)>,
+    /// Who ordered.
+    pub customer: Customer,
+    /// Items, total and labels.
+    pub content: Order,
+    /// The workflow that it is pinned to.
+    pub pinned: Pinned,
+}
+
+/// The workflow that a request asks for.
+pub fn workflow_of(request: &CreateOrderRequest) -> &str {
+    if request.workflow.is_empty() { DEFAULT_WORKFLOW } else { &request.workflow }
+}
+
+impl NewOrder {
+    /// Checks a request. `pinned` is the current revision of its workflow, if there is such a workflow.
+    pub fn parse(mut request: CreateOrderRequest, pinned: Option<Pinned>) -> Result<Self, Refusal> {
+        let mut violations = Violations::default();
+        let request_id = violations.optional_uuid("request_id", &request.request_id);
+        let customer = request.customer.clone().unwrap_or_default();
+        check_customer(&customer, &mut violations);
+        check_items(&request.items, &mut violations);
+        check_labels(&request, &mut violations);
+        violations.require(pinned.is_some(), "workflow", "there is no such workflow; ListWorkflows names them");
+        let total = money::total(&request.items);
+        violations.require(total.is_some(), "items", "the total is too large");
+        violations.check()?;
+
+        request.request_id.clear();
+        let request_hash = Sha256::digest(request.encode_to_vec()).to_vec();
+        Ok(Self {
+            order_id: Uuid::now_v7(),
+            request: request_id.map(|id| (id, request_hash)),
+            customer,
+            content: Order { items: request.items, total, labels: request.labels, ..Order::default() },
+            pinned: pinned.expect("checked above"),
+        })
+    }
+
+    /// The order as it is right after it was stored.
+    pub fn into_order(self, number: i64, create_time: prost_types::Timestamp) -> Order {
+        Order {
+            order_id: self.order_id.to_string(),
+            number,
+            customer: Some(self.customer),
+            workflow: self.pinned.workflow,
+            workflow_revision: self.pinned.revision,
+            status: self.pinned.first_status,
+            phase: Phase::Active.into(),
+            version: 1,
+            create_time: Some(create_time),
+            status_time: Some(create_time),
+            ..self.content
+        }
+    }
+}
+
+fn check_customer(customer: &Customer, violations: &mut Violations) {
+    violations.text("customer.customer_id", &customer.customer_id, 1, 64);
+    violations.text("customer.name", &customer.name, 0, 256);
+    let email = &customer.email;
+    let is_address = email.len() <= 254 && EmailAddress::is_valid(email) && !email.contains(char::is_control);
+    violations.require(
+        email.is_empty() || is_address,
+        "customer.email",
+        "must be an e-mail address of at most 254 characters, or empty",
+    );
+    let is_tag = |tag: &str| {
+        tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    let locale = &customer.locale;
+    let is_locale = locale.is_empty() || locale.len() <= 35 && is_tag(locale);
+    violations.require(is_locale, "customer.locale", "must be a BCP 47 language tag such as es or es-MX, or empty");
+}
+
+fn check_items(items: &[Item], violations: &mut Violations) {
+    violations.require((1..=100).contains(&items.len()), "items", "must be 1 to 100");
+    // What lies beyond the limit is not looked at: the answer stays small.
+    for (index, item) in items.iter().take(100).enumerate() {
+        let field = |name: &str| format!("items[{index}].{name}");
+        violations.text(field("sku"), &item.sku, 0, 64);
+        violations.text(field("name"), &item.name, 1, 256);
+        violations.require((1..=10_000).contains(&item.quantity), field("quantity"), "must be 1 to 10,000");
+        let is_price = item.unit_price.as_ref().is_some_and(money::is_price);
+        let rule =
+            "must have a currency_code of three upper-case letters, units of 0 or more and nanos of 0 to 999,999,999";
+        violations.require(is_price, field("unit_price"), rule);
+    }
+    let currencies: BTreeSet<_> =
+        items.iter().filter_map(|item| Some(&item.unit_price.as_ref()?.currency_code)).collect();
+    violations.require(currencies.len() <= 1, "items", "must all have the same currency");
+}
+
+fn check_labels(request: &CreateOrderRequest, violations: &mut Violations) {
+    violations.text("workflow", &request.workflow, 0, 63);
+    violations.require(request.labels.len() <= 16, "labels", "must be at most 16");
+    for (key, value) in request.labels.iter().take(16) {
+        violations.text("labels (a key)", key, 1, 63);
+        violations.text(format!("labels[{}]", key.escape_debug()), value, 0, 256);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comanda_proto::Money;
+    use tonic::Status;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn valid() -> CreateOrderRequest {
+        let unit_price = Some(Money { currency_code: "USD".into(), units: 2, nanos: 500_000_000 });
+        CreateOrderRequest {
+            request_id: "018f6b1e-7c4a-7d2e-9a6b-3f1c2d4e5f60".into(),
+            customer: Some(Customer {
+                customer_id: "c1".into(),
+                email: "ana@example.com".into(),
+                locale: "es-CL".into(),
+                ..Default::default()
+            }),
+            items: vec![Item { name: "Empanada".into(), quantity: 3, unit_price, ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    fn pinned() -> Option<Pinned> {
+        Some(Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() })
+    }
+
+    fn fields(request: CreateOrderRequest) -> Vec<String> {
+        let status = Status::from(NewOrder::parse(request, pinned()).expect_err("must be refused"));
+        let bad_request = status.get_details_bad_request().expect("violations");
+        bad_request.field_violations.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_valid_order_is_accepted_with_its_total() {
+        let order = NewOrder::parse(valid(), pinned()).expect("valid");
+        assert_eq!(order.content.total, Some(Money { currency_code: "USD".into(), units: 7, nanos: 500_000_000 }));
+    }
+
+    #[test]
+    fn every_offending_field_is_named_with_its_path() {
+        let mut request = valid();
+        request.request_id = "nonsense".into();
+        request.customer = Some(Customer { email: "no address".into(), locale: "es_CL".into(), ..Default::default() });
+        request.items.push(Item { name: "a\u{7}".into(), quantity: 0, ..Default::default() });
+        request.labels.insert("k".into(), "v\n".into());
+        let expected = [
+            "request_id",
+            "customer.customer_id",
+            "customer.email",
+            "customer.locale",
+            "items[1].name",
+            "items[1].quantity",
+            "items[1].unit_price",
+            "labels[k]",
+        ];
+        assert_eq!(fields(request), expected);
+    }
+
+    #[test]
+    fn each_limit_holds_exactly() {
+        let with_name = |count: usize| {
+            let mut request = valid();
+            request.items[0].name = "ñ".repeat(count);
+            NewOrder::parse(request, pinned()).is_ok()
+        };
+        assert!(!with_name(0) && with_name(1) && with_name(256) && !with_name(257));
+        let with_quantity = |quantity: i32| {
+            let mut request = valid();
+            request.items[0].quantity = quantity;
+            NewOrder::parse(request, pinned()).is_ok()
+        };
+        assert!(!with_quantity(0) && with_quantity(1) && with_quantity(10_000) && !with_quantity(10_001));
+        let with_items = |count: usize| {
+            let mut request = valid();
+            request.items = vec![request.items[0].clone(); count];
+            NewOrder::parse(request, pinned()).is_ok()
+        };
+        assert!(!with_items(0) && with_items(1) && with_items(100) && !with_items(101));
+    }
+
+    #[test]
+    fn mixed_currencies_and_totals_that_overflow_are_refused() {
+        let mut request = valid();
+        request.items.push(request.items[0].clone());
+        request.items[1].unit_price = Some(Money { currency_code: "CLP".into(), units: i64::MAX, nanos: 0 });
+        assert_eq!(fields(request), ["items", "items"]);
+    }
+
+    #[test]
+    fn the_hash_ignores_the_request_id_and_sees_everything_else() {
+        let hash = |request| NewOrder::parse(request, pinned()).expect("valid").request.expect("has an id").1;
+        let other_id = CreateOrderRequest { request_id: Uuid::new_v4().to_string(), ..valid() };
+        assert_eq!(hash(valid()), hash(other_id));
+        let mut other_label = valid();
+        other_label.labels.insert("table".into(), "4".into());
+        assert_ne!(hash(valid()), hash(other_label));
+    }
+}

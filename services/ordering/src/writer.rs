@@ -1,0 +1,123 @@
+//! Writing orders: many callers' orders in one statement, each answered for itself.
+
+use std::{collections::HashMap, sync::Arc};
+
+use comanda_kit::{
+    batch::{Batcher, Limits, NotWritten},
+    errors::Refusal,
+    postgres::Problem,
+    shutdown::Tasks,
+};
+use comanda_proto::{errors::reason, v1::CreateOrderResponse, views::timestamp};
+use tokio::sync::{Notify, oneshot};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    order::NewOrder,
+    store::{Earlier, Store, Stored},
+};
+
+/// Two writers, so that one fills its batch while the other's commit is flushed.
+const LIMITS: Limits = Limits { queue: 1024, batch: 256, writers: 2 };
+
+/// What became of one order.
+pub type Outcome = Result<CreateOrderResponse, Refusal>;
+
+/// The way into the database.
+#[derive(Clone)]
+pub struct Writer {
+    batcher: Batcher<NewOrder, Outcome>,
+}
+
+impl Writer {
+    /// Starts the writers; `nudge` is notified after each commit.
+    pub fn start(store: Store, tenant: &'static str, nudge: Arc<Notify>, tasks: &Tasks) -> Self {
+        let batcher = Batcher::start(tasks, "create orders", LIMITS, move |orders| {
+            let (store, nudge) = (store.clone(), nudge.clone());
+            async move { write(&store, tenant, &nudge, orders).await }
+        });
+        Self { batcher }
+    }
+
+    /// Lets an order in; a full queue refuses it at once.
+    pub fn enqueue(&self, order: NewOrder) -> Result<oneshot::Receiver<Outcome>, Refusal> {
+        self.batcher.enqueue(order).map_err(|not_written| match not_written {
+            NotWritten::Full => Refusal::overloaded(),
+            NotWritten::Stopped => Refusal::shutting_down(),
+        })
+    }
+
+    /// Whether so many orders would be let in now.
+    pub fn has_room(&self, orders: usize) -> bool {
+        self.batcher.room() >= orders
+    }
+}
+
+/// What a receiver of [`Writer::enqueue`] comes to. A writer that went away leaves the outcome unknown.
+pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
+    receiver.await.unwrap_or_else(|_| Err(Refusal::unavailable()))
+}
+
+async fn write(store: &Store, tenant: &str, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outcome> {
+    match write_together(store, tenant, nudge, &orders).await {
+        Ok(outcomes) => outcomes,
+        // One order that the database will not have must not fail the others.
+        Err(Problem::Refused(_)) if orders.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(orders.len());
+            for order in orders {
+                let alone = write_together(store, tenant, nudge, &[order]).await;
+                outcomes.push(
+                    alone
+                        .map_err(Refusal::from)
+                        .and_then(|mut one| one.pop().unwrap_or_else(|| Err(Refusal::internal()))),
+                );
+            }
+            outcomes
+        }
+        Err(problem) => vec![Err(Refusal::from(problem)); orders.len()],
+    }
+}
+
+async fn write_together(
+    store: &Store,
+    tenant: &str,
+    nudge: &Notify,
+    orders: &[NewOrder],
+) -> Result<Vec<Outcome>, Problem> {
+    let stored = store.insert(tenant, orders).await?;
+    if !stored.is_empty() {
+        nudge.notify_one();
+    }
+    let known: Vec<Uuid> =
+        orders.iter().filter(|order| !stored.contains_key(&order.order_id)).filter_map(request_id).collect();
+    let earlier = if known.is_empty() { HashMap::new() } else { store.earlier(tenant, &known).await? };
+    Ok(orders.iter().map(|order| outcome_of(order, &stored, &earlier)).collect())
+}
+
+fn request_id(order: &NewOrder) -> Option<Uuid> {
+    order.request.as_ref().map(|(id, _)| *id)
+}
+
+fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap<Uuid, Earlier>) -> Outcome {
+    if let Some(stored) = stored.get(&order.order_id) {
+        let order = order.clone().into_order(stored.number, timestamp(stored.create_time));
+        return Ok(CreateOrderResponse { order: Some(order), replayed: false });
+    }
+    let Some((request_id, hash)) = &order.request else { return Err(Refusal::internal()) };
+    match earlier.get(request_id) {
+        Some(earlier) if earlier.hash == *hash => {
+            Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
+        }
+        Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
+        // The request id ran out between the two statements: the next try creates.
+        None => Err(Refusal::unavailable()),
+    }
+}
+
+fn mismatch(request_id: Uuid, order_id: &str) -> Refusal {
+    let message = format!("request_id {request_id} was used before, with another request; nothing was done");
+    Refusal::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
+        .with("request_id", request_id)
+        .with("order_id", order_id)
+}
