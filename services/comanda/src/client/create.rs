@@ -1,0 +1,196 @@
+//! `comanda order create`.
+
+use std::str::FromStr;
+
+use clap::{ArgGroup, Args};
+use comanda_proto::v1::{CreateOrderRequest, CreateOrderResponse, Customer, Item};
+use uuid::Uuid;
+
+use super::{
+    Client,
+    money::{Price, parse_currency},
+    show,
+};
+use crate::failure::Failure;
+
+/// What to order, for whom.
+#[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["product", "item"])))]
+#[command(after_help = "\
+Examples:
+  comanda order create --product 'Pizza Margherita' --price 12.50 --email ana@example.com
+  comanda order create --item 'Completo=2500*2' --item 'Bebida=1200' --currency CLP --customer ana
+  comanda order create --product Taxi --price 8 --label pickup='Main St 1' --request-id $(uuidgen)
+
+Where the outcome is unknown (exit code 3), repeat the command with the request id that it printed: the order is \
+created once, however often it is repeated within 7 days.")]
+pub struct CreateArgs {
+    /// The product's name.
+    #[arg(long, value_name = "NAME", requires = "price")]
+    product: Option<String>,
+    /// The price of one, an exact decimal.
+    #[arg(long, requires = "product")]
+    price: Option<Price>,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "product")]
+    quantity: i32,
+    /// One line of the order; may be repeated, also beside --product.
+    #[arg(long, value_name = "NAME=PRICE[*QUANTITY]")]
+    item: Vec<Line>,
+    /// The currency of all prices (ISO 4217).
+    #[arg(long, default_value = "USD", value_parser = parse_currency)]
+    currency: String,
+    #[command(flatten)]
+    customer: CustomerArgs,
+    /// The workflow to follow; the server's default without it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    workflow: String,
+    /// A label of your own; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
+    /// A UUID that makes it safe to repeat the command; made up without it.
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<Uuid>,
+}
+
+/// Who orders.
+#[derive(Args, Clone, Debug)]
+struct CustomerArgs {
+    /// Your key for the customer.
+    #[arg(long, value_name = "ID", default_value = super::DEFAULT_CUSTOMER)]
+    customer: String,
+    /// The customer's name.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    customer_name: String,
+    /// Where mails go; no mails without it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    email: String,
+    /// The language of the mails: es, en, es-MX; the server's default without it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    locale: String,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    name: String,
+    price: Price,
+    quantity: i32,
+}
+
+/// Creates the order and prints it.
+pub async fn run(client: &Client, args: CreateArgs) -> Result<(), Failure> {
+    let mut orders = client.servers.orders().await?;
+    let message = request(args);
+    let advice = format!("repeat it with --request-id {}: it can not create a second order", message.request_id);
+    let call = orders.create_order(client.servers.request(message));
+    let answer =
+        client.servers.answer(call).await.map_err(|status| Failure::from(status).advise_if_unknown(&advice))?;
+    print(client, &answer)
+}
+
+fn print(client: &Client, answer: &CreateOrderResponse) -> Result<(), Failure> {
+    let order = answer.order.clone().unwrap_or_default();
+    client.print.show("comanda.v1.CreateOrderResponse", answer, |paint| show::whole(&order, paint))?;
+    if answer.replayed {
+        client.print.notice("this request id had created the order before: nothing new was created");
+    }
+    Ok(())
+}
+
+fn request(args: CreateArgs) -> CreateOrderRequest {
+    let lines = args.first_line().into_iter().chain(args.item);
+    CreateOrderRequest {
+        request_id: args.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
+        items: lines.map(|line| line.into_item(&args.currency)).collect(),
+        customer: Some(args.customer.into()),
+        workflow: args.workflow,
+        labels: args.label.into_iter().collect(),
+    }
+}
+
+impl CreateArgs {
+    fn first_line(&self) -> Option<Line> {
+        Some(Line { name: self.product.clone()?, price: self.price?, quantity: self.quantity })
+    }
+}
+
+impl From<CustomerArgs> for Customer {
+    fn from(args: CustomerArgs) -> Self {
+        Self { customer_id: args.customer, name: args.customer_name, email: args.email, locale: args.locale }
+    }
+}
+
+impl Line {
+    fn into_item(self, currency: &str) -> Item {
+        let unit_price = Some(self.price.in_currency(currency));
+        Item { sku: String::new(), name: self.name, quantity: self.quantity, unit_price }
+    }
+}
+
+impl FromStr for Line {
+    type Err = String;
+
+    /// The last `=` divides: names may hold one.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, amount) = text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not NAME=PRICE[*QUANTITY]"))?;
+        let (price, quantity) = amount.split_once('*').unwrap_or((amount, "1"));
+        let quantity = quantity.parse().map_err(|_| format!("{quantity:?} is not a quantity"))?;
+        Ok(Self { name: name.to_owned(), price: price.parse()?, quantity })
+    }
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use tonic::Status;
+
+    use super::{
+        super::fake::{Fake, Script},
+        *,
+    };
+    use crate::failure::Exit;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: CreateArgs,
+    }
+
+    fn parse(args: &[&str]) -> Result<CreateOrderRequest, clap::Error> {
+        Cli::try_parse_from([&["create"], args].concat()).map(|cli| request(cli.args))
+    }
+
+    #[test]
+    fn products_and_items_make_one_order() {
+        let request = parse(&["--product", "Taxi", "--price", "8", "--item", "a=b=1.5*3"]).expect("valid");
+        let items: Vec<_> = request.items.iter().map(|item| (item.name.as_str(), item.quantity)).collect();
+        assert_eq!(items, [("Taxi", 1), ("a=b", 3)]);
+        assert_eq!(request.items[1].unit_price, "1.5".parse().ok().map(|price: Price| price.in_currency("USD")));
+        assert!(!request.request_id.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_names_the_request_id_that_was_sent() {
+        let fake = Fake { create: Script::new([Err(Status::unavailable("restart"))]), ..Fake::default() };
+        let (fake, client) = fake.serve().await;
+        let cli = Cli::parse_from(["create", "--item", "Taxi=8"]);
+        let failure = run(&client, cli.args).await.expect_err("unavailable");
+        let request_id = fake.create.asked().remove(0).request_id;
+        assert_eq!(failure.exit, Exit::Unknown);
+        assert!(failure.message.contains(&format!("--request-id {request_id}")), "{}", failure.message);
+    }
+
+    #[test]
+    fn an_order_of_nothing_or_without_a_price_is_wrong_usage() {
+        for args in [&[][..], &["--product", "a"], &["--price", "1"], &["--item", "a"], &["--item", "a=1*x"]] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Prices: decimal text to google.type.Money and back, exactly. A float never comes near them.
+
+use std::{fmt, str::FromStr};
+
+use comanda_proto::Money;
+
+/// Money counts fractions in 10^-9.
+const MAX_DECIMALS: usize = 9;
+
+/// An amount, 0 or more, whose currency is said elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    units: i64,
+    nanos: i32,
+}
+
+impl Price {
+    /// With its currency.
+    pub fn in_currency(self, currency: &str) -> Money {
+        Money { currency_code: currency.to_owned(), units: self.units, nanos: self.nanos }
+    }
+}
+
+impl FromStr for Price {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) {
+            return Err(format!("{text:?} is not a price like 12 or 12.50"));
+        }
+        if fraction.len() > MAX_DECIMALS {
+            return Err(format!("{text:?} has more than {MAX_DECIMALS} decimals"));
+        }
+        let units = whole.parse().map_err(|_| format!("{text:?} is too large"))?;
+        let nanos = format!("{fraction:0<MAX_DECIMALS$}").parse().map_err(|_| format!("{text:?} is too precise"))?;
+        Ok(Self { units, nanos })
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", decimal(self.units, self.nanos))
+    }
+}
+
+/// `12.50 USD`.
+pub fn text(money: &Money) -> String {
+    format!("{} {}", decimal(money.units, money.nanos), money.currency_code)
+}
+
+/// At least two decimals, more only where they say something.
+fn decimal(units: i64, nanos: i32) -> String {
+    let sign = if units < 0 || nanos < 0 { "-" } else { "" };
+    let fraction = format!("{:09}", nanos.unsigned_abs());
+    let (cents, rest) = fraction.split_at(2);
+    format!("{sign}{}.{cents}{}", units.unsigned_abs(), rest.trim_end_matches('0'))
+}
+
+/// Three upper-case letters, as ISO 4217 has them.
+pub fn parse_currency(text: &str) -> Result<String, String> {
+    let valid = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    valid.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is not a currency like USD"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (i64, i32) {
+        let price: Price = text.parse().expect(text);
+        (price.units, price.nanos)
+    }
+
+    #[test]
+    fn prices_are_read_exactly() {
+        assert_eq!(parse("12"), (12, 0));
+        assert_eq!(parse("12.5"), (12, 500_000_000));
+        assert_eq!(parse("0.1"), (0, 100_000_000));
+        assert_eq!(parse("0.000000001"), (0, 1));
+        assert_eq!(parse("007.50"), (7, 500_000_000));
+        assert_eq!(parse("9223372036854775807.999999999"), (i64::MAX, 999_999_999));
+    }
+
+    #[test]
+    fn what_is_no_price_is_refused() {
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1,50", "1e3", "1.2.3", " 1", "0x1", "NaN", "١", "$1"] {
+            assert!(text.parse::<Price>().is_err(), "{text}");
+        }
+        assert!("1.0000000000".parse::<Price>().expect_err("10 decimals").contains("more than 9"));
+        assert!("9223372036854775808".parse::<Price>().expect_err("2^63").contains("too large"));
+    }
+
+    #[test]
+    fn amounts_are_shown_with_at_least_two_decimals() {
+        let usd = |units, nanos| text(&Money { currency_code: "USD".into(), units, nanos });
+        assert_eq!(usd(12, 500_000_000), "12.50 USD");
+        assert_eq!(usd(12, 0), "12.00 USD");
+        assert_eq!(usd(0, 1), "0.000000001 USD");
+        assert_eq!(usd(0, -250_000_000), "-0.25 USD");
+    }
+
+    #[test]
+    fn a_currency_is_three_upper_case_letters() {
+        assert!(parse_currency("CLP").is_ok());
+        assert!(["usd", "US", "USDT", "ÜS"].iter().all(|text| parse_currency(text).is_err()));
+    }
+}

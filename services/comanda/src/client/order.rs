@@ -1,0 +1,98 @@
+//! `comanda order ..`.
+
+use clap::{Args, Subcommand};
+use comanda_proto::v1::ListTransitionsRequest;
+
+use super::{
+    Client, ClientArgs,
+    create::{self, CreateArgs},
+    event,
+    import::{self, ImportArgs},
+    key::OrderKey,
+    list::{self, ListArgs},
+    show,
+    step::{self, AdvanceArgs, StepArgs},
+    watch::{self, WatchArgs},
+};
+use crate::failure::Failure;
+
+/// The most that the server puts on a page.
+const MAX_PAGE_SIZE: i32 = 500;
+
+/// What to do with orders.
+#[derive(Args, Debug)]
+pub struct OrderArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create an order.
+    Create(CreateArgs),
+    /// Create an order for each row of a CSV file; running it again creates nothing twice.
+    Import(ImportArgs),
+    /// Show an order as it is now.
+    Get {
+        /// Its id or number.
+        #[arg(value_name = "ID|NUMBER")]
+        order: OrderKey,
+    },
+    /// List orders, newest first.
+    List(ListArgs),
+    /// Follow an order, or all, as they move.
+    Watch(WatchArgs),
+    /// Show the history of an order.
+    Transitions {
+        /// Its id or number.
+        #[arg(value_name = "ID|NUMBER")]
+        order: OrderKey,
+    },
+    /// Move an order one step ahead, before its timer would.
+    Advance(AdvanceArgs),
+    /// Withdraw an order, where its workflow allows it.
+    Cancel(StepArgs),
+    /// Refuse an order, where its workflow allows it.
+    Reject(StepArgs),
+}
+
+/// Does it.
+pub async fn run(args: OrderArgs) -> Result<(), Failure> {
+    let client = Client::from(args.client);
+    match args.verb {
+        Verb::Create(args) => create::run(&client, args).await,
+        Verb::Import(args) => import::run(&client, args).await,
+        Verb::Get { order } => get(&client, order).await,
+        Verb::List(args) => list::run(&client, args).await,
+        Verb::Watch(args) => watch::run(&client, args).await,
+        Verb::Transitions { order } => transitions(&client, order).await,
+        Verb::Advance(args) => step::advance(&client, args).await,
+        Verb::Cancel(args) => step::cancel(&client, args).await,
+        Verb::Reject(args) => step::reject(&client, args).await,
+    }
+}
+
+async fn get(client: &Client, key: OrderKey) -> Result<(), Failure> {
+    let order = client.order(key).await?;
+    Ok(client.print.show("comanda.v1.Order", &order, |paint| show::whole(&order, paint))?)
+}
+
+async fn transitions(client: &Client, key: OrderKey) -> Result<(), Failure> {
+    let mut lifecycle = client.servers.lifecycle().await?;
+    let order_id = client.order_id(key).await?;
+    let mut page_token = String::new();
+    loop {
+        let request = ListTransitionsRequest { order_id: order_id.clone(), page_size: MAX_PAGE_SIZE, page_token };
+        let call = lifecycle.list_transitions(client.servers.request(request));
+        let page = client.servers.answer(call).await?;
+        for step in &page.transitions {
+            client.print.show("comanda.v1.OrderTransition", step, |paint| event::transition(step, paint))?;
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(());
+        }
+        page_token = page.next_page_token;
+    }
+}
