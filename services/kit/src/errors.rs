@@ -16,7 +16,7 @@ pub struct Refusal {
     code: Code,
     reason: &'static str,
     message: String,
-    metadata: HashMap<String, String>,
+    metadata: Vec<(String, String)>,
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
 }
@@ -25,7 +25,7 @@ impl Refusal {
     /// A refusal with a reason of [`comanda_proto::errors::reason`] and a sentence for people.
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, reason, message, metadata: HashMap::new(), violations: Vec::new(), retry_after: None }
+        Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
     }
 
     /// INVALID_ARGUMENT naming every offending field.
@@ -77,7 +77,7 @@ impl Refusal {
     /// Adds a piece of metadata to the ErrorInfo.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
-        self.metadata.insert(key.into(), value.to_string());
+        self.metadata.push((key.into(), value.to_string()));
         self
     }
 
@@ -91,7 +91,8 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, refusal.metadata);
+        let metadata: HashMap<_, _> = refusal.metadata.into_iter().collect();
+        let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, metadata);
         if !refusal.violations.is_empty() {
             details.set_bad_request(refusal.violations);
         }

@@ -1,13 +1,41 @@
-//! Databases and topics of their own for tests, on the real servers that `scripts/test` starts.
+//! What tests share: databases and topics of their own on the real servers that `scripts/test` starts, replicas of services in
+//! this process, and ways to look at what they did.
 
-use std::{env, future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env,
+    future::Future,
+    io::Write,
+    net::SocketAddr,
+    str::FromStr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use comanda_proto::topics;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use rdkafka::{
+    Message,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+    producer::{FutureProducer, FutureRecord},
+};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tonic::transport::Channel;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::{kafka, postgres};
+use crate::{
+    kafka, postgres,
+    server::{self, Endpoint},
+    shutdown::Tasks,
+};
 
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +60,7 @@ impl Environment {
 
     /// Makes the database, and names for topics.
     pub async fn without_topics() -> Result<Self> {
+        show_logs();
         let server = server("COMANDA_TEST_DATABASE_URL", "postgres://comanda@127.0.0.1:5433/comanda");
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut connection =
@@ -50,12 +79,169 @@ impl Environment {
 
     /// Makes the topics.
     pub async fn create_topics(&self) -> Result<()> {
-        let settings = kafka::TopicConfig { partitions: PARTITIONS, replication_factor: 1 };
         for topic in [topics::ORDERS, topics::ORDER_TRANSITIONS] {
-            kafka::create_topic(&self.kafka, &self.kafka.topic(topic), &settings).await?;
+            self.create_topic(topic).await?;
         }
         Ok(())
     }
+
+    /// Makes one topic.
+    pub async fn create_topic(&self, topic: &str) -> Result<()> {
+        let settings = kafka::TopicConfig { partitions: PARTITIONS, replication_factor: 1 };
+        kafka::create_topic(&self.kafka, &self.kafka.topic(topic), &settings).await?;
+        Ok(())
+    }
+
+    /// Deletes one topic with its records, and waits until it is gone.
+    pub async fn delete_topic(&self, topic: &str) -> Result<()> {
+        let topic = self.kafka.topic(topic);
+        let admin: AdminClient<DefaultClientContext> = self.kafka.producer().create()?;
+        for result in admin.delete_topics(&[&topic], &AdminOptions::new()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic} was not deleted: {code}"))?;
+        }
+        let admin = Arc::new(admin);
+        eventually("the topic is gone", || {
+            let (admin, topic) = (admin.clone(), topic.clone());
+            async move {
+                let found = tokio::task::spawn_blocking(move || kafka::watermarks(admin.inner(), &topic)).await;
+                found.expect("does not panic").is_err().then_some(())
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    /// The database as nobody's own: with Postgres's settings, for looking and for meddling.
+    pub async fn sql(&self) -> Result<PgPool> {
+        let options = PgConnectOptions::from_str(&self.postgres.database_url)?.application_name("test");
+        Ok(PgPoolOptions::new().max_connections(5).connect_with(options).await?)
+    }
+
+    /// Writes records of key and payload to a topic, as anybody might.
+    pub async fn produce(&self, topic: &str, records: &[(String, Vec<u8>)]) -> Result<()> {
+        let (topic, producer) = (self.kafka.topic(topic), self.kafka.producer().create::<FutureProducer>()?);
+        let mut deliveries = Vec::new();
+        for (key, payload) in records {
+            let record = FutureRecord::to(&topic).key(key).payload(payload);
+            deliveries.push(producer.send_result(record).map_err(|(error, _)| error)?);
+        }
+        for delivery in deliveries {
+            delivery.await?.map_err(|(error, _)| error)?;
+        }
+        Ok(())
+    }
+
+    /// Every record of a topic up to its present end, in the order of each partition.
+    pub async fn records(&self, topic: &str) -> Result<Vec<Published>> {
+        let (topic, settings) = (self.kafka.topic(topic), self.kafka.free_consumer());
+        tokio::task::spawn_blocking(move || read_to_end(&settings.create()?, &topic)).await?
+    }
+}
+
+/// A record as it lies on a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Published {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub headers: BTreeMap<String, String>,
+    pub payload: Vec<u8>,
+}
+
+impl Published {
+    /// The payload as an event.
+    pub fn event<E: topics::Event>(&self) -> E {
+        E::decode(&*self.payload).expect("the payload is this event")
+    }
+}
+
+fn read_to_end(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Published>> {
+    let watermarks = kafka::watermarks(consumer.client(), topic)?;
+    let wanted: i64 = watermarks.values().map(|(low, end)| end - low).sum();
+    let starts = watermarks.into_iter().map(|(partition, (low, _))| (partition, low)).collect();
+    consumer.assign(&kafka::assignment(topic, &starts)?)?;
+    let mut records = Vec::new();
+    while (records.len() as i64) < wanted {
+        let Some(message) = consumer.poll(PATIENCE) else { bail!("{topic} ended before its end") };
+        let message = message?;
+        let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        records.push(Published {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: text(message.key()),
+            headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+        });
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// A replica of a service, on a port of its own.
+pub struct Replica {
+    /// Where it listens.
+    pub address: SocketAddr,
+    tasks: Tasks,
+}
+
+impl Replica {
+    /// Serves what was started with `tasks`.
+    pub async fn serve(endpoint: Endpoint, tasks: Tasks) -> Result<Self> {
+        let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = listener.local_addr()?;
+        server::serve(listener, vec![endpoint], &server::Limits::default(), &tasks)?;
+        Ok(Self { address, tasks })
+    }
+
+    /// A new connection to it.
+    pub async fn connect(&self) -> Result<Channel> {
+        Ok(Channel::from_shared(format!("http://{}", self.address))?.connect().await?)
+    }
+
+    /// Stops it as SIGTERM would, and waits until it has. Fails if one of its tasks did.
+    pub async fn stop(self) -> Result<()> {
+        self.tasks.stop_token().cancel();
+        self.tasks.run().await
+    }
+}
+
+/// What was logged by the thread of a test while the guard lives.
+#[derive(Clone, Default)]
+pub struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    /// Catches logs until the guard is dropped. In a test of a single thread these are the logs of all its tasks.
+    pub fn catch() -> (Self, DefaultGuard) {
+        let logs = Self::default();
+        let writer = logs.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (logs, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// How often a text was logged.
+    pub fn count(&self, text: &str) -> usize {
+        let bytes = self.0.lock().expect("no holder of this lock panics");
+        String::from_utf8_lossy(&bytes).matches(text).count()
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no holder of this lock panics").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Logs go to the test's captured output, which a failing test shows.
+fn show_logs() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Fails where another test of this process has done it.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
 fn server_list() -> String {

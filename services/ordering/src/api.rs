@@ -7,7 +7,7 @@ use comanda_proto::v1::{
     order_service_server::OrderService,
 };
 use tokio::sync::oneshot;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use crate::{
     catalog::Catalog,
@@ -113,7 +113,6 @@ fn result(outcome: Outcome) -> batch_create_orders_response::Result {
 
 fn as_message(status: Status) -> tonic_types::pb::Status {
     // The details of a rich error are this very message, encoded.
-    let details = prost::Message::decode(status.details()).unwrap_or_default();
-    let tonic_types::pb::Status { details, .. } = details;
-    tonic_types::pb::Status { code: Code::from(status.code()) as i32, message: status.message().to_owned(), details }
+    let tonic_types::pb::Status { details, .. } = prost::Message::decode(status.details()).unwrap_or_default();
+    tonic_types::pb::Status { code: status.code() as i32, message: status.message().to_owned(), details }
 }
