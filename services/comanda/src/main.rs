@@ -1,7 +1,12 @@
 //! The `comanda` command: every role of Comanda, and its client.
 
 mod client;
+#[cfg(feature = "dev")]
+mod dev;
 mod failure;
+mod migrate;
+mod operate;
+mod roles;
 
 use std::{future::Future, process::ExitCode};
 
@@ -10,7 +15,10 @@ use comanda_kit::telemetry;
 
 use crate::{
     client::{health::HealthArgs, mail::MailArgs, order::OrderArgs},
-    failure::Failure,
+    failure::{Exit, Failure},
+    migrate::MigrateArgs,
+    operate::{parked::ParkedArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
+    roles::{AllArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
 /// Exit codes are a contract with scripts, so they are part of the help.
@@ -39,6 +47,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run every role with embedded parts: nothing to install.
+    #[cfg(feature = "dev")]
+    Dev(Box<dev::DevArgs>),
+    /// Run `dev`, and watch a sample of orders on their way.
+    #[cfg(feature = "dev")]
+    Demo(Box<dev::DevArgs>),
+    /// Run the role that takes orders.
+    Ordering(OrderingArgs),
+    /// Run the role that moves orders.
+    StateMachine(StateMachineArgs),
+    /// Run the role that tells watchers and writes mails.
+    Notification(Box<NotificationArgs>),
+    /// Run every role in one process, on one port.
+    All(Box<AllArgs>),
+    /// Make or update the database's schema and Kafka's topics.
+    Migrate(MigrateArgs),
+    /// Publish orders again, after Kafka lost some.
+    Republish(RepublishArgs),
+    /// Remove orders that ended long ago.
+    Purge(PurgeArgs),
+    /// List, retry or drop records that could not be applied.
+    Parked(ParkedArgs),
+    /// Show what waits: outboxes, lags, timers, mails.
+    Status(StatusArgs),
     /// Create, import, look up, watch and move orders.
     Order(Box<OrderArgs>),
     /// Look at the mails of an order, or send one again.
@@ -59,11 +91,29 @@ fn main() -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => dev::run(*args),
+            #[cfg(feature = "dev")]
+            Self::Demo(args) => dev::run_demo(*args),
+            Self::Ordering(args) => block_on(roles::ordering(args)),
+            Self::StateMachine(args) => block_on(roles::state_machine(args)),
+            Self::Notification(args) => block_on(roles::notification(*args)),
+            Self::All(args) => block_on(roles::all(*args)),
+            Self::Migrate(args) => block_on(migrate::run(args)),
+            Self::Republish(args) => block_on(operate::republish::run(args)),
+            Self::Purge(args) => block_on(operate::purge::run(args)),
+            Self::Parked(args) => block_on(operate::parked::run(args)),
+            Self::Status(args) => block_on(status(args)),
             Self::Order(args) => block_on(client::order::run(*args)),
             Self::Mail(args) => block_on(client::mail::run(args)),
             Self::Healthcheck(args) => block_on(client::health::run(args)),
         }
     }
+}
+
+async fn status(args: StatusArgs) -> Result<(), Failure> {
+    let is_fine = operate::status::run(args).await?;
+    if is_fine { Ok(()) } else { Err(Failure::new(Exit::Refused, "orders are stuck or records parked; see above")) }
 }
 
 /// The runtime starts only here: a command that replaces its process must do so while it has one thread.

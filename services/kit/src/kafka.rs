@@ -22,6 +22,9 @@ use crate::backoff::Backoff;
 /// One question to the broker.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Kafka answers as soon as something is there; this only bounds how often an idle consumer asks.
+pub const DEFAULT_FETCH_WAIT_MS: u32 = 100;
+
 /// Settings of Kafka.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -31,6 +34,9 @@ pub struct Config {
     /// Put before the name of every topic.
     #[arg(long, env = "COMANDA_TOPIC_PREFIX", default_value = topics::DEFAULT_PREFIX)]
     pub topic_prefix: String,
+    /// How long a broker may hold back an answer when it has nothing new, in milliseconds.
+    #[arg(long, env = "COMANDA_FETCH_WAIT_MS", default_value_t = DEFAULT_FETCH_WAIT_MS)]
+    pub fetch_wait_ms: u32,
     /// A further setting of librdkafka, as key=value; may be repeated (in the environment: separated by commas). For secrets
     /// use the environment.
     #[arg(long, env = "COMANDA_KAFKA_CONFIG", hide_env_values = true, value_delimiter = ',', value_parser = key_value)]
@@ -112,7 +118,7 @@ impl Config {
         client
             // librdkafka's default, latest, silently skips everything for a group that is new or was forgotten.
             .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100")
+            .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
             // Its default stalls a partition for a second after the local queue has filled.
             .set("fetch.queue.backoff.ms", "20")
             .set("queued.min.messages", "10000")

@@ -191,11 +191,18 @@ pub async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result
     Ok(())
 }
 
-/// Whether the database answers, looked at every second.
-pub fn readiness(pool: PgPool, tasks: &Tasks) -> watch::Receiver<bool> {
+/// Whether the database answers, looked at every second once it has answered with the right schema and `prepare` is done. An old
+/// schema stops the process.
+pub fn readiness(
+    pool: PgPool,
+    tasks: &Tasks,
+    prepare: impl Future<Output = Result<()>> + Send + 'static,
+) -> watch::Receiver<bool> {
     let (sender, ready) = watch::channel(false);
     let stop = tasks.stop_token();
     tasks.spawn("readiness", async move {
+        wait_until_ready(&pool, &stop).await?;
+        prepare.await?;
         while !stop.is_cancelled() {
             let answers = bounded(sqlx::query("SELECT").execute(&pool)).await.is_ok();
             sender.send_if_modified(|ready| std::mem::replace(ready, answers) != answers);

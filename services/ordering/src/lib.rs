@@ -34,18 +34,16 @@ const MAX_REQUEST_BYTES: usize = 256 * 1024;
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 const FORGET_BATCH: i64 = 10_000;
 
-/// The service, connected and checked, not yet running.
+/// The service, not yet running.
 pub struct App {
     pool: PgPool,
     kafka: kafka::Config,
 }
 
 impl App {
-    /// Waits for the database.
-    pub async fn build(postgres: &postgres::Config, kafka: &kafka::Config, tasks: &Tasks) -> Result<Self> {
-        let pool = postgres::pool(postgres, store::SCHEMA)?;
-        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
-        Ok(Self { pool, kafka: kafka.clone() })
+    /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
+    pub fn build(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+        Ok(Self { pool: postgres::pool(postgres, store::SCHEMA)?, kafka: kafka.clone() })
     }
 
     /// Starts writers and relay.
@@ -70,7 +68,7 @@ impl App {
         Ok(Endpoint {
             routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
             services: vec!["comanda.v1.OrderService"],
-            ready: postgres::readiness(pool, tasks),
+            ready: postgres::readiness(pool, tasks, async { Ok(()) }),
         })
     }
 }

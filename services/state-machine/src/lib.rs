@@ -3,14 +3,21 @@
 //! An order comes in through [`adoption`], moves by [`timers`] and [`commands`], each of which asks [`machine`] what to do, and every
 //! transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use comanda_kit::{
     consumer::Consumer, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint, shutdown::Tasks,
 };
-use comanda_proto::{topics, v1::lifecycle_service_server::LifecycleServiceServer};
+use comanda_proto::{
+    topics,
+    v1::{Workflow, lifecycle_service_server::LifecycleServiceServer},
+};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tonic::service::Routes;
@@ -40,39 +47,26 @@ pub struct Config {
     pub step_ms: Option<u64>,
 }
 
-/// The service, connected and checked, not yet running.
+/// The service, not yet running.
 pub struct App {
     pool: PgPool,
     store: Store,
     kafka: kafka::Config,
+    own_workflows: Vec<Workflow>,
 }
 
 impl App {
-    /// Checks the settings, waits for the database and stores the user's workflows.
-    pub async fn build(
-        config: &Config,
-        postgres: &postgres::Config,
-        kafka: &kafka::Config,
-        tasks: &Tasks,
-    ) -> Result<Self> {
-        let mut own = Vec::new();
-        for path in &config.workflow_files {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            own.push(workflow::parse(&text).with_context(|| format!("in {}", path.display()))?);
-        }
+    /// Checks the settings and reads the user's workflows. What is down is waited for later, while the server answers NOT_SERVING.
+    pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+        let own_workflows = config.workflow_files.iter().map(|path| read_workflow(path)).collect::<Result<_>>()?;
         let pool = postgres::pool(postgres, store::SCHEMA)?;
-        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
         let store = Store::new(pool.clone(), config.step_ms.map(Duration::from_millis));
-        for workflow in &own {
-            let revision = store.store_workflow(workflow).await?;
-            info!(workflow = workflow.name, revision, "new orders follow this workflow");
-        }
-        Ok(Self { pool, store, kafka: kafka.clone() })
+        Ok(Self { pool, store, kafka: kafka.clone(), own_workflows })
     }
 
     /// Starts consumer, timers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, store, kafka } = self;
+        let Self { pool, store, kafka, own_workflows } = self;
         let (timers_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let workflows = Workflows::new(store.clone());
         let adoption = Adoption::new(store.clone(), workflows.clone(), [timers_nudge.clone(), relay_nudge.clone()]);
@@ -98,14 +92,28 @@ impl App {
             Ok(())
         });
 
+        let prepare = store_workflows(store.clone(), own_workflows);
         let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
         let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
         Ok(Endpoint {
             routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
             services: vec!["comanda.v1.LifecycleService"],
-            ready: postgres::readiness(pool, tasks),
+            ready: postgres::readiness(pool, tasks, prepare),
         })
     }
+}
+
+fn read_workflow(path: &Path) -> Result<Workflow> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    workflow::parse(&text).with_context(|| format!("in {}", path.display()))
+}
+
+async fn store_workflows(store: Store, workflows: Vec<Workflow>) -> Result<()> {
+    for workflow in &workflows {
+        let revision = store.store_workflow(workflow).await?;
+        info!(workflow = workflow.name, revision, "new orders follow this workflow");
+    }
+    Ok(())
 }
 
 /// Stores the workflows that come with Comanda; an equal one keeps its revision.

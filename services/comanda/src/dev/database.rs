@@ -1,0 +1,103 @@
+//! The private Postgres of `comanda dev`.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use postgresql_embedded::{PostgreSQL, Settings, SettingsBuilder, Status};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// Selects the server's binaries on Maven Central; nothing is fetched from this address itself.
+const RELEASES: &str = "https://github.com/zonkyio/embedded-postgres-binaries";
+const NAME: &str = "comanda";
+
+/// A database to work with.
+pub struct Database {
+    url: String,
+    private: Option<(PostgreSQL, PathBuf)>,
+}
+
+impl Database {
+    /// Somebody else's.
+    pub fn given(url: &str) -> Self {
+        Self { url: url.to_owned(), private: None }
+    }
+
+    /// Starts the private one; fetches its binaries (60 MB) the first time.
+    pub async fn start(data_dir: &Path) -> Result<Self> {
+        let data = data_dir.join("postgres");
+        let mut server = PostgreSQL::new(settings(data_dir, &data)?);
+        if !data_dir.join("postgres-server").exists() {
+            info!("fetching Postgres, about 60 MB, this first time");
+        }
+        server.setup().await.context("Postgres could not be set up; give a DATABASE_URL to use another")?;
+        if server.status() == Status::Started {
+            warn!("the database was left running: restarting it");
+            // Fails where the process is gone already.
+            let _ = server.stop().await;
+        }
+        let log = data.join("start.log");
+        server.start().await.with_context(|| format!("Postgres did not start; {} may say why", log.display()))?;
+        if !server.database_exists(NAME).await? {
+            server.create_database(NAME).await?;
+        }
+        Ok(Self { url: server.settings().url(NAME), private: Some((server, data)) })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it is, for people.
+    pub fn describe(&self) -> String {
+        match &self.private {
+            Some((server, data)) => format!("{} (Postgres on port {})", data.display(), server.settings().port),
+            None => "the database of DATABASE_URL".into(),
+        }
+    }
+
+    /// Stops the private one.
+    pub async fn stop(self) {
+        if let Some((server, _)) = self.private
+            && let Err(error) = server.stop().await
+        {
+            warn!("the database did not stop: {error}");
+        }
+    }
+}
+
+fn settings(data_dir: &Path, data: &Path) -> Result<Settings> {
+    let settings = SettingsBuilder::new()
+        .releases_url(RELEASES)
+        .installation_dir(data_dir.join("postgres-server"))
+        .data_dir(data)
+        .password_file(data_dir.join("postgres-password"))
+        .password(password(&data_dir.join("postgres-password"))?)
+        .socket_dir(data_dir.join("postgres-socket"))
+        .host("127.0.0.1")
+        .temporary(false)
+        .config("listen_addresses", "127.0.0.1")
+        // The library starts servers with fsync off: what is called kept must be.
+        .config("fsync", "on")
+        .build();
+    Ok(settings)
+}
+
+/// The password of the private server, made once.
+fn password(file: &Path) -> Result<String> {
+    if let Ok(password) = fs::read_to_string(file) {
+        return Ok(password);
+    }
+    let password = Uuid::new_v4().simple().to_string();
+    let mut options = fs::OpenOptions::new();
+    let mut opened =
+        options.write(true).create_new(true).mode(0o600).open(file).context("cannot write to the data directory")?;
+    opened.write_all(password.as_bytes())?;
+    Ok(password)
+}

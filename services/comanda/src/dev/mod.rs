@@ -1,0 +1,159 @@
+//! `comanda dev`: every role in one process, with nothing to install. The broker is librdkafka's own mock and lives in memory; the
+//! database is a private Postgres that keeps what it is given; everything else is what runs in production.
+
+mod account;
+mod broker;
+mod database;
+mod demo;
+
+use std::{fs, io::IsTerminal, net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use comanda_kit::{
+    kafka, postgres,
+    shutdown::{Tasks, stop_on_signals},
+};
+use comanda_proto::topics;
+
+use crate::{
+    failure::Failure,
+    migrate,
+    operate::{republish::republish, store},
+    roles::{self, AllArgs, ListenArgs},
+};
+
+/// Partitions of the topics; fewer than in production, since nothing here runs on several machines.
+const PARTITIONS: i32 = 4;
+/// The in-process broker does not wake a waiting consumer when something comes in.
+const FETCH_WAIT_MS: u32 = 5;
+
+/// `comanda dev`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  comanda dev --step-ms 2000
+  comanda order create --addr 127.0.0.1:50051 --product Pizza --price 12.50 --email ana@example.com
+  grpcurl -plaintext 127.0.0.1:50051 list")]
+pub struct DevArgs {
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// An existing database to use instead of a private one.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Where the private database and the mails are kept [default: ~/.local/share/comanda-dev; for root /var/lib/comanda-dev].
+    #[arg(long, env = "COMANDA_DEV_DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    state_machine: comanda_state_machine::Config,
+    #[command(flatten)]
+    notification: comanda_notification::Config,
+}
+
+/// Like [`run`], and shows a sample of orders on their way.
+pub fn run_demo(mut args: DevArgs) -> Result<(), Failure> {
+    args.state_machine.step_ms.get_or_insert(demo::STEP_MS);
+    let data_dir = prepare(&args)?;
+    crate::block_on(serve(args, data_dir, true))
+}
+
+/// Runs until a signal. As root it first becomes an ordinary account, which must happen while the process has one thread.
+pub fn run(args: DevArgs) -> Result<(), Failure> {
+    let data_dir = prepare(&args)?;
+    crate::block_on(serve(args, data_dir, false))
+}
+
+fn prepare(args: &DevArgs) -> Result<PathBuf> {
+    let data_dir = args.data_dir.clone().map_or_else(account::default_data_dir, Ok)?;
+    fs::create_dir_all(&data_dir)
+        .with_context(|| format!("cannot make {}; choose another --data-dir", data_dir.display()))?;
+    if args.database_url.is_none() {
+        account::leave_root(&data_dir)?;
+    }
+    Ok(data_dir)
+}
+
+async fn serve(args: DevArgs, data_dir: PathBuf, demo: bool) -> Result<()> {
+    let tasks = Tasks::new();
+    stop_on_signals(tasks.stop_token())?;
+    let names = [topics::ORDERS, topics::ORDER_TRANSITIONS].map(|name| format!("{}{name}", topics::DEFAULT_PREFIX));
+    let broker = broker::Broker::start(names.to_vec(), PARTITIONS)?;
+    let database = match &args.database_url {
+        Some(url) => database::Database::given(url),
+        None => database::Database::start(&data_dir).await?,
+    };
+    let served = run_roles(&args, &data_dir, &broker, &database, &tasks, demo).await;
+    tasks.stop_token().cancel();
+    let stopped = tasks.run().await;
+    database.stop().await;
+    served.and(stopped)
+}
+
+async fn run_roles(
+    args: &DevArgs,
+    data_dir: &std::path::Path,
+    broker: &broker::Broker,
+    database: &database::Database,
+    tasks: &Tasks,
+    demo: bool,
+) -> Result<()> {
+    let all = settings(args, data_dir, broker, database);
+    migrate::database(&all.postgres).await?;
+    let store = store::Store::connect(&all.postgres)?;
+    // The broker is empty at every start: what it would have told is told again. Consumers drop what they know.
+    store.bump_topic_epochs().await?;
+    let again = republish(&store, store::Which::Unfinished).await?;
+    let address = roles::start_all(&all, tasks).await?;
+    banner(address, &all, database, again);
+    let stop = tasks.stop_token();
+    if demo {
+        demo::run(address, data_dir, all.notification.mail.mail_dir.as_deref(), &stop).await?;
+    }
+    stop.cancelled().await;
+    Ok(())
+}
+
+fn settings(
+    args: &DevArgs,
+    data_dir: &std::path::Path,
+    broker: &broker::Broker,
+    database: &database::Database,
+) -> AllArgs {
+    let mut notification = args.notification.clone();
+    notification.watch.feed_from_beginning = true;
+    if notification.mail.smtp_url.is_none() && notification.mail.mail_dir.is_none() {
+        notification.mail.mail_dir = Some(data_dir.join("mails"));
+    }
+    AllArgs {
+        listen: args.listen.clone(),
+        postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
+        kafka: kafka::Config {
+            kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
+            topic_prefix: topics::DEFAULT_PREFIX.into(),
+            fetch_wait_ms: FETCH_WAIT_MS,
+            kafka_config: Vec::new(),
+        },
+        state_machine: args.state_machine.clone(),
+        notification,
+    }
+}
+
+fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, again: i64) {
+    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let mails = match (&all.notification.mail.smtp_url, &all.notification.mail.mail_dir) {
+        (None, Some(directory)) => format!("files in {}", directory.display()),
+        _ => "to the mail server of --smtp-url".into(),
+    };
+    println!("{bold}comanda dev{plain}: every role on {address}, without authentication or TLS");
+    println!("  kept:   orders, states, history and mails-to-send, in {}", database.describe());
+    println!(
+        "  lost at exit: the event log. The broker ({}) is librdkafka's mock, in memory:",
+        all.kafka.kafka_bootstrap_servers
+    );
+    println!(
+        "          it is not Kafka; do not measure or attack it. What is unfinished is published again at the next start ({again} orders now)."
+    );
+    println!("  mails:  {mails}");
+    println!("  try:    comanda order create --addr {address} --product Pizza --price 12.50");
+    println!("          grpcurl -plaintext {address} list");
+}

@@ -1,0 +1,7 @@
+//! What an operator does beside the running roles: repair, clean up, look.
+
+pub mod parked;
+pub mod purge;
+pub mod republish;
+pub mod status;
+pub mod store;
