@@ -72,6 +72,7 @@ impl Environment {
         let kafka = kafka::Config {
             kafka_bootstrap_servers: server_list(),
             topic_prefix: format!("{name}."),
+            fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
             kafka_config: Vec::new(),
         };
         Ok(Self { postgres, kafka })
