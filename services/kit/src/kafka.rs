@@ -27,6 +27,7 @@ pub const DEFAULT_FETCH_WAIT_MS: u32 = 100;
 
 /// Settings of Kafka.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Config {
     /// Kafka's brokers, as host:port,host:port.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092")]

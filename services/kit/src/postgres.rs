@@ -35,6 +35,7 @@ const DEADLOCK_TRIES: usize = 5;
 
 /// Settings of the database.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Config {
     /// The database, as postgres://user@host:port/name. A password belongs into the environment, not on the command line.
     #[arg(

@@ -18,6 +18,7 @@ pub enum LogFormat {
 
 /// Settings of logs and metrics.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Config {
     /// How log lines look. RUST_LOG chooses what is logged (default: info).
     #[arg(long, env = "COMANDA_LOG_FORMAT", value_enum, default_value = "text", global = true)]

@@ -38,6 +38,7 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// Settings of the state machine.
 #[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Config {
     /// A workflow file (TOML) of your own; new orders of its name follow it, orders in flight keep the revision they have. May be repeated.
     #[arg(long = "workflow-file", env = "COMANDA_WORKFLOW_FILES", value_delimiter = ',')]
