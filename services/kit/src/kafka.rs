@@ -63,8 +63,7 @@ impl Config {
             .set("client.id", "comanda")
             .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.max.ms", "2000")
-            .set("socket.keepalive.enable", "true")
-            .set("statistics.interval.ms", "5000");
+            .set("socket.keepalive.enable", "true");
         client
     }
 
@@ -99,6 +98,7 @@ impl Config {
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
             .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("statistics.interval.ms", "5000")
             .set("session.timeout.ms", "15000")
             .set("max.poll.interval.ms", "300000");
         self.with_own_settings(client)

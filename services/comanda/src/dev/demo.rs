@@ -16,7 +16,8 @@ use comanda_proto::v1::{
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use uuid::Uuid;
 
 use crate::{Cli, Command, client};
@@ -37,12 +38,16 @@ pub async fn run(
     mail_dir: Option<&Path>,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let endpoint = Endpoint::new(format!("http://{address}"))?.connect_timeout(Duration::from_secs(10));
+    let channel =
+        Endpoint::new(format!("http://{address}"))?.connect_timeout(Duration::from_secs(10)).connect().await?;
+    if !serves(channel.clone(), stop).await? {
+        return Ok(());
+    }
     let request = WatchOrdersRequest {
         filter: Some(WatchFilter { customer_id: CUSTOMER.into(), ..Default::default() }),
         start: Some(Start::Now(())),
     };
-    let mut watch = WatchServiceClient::connect(endpoint).await?.watch_orders(request).await?.into_inner();
+    let mut watch = WatchServiceClient::new(channel).watch_orders(request).await?.into_inner();
     let orders = import(address, data_dir).await?;
     let board = Board::new(orders as u64);
     let (mut seen, mut done) = (HashSet::new(), 0);
@@ -60,6 +65,20 @@ pub async fn run(
     board.finish();
     farewell(address, mail_dir);
     Ok(())
+}
+
+/// Waits until every role serves; false when told to stop before.
+async fn serves(channel: Channel, stop: &CancellationToken) -> Result<bool> {
+    let mut health = HealthClient::new(channel).watch(HealthCheckRequest::default()).await?.into_inner();
+    loop {
+        let answer = tokio::select! {
+            answer = health.message() => answer?.context("the server went away")?,
+            () = stop.cancelled() => return Ok(false),
+        };
+        if answer.status() == ServingStatus::Serving {
+            return Ok(true);
+        }
+    }
 }
 
 /// Runs the import verb on the sample; returns how many orders it made.
