@@ -34,8 +34,10 @@ use crate::{
 const BATCH: i64 = 1000;
 /// How long the relay rests when the outbox is empty: rows of other replicas wait this long.
 const POLL: Duration = Duration::from_millis(50);
-/// How often the broker's log is compared with what it acknowledged, and the outbox measured.
+/// How often the broker's log is compared with what it acknowledged.
 const CHECK: Duration = Duration::from_secs(30);
+/// How often the outbox is measured.
+const MEASURE: Duration = Duration::from_secs(5);
 /// After how many deletes the outbox is vacuumed: an index is scanned from the end where its dead entries lie.
 const DELETES_PER_VACUUM: u64 = 50_000;
 
@@ -54,6 +56,9 @@ pub struct Outgoing {
 pub trait Outbox: Send + Sync + 'static {
     /// The lowest unpublished version of each key, at most `limit`, with what to publish.
     async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem>;
+
+    /// For how many seconds the pointer that goes first has waited; 0 where there is none.
+    async fn oldest_seconds(&self) -> Result<f64, Problem>;
 }
 
 /// Quiet: librdkafka's own log goes to tracing.
@@ -72,13 +77,14 @@ pub struct Relay<O> {
     nudge: Arc<Notify>,
     deletes: u64,
     checked: Option<Instant>,
+    measured: Option<Instant>,
 }
 
 impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
         let producer = kafka.producer().create_with_context(Context)?;
-        Ok(Self { pool, outbox, kafka, topic, producer, nudge, deletes: 0, checked: None })
+        Ok(Self { pool, outbox, kafka, topic, producer, nudge, deletes: 0, checked: None, measured: None })
     }
 
     /// Publishes for as long as this replica leads, until `stop`.
@@ -111,6 +117,11 @@ impl<O: Outbox> Relay<O> {
     }
 
     async fn round(&mut self, lease: Lease) -> Result<usize> {
+        // Before the check: it goes on while Kafka is away, which is when people look at it.
+        if self.measured.is_none_or(|measured| measured.elapsed() > MEASURE) {
+            self.measure().await?;
+            self.measured = Some(Instant::now());
+        }
         if self.checked.is_none_or(|checked| checked.elapsed() > CHECK) {
             self.check(lease).await?;
             self.checked = Some(Instant::now());
@@ -240,9 +251,8 @@ impl<O: Outbox> Relay<O> {
         Ok(())
     }
 
-    /// Compares the broker's log with what it acknowledged, and measures the outbox.
+    /// Compares the broker's log with what it acknowledged.
     async fn check(&self, lease: Lease) -> Result<()> {
-        self.measure().await?;
         let (producer, topic) = (self.producer.clone(), self.topic.clone());
         let ends = tokio::task::spawn_blocking(move || kafka::watermarks(producer.client(), &topic)).await??;
         let (partitions, ends): (Vec<i32>, Vec<i64>) =
@@ -286,6 +296,8 @@ impl<O: Outbox> Relay<O> {
     async fn measure(&self) -> Result<(), Problem> {
         let depth: i64 = bounded(sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&self.pool)).await?;
         gauge!("comanda_outbox_depth", "topic" => self.topic.clone()).set(depth as f64);
+        let oldest_seconds = self.outbox.oldest_seconds().await?;
+        gauge!("comanda_outbox_oldest_seconds", "topic" => self.topic.clone()).set(oldest_seconds);
         Ok(())
     }
 

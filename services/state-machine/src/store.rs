@@ -202,6 +202,11 @@ impl Store {
         .await
     }
 
+    /// How many timers have run out and not fired.
+    pub async fn due_count(&self) -> Result<i64, Problem> {
+        bounded(sqlx::query_scalar("SELECT count(*) FROM states WHERE due_at <= now()").fetch_one(&self.pool)).await
+    }
+
     /// An order's state, and the version that an earlier command with this request id led to.
     pub async fn state(
         &self,
@@ -356,6 +361,17 @@ impl Outbox for Store {
         )
         .await?;
         Ok(rows.into_iter().map(outgoing).collect())
+    }
+
+    async fn oldest_seconds(&self) -> Result<f64, Problem> {
+        let statement = sqlx::query_scalar(
+            "SELECT extract(epoch FROM now() - t.transition_time)::float8
+             FROM (SELECT order_id, version FROM outbox ORDER BY order_id, version LIMIT 1) o
+             CROSS JOIN LATERAL (
+                 SELECT transition_time FROM transitions t WHERE t.order_id = o.order_id AND t.version = o.version
+             ) t",
+        );
+        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
     }
 }
 

@@ -10,7 +10,7 @@ use comanda_kit::{
     lease::{Keeper, Lease},
     postgres::Problem,
 };
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ const MAX_SLEEP: Duration = Duration::from_millis(200);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// ... and this often from the beginning.
 const FULL_READ: Duration = Duration::from_secs(1);
+/// How often the timers that are due are counted.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// Fires timers.
 pub struct Timers {
@@ -41,18 +43,20 @@ pub struct Timers {
     relay: Arc<Notify>,
     last_due: Option<OffsetDateTime>,
     full_read: Instant,
+    measured: Instant,
 }
 
 impl Timers {
     /// Sleeps until a timer is due or `nudge` is notified, and notifies `relay` of what it wrote.
     pub fn new(store: Store, workflows: Workflows, nudge: Arc<Notify>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now() }
+        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now(), measured: Instant::now() }
     }
 
     /// Fires for as long as this replica leads, until `stop`.
     pub async fn run(mut self, keeper: Keeper, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while let Some(lease) = keeper.held(&stop).await {
+            self.measure().await;
             match self.fire_next(lease).await {
                 Ok(0) => self.rest(&stop).await,
                 Ok(_) => backoff.reset(),
@@ -82,6 +86,16 @@ impl Timers {
             self.relay.notify_one();
         }
         Ok(moved)
+    }
+
+    async fn measure(&mut self) {
+        if self.measured.elapsed() < MEASURE {
+            return;
+        }
+        self.measured = Instant::now();
+        if let Ok(due) = self.store.due_count().await {
+            gauge!("comanda_timers_due").set(due as f64);
+        }
     }
 
     /// Where this read of the index starts.
