@@ -122,9 +122,12 @@ pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
             ("statement_timeout", "5s"),
             ("lock_timeout", "2s"),
             ("idle_in_transaction_session_timeout", "10s"),
-            // Every statement goes by key or by a small partial index. On young statistics Postgres chose scans of whole tables
-            // and ten times the time; a plan cached on an empty table would keep one for minutes.
+            // Every statement goes by key or by a small partial index, and every list in the order of one. On young statistics
+            // Postgres chose scans and sorts of whole tables and ten times the time; a plan cached on an empty table would
+            // keep one for minutes.
             ("enable_seqscan", "off"),
+            ("enable_bitmapscan", "off"),
+            ("enable_sort", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("plan_cache_mode", "force_custom_plan"),

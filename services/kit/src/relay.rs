@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use futures::future::join_all;
 use metrics::{counter, gauge, histogram};
@@ -185,7 +185,8 @@ impl<O: Outbox> Relay<O> {
                 (*low, *high) = ((*low).min(offset), (*high).max(offset));
             }
         }
-        let lost = self.forget(lease, &keys, &versions, &reach).await?;
+        let (leads, lost) = self.forget(lease, &keys, &versions, &reach).await?;
+        ensure!(leads, "the lease has a newer epoch than {}", lease.epoch);
         if lost {
             self.tell_of_lost_log();
         }
@@ -197,17 +198,18 @@ impl<O: Outbox> Relay<O> {
         Ok(keys.len())
     }
 
+    /// The one statement of [`Relay::settle`]: whether we still lead (else it did nothing), and whether a log was lost.
     async fn forget(
         &self,
         lease: Lease,
         keys: &[Uuid],
         versions: &[i64],
         reach: &BTreeMap<i32, (i64, i64)>,
-    ) -> Result<bool, Problem> {
+    ) -> Result<(bool, bool), Problem> {
         let partitions: Vec<i32> = reach.keys().copied().collect();
         let (lows, highs): (Vec<i64>, Vec<i64>) = reach.values().copied().unzip();
         bounded(
-            sqlx::query_scalar(
+            sqlx::query_as(
                 "WITH reign AS MATERIALIZED (
                      SELECT FROM lease WHERE epoch = $1 FOR SHARE
                  ), acked AS (
@@ -228,7 +230,7 @@ impl<O: Outbox> Relay<O> {
                  ), renewed AS (
                      UPDATE topic_log SET topic_epoch = topic_epoch + 1 WHERE EXISTS (SELECT FROM lost)
                  )
-                 SELECT EXISTS (SELECT FROM lost)",
+                 SELECT EXISTS (SELECT FROM reign), EXISTS (SELECT FROM lost)",
             )
             .bind(lease.epoch)
             .bind(keys)

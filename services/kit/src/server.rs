@@ -97,6 +97,8 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
     let mut server = Server::builder()
         .layer(Admission::new(limits.max_calls))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        // A caller may give up all its calls at once. From the 21st on, the default ends the connection for its other calls too.
+        .http2_max_pending_accept_reset_streams(Some(STREAMS_PER_CONNECTION as usize))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_LIST_BYTES);

@@ -27,6 +27,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
@@ -199,6 +200,16 @@ impl Replica {
     /// A new connection to it.
     pub async fn connect(&self) -> Result<Channel> {
         Ok(Channel::from_shared(format!("http://{}", self.address))?.connect().await?)
+    }
+
+    /// Waits until it says that it serves a gRPC service.
+    pub async fn serves(&self, service: &str) {
+        eventually("the service serves", || async {
+            let mut health = HealthClient::new(self.connect().await.ok()?);
+            let check = HealthCheckRequest { service: service.into() };
+            (health.check(check).await.ok()?.into_inner().status() == ServingStatus::Serving).then_some(())
+        })
+        .await;
     }
 
     /// Stops it as SIGTERM would, and waits until it has. Fails if one of its tasks did.
