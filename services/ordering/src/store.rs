@@ -107,12 +107,15 @@ impl Store {
             #[sqlx(flatten)]
             order: OrderRow,
         }
+        // The limits keep Postgres from turning the joins round: without statistics it would read every request of the tenant first.
         let rows: Vec<Row> = bounded(
             sqlx::query_as(
                 "SELECT r.request_id, r.hash, d.*
                  FROM unnest($2::uuid[]) AS k (request_id)
-                 CROSS JOIN LATERAL (SELECT * FROM requests r WHERE r.tenant = $1 AND r.request_id = k.request_id) r
-                 CROSS JOIN LATERAL (SELECT * FROM order_details d WHERE d.order_id = r.order_id) d",
+                 CROSS JOIN LATERAL (
+                     SELECT * FROM requests r WHERE r.tenant = $1 AND r.request_id = k.request_id LIMIT 1
+                 ) r
+                 CROSS JOIN LATERAL (SELECT * FROM order_details d WHERE d.order_id = r.order_id LIMIT 1) d",
             )
             .bind(tenant)
             .bind(request_ids)
