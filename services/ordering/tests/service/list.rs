@@ -1,0 +1,171 @@
+use anyhow::Result;
+use comanda_proto::v1::{ListOrdersRequest, Order, Phase};
+use tonic::{Code, Status};
+
+use crate::fixture::{Client, Fixture, create, fields, id, request, request_of, run};
+
+/// The ids of all orders of a list, page by page.
+async fn walk(client: &Client, mut filter: ListOrdersRequest) -> Result<Vec<Vec<String>>, Status> {
+    let mut pages = Vec::new();
+    loop {
+        let page = client.clone().list_orders(filter.clone()).await?.into_inner();
+        pages.push(page.orders.into_iter().map(|order| order.order_id).collect());
+        if page.next_page_token.is_empty() {
+            return Ok(pages);
+        }
+        filter.page_token = page.next_page_token;
+    }
+}
+
+fn newest_first(mut orders: Vec<Order>) -> Vec<String> {
+    orders.sort_by_key(|order| {
+        let time = order.create_time.expect("always there");
+        std::cmp::Reverse((time.seconds, time.nanos, order.order_id.clone()))
+    });
+    orders.into_iter().map(|order| order.order_id).collect()
+}
+
+#[tokio::test]
+async fn pages_show_every_order_once_newest_first_while_new_ones_arrive() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let mut orders = Vec::new();
+    for _ in 0..30 {
+        orders.push(create(&client, request()).await?);
+    }
+    // A batch has one time for all its orders: the id decides.
+    run(&fixture.sql, "UPDATE ordering.orders SET create_time = date_trunc('hour', create_time) WHERE number <= 15")
+        .await?;
+    for order in orders.iter_mut().filter(|order| order.number <= 15) {
+        let time = order.create_time.as_mut().expect("always there");
+        (time.seconds, time.nanos) = (time.seconds - time.seconds % 3600, 0);
+    }
+
+    let (mut walked, mut request_page) = (Vec::new(), ListOrdersRequest { page_size: 7, ..Default::default() });
+    loop {
+        let page = client.list_orders(request_page.clone()).await?.into_inner();
+        walked.extend(page.orders.into_iter().map(|order| order.order_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request_page.page_token = page.next_page_token;
+        create(&client, request()).await?;
+    }
+    assert_eq!(walked, newest_first(orders));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn filters_narrow_a_list_and_a_token_holds_for_its_filter_only() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let mut orders = Vec::new();
+    for customer in ["a", "b", "a", "b", "a"] {
+        orders.push(create(&client, request_of(customer)).await?);
+    }
+    for (order, status, phase) in [(&orders[0], "delivered", 2i16), (&orders[1], "preparing", 1)] {
+        sqlx::query(
+            "INSERT INTO state_machine.states (order_id, workflow, workflow_revision, version, status, phase, status_time)
+             VALUES ($1, 'delivery', 7, 2, $2, $3, now())",
+        )
+        .bind(id(order))
+        .bind(status)
+        .bind(phase)
+        .execute(&fixture.sql)
+        .await?;
+    }
+    let times: Vec<_> = orders.iter().map(|order| order.create_time).collect();
+    let filter = ListOrdersRequest::default;
+    let active = vec![Phase::Active.into()];
+    let cases = [
+        (ListOrdersRequest { customer_id: "a".into(), ..filter() }, vec![4, 2, 0]),
+        (ListOrdersRequest { customer_id: "nobody".into(), ..filter() }, vec![]),
+        (ListOrdersRequest { workflow: "delivery".into(), ..filter() }, vec![4, 3, 2, 1, 0]),
+        (ListOrdersRequest { workflow: "ride".into(), ..filter() }, vec![]),
+        (ListOrdersRequest { statuses: vec!["delivered".into(), "preparing".into()], ..filter() }, vec![1, 0]),
+        (ListOrdersRequest { phases: active.clone(), ..filter() }, vec![4, 3, 2, 1]),
+        (ListOrdersRequest { phases: active, customer_id: "a".into(), ..filter() }, vec![4, 2]),
+        (ListOrdersRequest { created_from: times[1], created_before: times[4], ..filter() }, vec![3, 2, 1]),
+    ];
+    for (filter, expected) in cases {
+        let expected: Vec<_> = expected.into_iter().map(|index: usize| orders[index].order_id.clone()).collect();
+        for page_size in [0, 1, 2] {
+            let found = walk(&client, ListOrdersRequest { page_size, ..filter.clone() }).await?.concat();
+            assert_eq!(found, expected, "{filter:?}");
+        }
+    }
+
+    let page = ListOrdersRequest { page_size: 1, customer_id: "a".into(), ..filter() };
+    let page_token = client.list_orders(page).await?.into_inner().next_page_token;
+    for other in [ListOrdersRequest { customer_id: "b".into(), ..filter() }, filter()] {
+        let other = ListOrdersRequest { page_token: page_token.clone(), ..other };
+        let refused = client.list_orders(other).await.expect_err("another filter");
+        assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["page_token".to_string()]));
+    }
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_list_that_is_asked_for_wrongly_names_every_field() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let never = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
+    let wrong = ListOrdersRequest {
+        page_size: 501,
+        statuses: vec![String::new()],
+        phases: vec![0],
+        customer_id: "a\0".into(),
+        workflow: "w".repeat(64),
+        created_from: Some(never),
+        created_before: Some(never),
+        page_token: "nonsense".into(),
+    };
+    let refused = client.list_orders(wrong).await.expect_err("must be refused");
+    let expected =
+        ["page_size", "statuses[0]", "phases[0]", "customer_id", "workflow", "created_from", "created_before"];
+    assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, expected.map(String::from).to_vec()));
+    let refused = client
+        .list_orders(ListOrdersRequest { page_token: "nonsense".into(), ..Default::default() })
+        .await
+        .expect_err("must be refused");
+    assert_eq!(fields(&refused), ["page_token"]);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_rare_status_is_found_behind_short_pages_and_large_pages_are_cut() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, client) = fixture.serve().await?;
+    let rare = create(&client, request()).await?;
+    sqlx::query(
+        "INSERT INTO state_machine.states (order_id, workflow, workflow_revision, version, status, phase, status_time)
+         VALUES ($1, 'delivery', 7, 4, 'delivered', 2, now())",
+    )
+    .bind(id(&rare))
+    .execute(&fixture.sql)
+    .await?;
+    // Large contents make a page of 500 larger than a mebibyte.
+    run(
+        &fixture.sql,
+        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
+                                      workflow_revision, first_status)
+         SELECT gen_random_uuid(), 'default', 'c', repeat('x', CASE WHEN n > 10400 THEN 4000 ELSE 0 END), '', '', '',
+                'delivery', 7, 'received'
+         FROM generate_series(1, 10500) n",
+    )
+    .await?;
+
+    let filter = ListOrdersRequest { statuses: vec!["delivered".into()], ..Default::default() };
+    let pages = walk(&client, filter).await?;
+    assert_eq!(pages, [vec![], vec![rare.order_id]]);
+
+    let filter = ListOrdersRequest { page_size: 500, ..Default::default() };
+    let pages = walk(&client, filter).await?;
+    assert!(pages.iter().any(|page| page.len() < 500), "no page was cut");
+    let mut all = pages.concat();
+    assert_eq!(all.len(), 10_501);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 10_501);
+    replica.stop().await
+}
