@@ -1,1 +1,75 @@
-//! Placeholder.
+//! The notification service: tells watchers ([`watch`]) and customers ([`mail`]) what happens to orders.
+
+use anyhow::Result;
+use clap::Args;
+use comanda_kit::{kafka, postgres, server::Endpoint, shutdown::Tasks};
+use sqlx::PgPool;
+use tonic::service::Routes;
+
+pub mod mail;
+pub mod watch;
+
+/// Settings of the notification service.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Config {
+    /// Of the streams.
+    #[command(flatten)]
+    pub watch: watch::Config,
+    /// Of the mails.
+    #[command(flatten)]
+    pub mail: mail::Config,
+}
+
+/// The service, connected and checked, not yet running.
+pub struct App {
+    watch: watch::Config,
+    mail: mail::App,
+    kafka: kafka::Config,
+    pool: PgPool,
+}
+
+impl App {
+    /// Checks the settings and waits for the database.
+    pub async fn build(
+        config: &Config,
+        postgres: &postgres::Config,
+        kafka: &kafka::Config,
+        tasks: &Tasks,
+    ) -> Result<Self> {
+        let pool = postgres::pool(postgres, watch::store::SCHEMA)?;
+        let mail = mail::App::build(&config.mail, kafka, pool.clone())?;
+        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
+        Ok(Self { watch: config.watch.clone(), mail, kafka: kafka.clone(), pool })
+    }
+
+    /// Starts everything.
+    pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
+        let (watch, ready) = watch::start(&self.watch, &self.kafka, self.pool, tasks);
+        let mail = self.mail.service(tasks);
+        self.mail.start(tasks);
+        Ok(Endpoint {
+            routes: Routes::new(watch).add_service(mail),
+            services: vec![watch::SERVICE, mail::SERVICE],
+            ready,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        _config: Config,
+    }
+
+    #[test]
+    fn the_settings_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

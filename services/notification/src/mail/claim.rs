@@ -1,0 +1,72 @@
+//! Takes due mails for an owner, in batches, as its senders have room for them.
+
+use std::time::Duration;
+
+use comanda_kit::backoff::sleep;
+use time::OffsetDateTime;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{desk::Desk, row::Claimed};
+
+/// Mails that another process has entered are found within this time.
+const POLL: Duration = Duration::from_millis(500);
+/// The index of due mails is read from its beginning this often; in between from the last mail found, less [`OVERLAP`]. Its
+/// beginning is where the dead entries lie (performance under a long backlog).
+const WHOLE: Duration = Duration::from_secs(1);
+const OVERLAP: Duration = Duration::from_secs(5);
+
+/// Claims until `stop`. Closes the queue at the end.
+pub async fn claim(desk: &Desk, owner: Uuid, queue: mpsc::Sender<Claimed>, stop: &CancellationToken) {
+    let mut window = Window { since: None, whole: Instant::now() };
+    while let Some(room) = room(desk, &queue, stop).await {
+        match desk.store.claim(owner, room, window.since()).await {
+            Ok(mails) if mails.is_empty() => tokio::select! {
+                () = desk.due.notified() => {}
+                () = sleep(POLL, stop) => {}
+            },
+            Ok(mails) => {
+                window.found(&mails);
+                mails.into_iter().for_each(|mail| queue.try_send(mail).expect("only this task fills the queue's room"));
+            }
+            Err(problem) => {
+                warn!("no mail could be claimed: {problem}");
+                sleep(WHOLE, stop).await;
+            }
+        }
+    }
+}
+
+/// Waits until the transport works and half of the queue is free, so that claims come in batches; `None` when told to stop.
+async fn room(desk: &Desk, queue: &mpsc::Sender<Claimed>, stop: &CancellationToken) -> Option<i64> {
+    desk.pause.over(stop).await;
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return None,
+        // Dropped at once, which gives the places back: this task alone fills them.
+        free = queue.reserve_many(queue.max_capacity() / 2) => drop(free.ok()?),
+    }
+    i64::try_from(queue.capacity()).ok()
+}
+
+/// From where the index of due mails is read.
+struct Window {
+    since: Option<OffsetDateTime>,
+    whole: Instant,
+}
+
+impl Window {
+    fn since(&mut self) -> Option<OffsetDateTime> {
+        if self.whole.elapsed() >= WHOLE {
+            (self.since, self.whole) = (None, Instant::now());
+        }
+        self.since
+    }
+
+    fn found(&mut self, mails: &[Claimed]) {
+        let last = mails.iter().map(|mail| mail.next_try_time).max();
+        self.since = last.map(|last| last - OVERLAP).max(self.since);
+    }
+}

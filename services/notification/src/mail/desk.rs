@@ -1,0 +1,96 @@
+//! What all senders of a process share, and how they write to the ledger: many changes with one statement.
+
+use std::{sync::Arc, time::Duration};
+
+use comanda_kit::{
+    backoff::Backoff,
+    batch::{Batcher, Limits},
+    shutdown::Tasks,
+};
+use metrics::counter;
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::{
+    compose::Composer, config::Config, pause::Pause, row::Change, schedule::Schedule, store::Store, transport::Route,
+    workflows::Workflows,
+};
+
+/// Each sender has one change on its way at most, so neither bound is ever met.
+const LIMITS: Limits = Limits { queue: 256, batch: 128, writers: 2 };
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Applied,
+    /// The mail is no longer where the change expects it.
+    NotOurs,
+    Unknown,
+}
+
+/// What senders share.
+pub struct Desk {
+    pub store: Store,
+    pub workflows: Arc<Workflows>,
+    pub composer: Composer,
+    pub schedule: Schedule,
+    pub route: Route,
+    pub senders: u16,
+    pub pause: Pause,
+    /// Told when a mail may have become due.
+    pub due: Arc<Notify>,
+    changes: Batcher<Change, Written>,
+}
+
+impl Desk {
+    /// Starts the writer of changes.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        workflows: Arc<Workflows>,
+        composer: Composer,
+        route: Route,
+        due: Arc<Notify>,
+        tasks: &Tasks,
+    ) -> Self {
+        let (schedule, pause) = (config.mail_retry_delays.clone(), Pause::new(config.smtp_pause()));
+        let writer = store.clone();
+        let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| write(writer.clone(), changes));
+        Self { store, workflows, composer, schedule, route, senders: config.smtp_connections, pause, due, changes }
+    }
+
+    /// Writes a change, however long that takes. False if the mail is no longer ours: then nothing was changed.
+    pub async fn write(&self, change: Change) -> bool {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            match self.changes.write(change.clone()).await {
+                Ok(Written::Applied) => return true,
+                Ok(Written::NotOurs) => return false,
+                // Writing it again is safe: it names the step that it starts from.
+                Ok(Written::Unknown) | Err(_) => tokio::time::sleep(backoff.next_delay()).await,
+            }
+        }
+    }
+}
+
+async fn write(store: Store, changes: Vec<Change>) -> Vec<Written> {
+    let mut sorted = changes.clone();
+    sorted.sort_by_key(|change| change.key);
+    let applied = match store.change(&sorted).await {
+        Ok(applied) => applied,
+        Err(problem) => {
+            warn!("mails wait to be noted: {problem}");
+            return vec![Written::Unknown; changes.len()];
+        }
+    };
+    let written = |change: &Change| if applied.contains(&change.key) { Written::Applied } else { Written::NotOurs };
+    let written: Vec<_> = changes.iter().map(written).collect();
+    for (change, _) in changes.iter().zip(&written).filter(|(_, written)| **written == Written::Applied) {
+        counter!("comanda_mail_steps_total", "state" => state_name(change)).increment(1);
+    }
+    written
+}
+
+fn state_name(change: &Change) -> String {
+    change.to.state.as_str_name().trim_start_matches("MAIL_STATE_").to_lowercase()
+}

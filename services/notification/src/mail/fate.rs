@@ -1,0 +1,263 @@
+//! What becomes of a mail after a try: pure decisions, no I/O.
+//!
+//! In: the phase of SMTP that failed, and how. Out: the mail's next step in the ledger. Refusals of a single mail kill that mail;
+//! refusals of us as a sender must not (one wrong password would kill a backlog), so they pause the transport instead.
+
+use std::time::Duration;
+
+use comanda_proto::v1::MailState;
+use uuid::Uuid;
+
+use super::{
+    row::{Change, Claimed, Step},
+    schedule::Schedule,
+};
+
+/// The longest `last_reply`, in characters.
+const REPLY_CHARS: usize = 500;
+
+/// Where a conversation with a mail server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connection, greeting, EHLO.
+    Connect,
+    /// STARTTLS and the EHLO after it.
+    StartTls,
+    /// AUTH.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA, up to the server's 354.
+    Data,
+    /// The message and its final dot.
+    Dot,
+}
+
+/// How a phase failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server said no.
+    Reply(u16, String),
+    /// No answer, a broken connection, or an answer that makes no sense.
+    Network(String),
+    /// The server can not do what the settings demand: no STARTTLS, a wrong certificate, no login that we know.
+    Unfit(String),
+}
+
+impl Failure {
+    fn text(&self) -> String {
+        match self {
+            Self::Reply(code, text) => format!("{code} {text}"),
+            Self::Network(text) | Self::Unfit(text) => text.clone(),
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Reply(500..=599, _) | Self::Unfit(_))
+    }
+}
+
+/// Why nothing can be sent for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server refuses us; somebody must change something.
+    Refused,
+    /// The server can not be reached, or is busy.
+    Unreachable,
+}
+
+/// What a try came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The server has taken it.
+    Sent(String),
+    /// It will never be taken.
+    Dead(String),
+    /// There is no address any more.
+    Suppressed,
+    /// It was not taken this time.
+    Later(String),
+    /// Whether it was taken is unknown.
+    Ambiguous(String),
+    /// Nothing was tried: the transport does not work.
+    Paused(Cause, String),
+    /// Nothing was tried: we are stopping.
+    GivenBack,
+    /// We are stopping while the server's answer is awaited.
+    Interrupted,
+    /// Somebody else has taken it.
+    Lost,
+}
+
+/// What a failure in a phase means.
+pub fn fate(phase: Phase, failure: &Failure) -> Fate {
+    let text = failure.text();
+    match (phase, failure.is_refusal()) {
+        (Phase::Connect | Phase::StartTls | Phase::Auth | Phase::Mail, true) => Fate::Paused(Cause::Refused, text),
+        (Phase::Connect | Phase::StartTls | Phase::Auth, false) => Fate::Paused(Cause::Unreachable, text),
+        (Phase::Rcpt | Phase::Data | Phase::Dot, true) => Fate::Dead(text),
+        (Phase::Dot, false) if !matches!(failure, Failure::Reply(..)) => Fate::Ambiguous(text),
+        (Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Dot, false) => Fate::Later(text),
+    }
+}
+
+/// What a change needs to know beside the mail and its fate.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Who has taken the mail.
+    pub owner: Uuid,
+    /// Whether it was committed as `sending`.
+    pub sending: bool,
+    /// When to try again.
+    pub schedule: &'a Schedule,
+    /// Between -1 and 1.
+    pub chance: f64,
+    /// How long the transport pauses.
+    pub pause: Duration,
+}
+
+/// The step from `claimed` to `sending`, which counts as a try.
+pub fn begin(mail: &Claimed, owner: Uuid) -> Change {
+    let (from, to) = (step(MailState::Claimed, mail.attempts), step(MailState::Sending, mail.attempts + 1));
+    Change { key: mail.key, owner, from, to, wait: Duration::ZERO, reply: String::new() }
+}
+
+/// The step that a fate leads to; `None` where the mail is no longer ours.
+pub fn change(mail: &Claimed, fate: &Fate, terms: &Terms<'_>) -> Option<Change> {
+    let (before, tried) = (mail.attempts, mail.attempts + 1);
+    let from = if terms.sending { step(MailState::Sending, tried) } else { step(MailState::Claimed, before) };
+    let (to, wait, reply) = match fate {
+        Fate::Sent(reply) => (step(MailState::Sent, tried), Duration::ZERO, reply.clone()),
+        Fate::Dead(reply) => (step(MailState::Dead, tried), Duration::ZERO, reply.clone()),
+        Fate::Suppressed => (step(MailState::Suppressed, before), Duration::ZERO, "the order has no address".into()),
+        Fate::Later(reply) => retried(terms, tried, reply.clone()),
+        Fate::Ambiguous(reply) => retried(terms, tried, format!("ambiguous: {reply}")),
+        Fate::Paused(_, reply) => (step(MailState::Due, before), terms.pause, reply.clone()),
+        Fate::GivenBack => (step(MailState::Due, before), Duration::ZERO, String::new()),
+        Fate::Interrupted => (step(MailState::Due, tried), Duration::ZERO, "ambiguous: the sender was stopped".into()),
+        Fate::Lost => return None,
+    };
+    Some(Change { key: mail.key, owner: terms.owner, from, to, wait, reply: shown(&reply, &mail.contact.email) })
+}
+
+fn retried(terms: &Terms<'_>, tried: i32, reply: String) -> (Step, Duration, String) {
+    match terms.schedule.wait(tried, terms.chance) {
+        Some(wait) => (step(MailState::Due, tried), wait, reply),
+        None => (step(MailState::Dead, tried), Duration::ZERO, format!("given up after {tried} tries: {reply}")),
+    }
+}
+
+fn step(state: MailState, attempts: i32) -> Step {
+    Step { state, attempts }
+}
+
+/// A reply as the ledger keeps it: bounded, without control characters (Postgres refuses NUL) and without the address, which may
+/// not leave ordering's table.
+fn shown(reply: &str, address: &str) -> String {
+    let hidden = if address.is_empty() { reply.into() } else { reply.replace(address, "(recipient)") };
+    hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REPLY_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use comanda_proto::views::ContactRow;
+
+    use super::*;
+
+    const BEFORE_THE_MAIL: [Phase; 3] = [Phase::Connect, Phase::StartTls, Phase::Auth];
+
+    fn no(code: u16) -> Failure {
+        Failure::Reply(code, "no".into())
+    }
+
+    fn silence() -> Failure {
+        Failure::Network("silence".into())
+    }
+
+    #[test]
+    fn a_refusal_of_ourselves_pauses_the_transport() {
+        for phase in BEFORE_THE_MAIL.into_iter().chain([Phase::Mail]) {
+            assert_eq!(fate(phase, &no(535)), Fate::Paused(Cause::Refused, "535 no".into()));
+            assert!(matches!(fate(phase, &Failure::Unfit("no".into())), Fate::Paused(Cause::Refused, _)));
+        }
+    }
+
+    #[test]
+    fn a_server_that_can_not_be_talked_to_pauses_the_transport_for_a_shorter_time() {
+        for (phase, failure) in BEFORE_THE_MAIL.into_iter().flat_map(|phase| [(phase, silence()), (phase, no(421))]) {
+            assert!(matches!(fate(phase, &failure), Fate::Paused(Cause::Unreachable, _)));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_mail_kills_it_and_a_delay_delays_it() {
+        for phase in [Phase::Rcpt, Phase::Data, Phase::Dot] {
+            assert_eq!(fate(phase, &no(550)), Fate::Dead("550 no".into()));
+            assert_eq!(fate(phase, &no(451)), Fate::Later("451 no".into()));
+        }
+        assert_eq!(fate(Phase::Mail, &no(451)), Fate::Later("451 no".into()));
+    }
+
+    #[test]
+    fn only_silence_after_the_message_is_ambiguous() {
+        for phase in [Phase::Mail, Phase::Rcpt, Phase::Data] {
+            assert!(matches!(fate(phase, &silence()), Fate::Later(_)));
+        }
+        assert_eq!(fate(Phase::Dot, &silence()), Fate::Ambiguous("silence".into()));
+    }
+
+    fn mail(attempts: i32) -> Claimed {
+        let (order_id, text) = (Uuid::nil(), String::new);
+        let contact = ContactRow {
+            order_id,
+            number: 1,
+            customer_name: text(),
+            email: "ana@example.com".into(),
+            locale: text(),
+            content: Vec::new(),
+            workflow: text(),
+            workflow_revision: 1,
+        };
+        let key = super::super::row::Key { order_id, version: 1, copy: 0 };
+        Claimed { key, status: text(), attempts, next_try_time: time::OffsetDateTime::UNIX_EPOCH, contact }
+    }
+
+    fn after(fate: Fate, attempts: i32, sending: bool) -> (Step, Step, Duration, String) {
+        let schedule = "1m,5m".parse().expect("a schedule");
+        let terms =
+            Terms { owner: Uuid::nil(), sending, schedule: &schedule, chance: 0.0, pause: Duration::from_secs(7) };
+        let change = change(&mail(attempts), &fate, &terms).expect("ours");
+        (change.from, change.to, change.wait, change.reply)
+    }
+
+    #[test]
+    fn tries_are_counted_when_the_mail_was_tried_and_end_with_the_schedule() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let (from, to, wait, _) = after(Fate::Later("no".into()), 0, false);
+        assert_eq!((from, to), (step(MailState::Claimed, 0), step(MailState::Due, 1)));
+        assert_eq!(wait, minutes(1));
+        let (from, to, wait, reply) = after(Fate::Ambiguous("cut".into()), 1, true);
+        assert_eq!((from, to), (step(MailState::Sending, 2), step(MailState::Due, 2)));
+        assert_eq!((wait, &*reply), (minutes(5), "ambiguous: cut"));
+        let (_, to, _, reply) = after(Fate::Later("no".into()), 2, false);
+        assert_eq!((to, &*reply), (step(MailState::Dead, 3), "given up after 3 tries: no"));
+    }
+
+    #[test]
+    fn a_pause_and_a_stop_use_up_no_try() {
+        let (_, to, wait, _) = after(Fate::Paused(Cause::Refused, "535".into()), 1, false);
+        assert_eq!((to, wait), (step(MailState::Due, 1), Duration::from_secs(7)));
+        let (from, to, ..) = after(Fate::GivenBack, 1, true);
+        assert_eq!((from, to), (step(MailState::Sending, 2), step(MailState::Due, 1)));
+    }
+
+    #[test]
+    fn the_address_stays_out_of_the_reply() {
+        let (.., reply) = after(Fate::Dead("550 <ana@example.com>\0 unknown".into()), 0, false);
+        assert_eq!(reply, "550 <(recipient)>  unknown");
+        let (.., reply) = after(Fate::Dead("x".repeat(600)), 0, false);
+        assert_eq!(reply.len(), 500);
+    }
+}

@@ -1,0 +1,97 @@
+//! Enters a mail for every transition.
+//!
+//! In: records of the topic `order-transitions`. Out: one row for each order and version, `suppressed` where no mail is due, so
+//! that the ledger has no holes; a hole in the topic is filled from the order's history.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use comanda_kit::{consumer::Handler, kafka::Record, postgres::Problem};
+use comanda_proto::v1::MailState;
+use tokio::sync::Notify;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use super::{
+    plan::{self, Batch},
+    row::{Entry, Known, NewMail},
+    store::Store,
+    workflows::Workflows,
+};
+
+/// The handler of the mail's consumer group.
+pub struct Ledger {
+    pub store: Store,
+    pub workflows: Arc<Workflows>,
+    /// Told when mails have become due.
+    pub due: Arc<Notify>,
+}
+
+#[async_trait]
+impl Handler for Ledger {
+    async fn topic_epoch(&self) -> Result<i64, Problem> {
+        self.store.topic_epoch().await
+    }
+
+    async fn apply(&self, _topic_epoch: i64, records: &[Record]) -> Result<(), Problem> {
+        let mut batch = Batch::read(records)?;
+        let known = self.store.known(&batch.orders()).await?;
+        check_hints(&batch, &known)?;
+        self.fill_holes(&mut batch, &known).await?;
+        let mails = self.new_mails(&batch, &known).await?;
+        if !mails.is_empty() {
+            self.store.enter(&mails).await?;
+        }
+        if mails.iter().any(|mail| mail.state == MailState::Due) {
+            self.due.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    async fn fill_holes(&self, batch: &mut Batch, known: &[Known]) -> Result<(), Problem> {
+        for known in known {
+            if let Some((above, to)) = batch.hole(known) {
+                info!(order_id = %known.order_id, above, "reading the transitions that the topic did not bring");
+                let history = self.store.history(known.order_id, above, to).await?;
+                history.into_iter().for_each(|entry| batch.add(entry));
+            }
+        }
+        Ok(())
+    }
+
+    /// In key order, since the batch and `known` are.
+    async fn new_mails(&self, batch: &Batch, known: &[Known]) -> Result<Vec<NewMail>, Problem> {
+        let mut mails = Vec::new();
+        for known in known {
+            for entry in batch.missing(known)? {
+                mails.push(self.new_mail(entry, known).await?);
+            }
+        }
+        Ok(mails)
+    }
+
+    async fn new_mail(&self, entry: &Entry, known: &Known) -> Result<NewMail, Problem> {
+        let workflow = self.workflows.get(&entry.workflow, entry.workflow_revision).await?;
+        if workflow.statuses.iter().all(|status| status.name != entry.status) {
+            error!(order_id = %entry.order_id, status = entry.status, "a status that its workflow does not know gets no mail");
+        }
+        Ok(NewMail {
+            order_id: entry.order_id,
+            version: entry.version,
+            status: entry.status.clone(),
+            state: plan::state(&workflow, &entry.status, known.has_address),
+            not_before: known.not_before,
+        })
+    }
+}
+
+/// A hint about an order that does not exist leads nowhere. A transition of such an order tells of one that was purged since.
+fn check_hints(batch: &Batch, known: &[Known]) -> Result<(), Problem> {
+    let exists = |order: &Uuid| known.iter().any(|known| known.order_id == *order);
+    match batch.hints.iter().find(|order| !exists(order)) {
+        Some(order) => Err(Problem::Unreadable(format!("no transition, and there is no order {order}"))),
+        None => Ok(()),
+    }
+}

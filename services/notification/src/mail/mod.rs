@@ -1,0 +1,103 @@
+//! One mail for each transition, sent from a ledger: never lost, in order, and with the same Message-ID if ever repeated.
+//!
+//! In: the topic `order-transitions`. Out: messages to a mail server or files, and [`MailService`](comanda_proto::v1).
+//! [`ledger`] enters each mail; an [`owner`] claims due ones for its [`sender`]s; [`fate`] decides what becomes of each. SQL is in
+//! [`store`] alone.
+//!
+//! The states: `due` -> `claimed` (by an owner) -> `sending` (committed just before DATA) -> `sent` or `dead`, or back to `due`.
+//! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.
+
+mod api;
+mod claim;
+mod compose;
+mod config;
+mod desk;
+mod fate;
+mod ledger;
+mod locale;
+mod owner;
+mod pause;
+mod plan;
+mod row;
+mod schedule;
+mod sender;
+mod server;
+mod smtp;
+mod store;
+mod templates;
+mod transport;
+mod workflows;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks};
+use comanda_proto::{topics, v1::mail_service_server::MailServiceServer};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+pub use self::{
+    api::Api,
+    config::{Config, Secret},
+    locale::Locale,
+    schedule::Schedule,
+    server::{Security, Server},
+};
+use self::{compose::Composer, desk::Desk, ledger::Ledger, store::Store, transport::Route, workflows::Workflows};
+
+/// Full name of the gRPC service, for health.
+pub const SERVICE: &str = "comanda.v1.MailService";
+/// The consumer group, to which topic and epoch are added.
+const GROUP: &str = "comanda-notification-mail";
+/// Requests hold a few short fields.
+const REQUEST_BYTES: usize = 64 * 1024;
+
+/// The mail half of the notification service.
+pub struct App {
+    config: Config,
+    kafka: kafka::Config,
+    store: Store,
+    composer: Composer,
+    route: Option<Route>,
+    due: Arc<Notify>,
+}
+
+impl App {
+    /// Checks the settings. `pool` must see schema `notification` as its own; it may be down.
+    pub fn build(config: &Config, kafka: &kafka::Config, pool: PgPool) -> Result<Self> {
+        Ok(Self {
+            config: config.clone(),
+            kafka: kafka.clone(),
+            store: Store { pool },
+            composer: Composer::new(config)?,
+            route: Route::new(config)?,
+            due: Arc::default(),
+        })
+    }
+
+    /// The gRPC service.
+    pub fn service(&self, tasks: &Tasks) -> MailServiceServer<Api> {
+        let (store, domain, due) = (self.store.clone(), self.config.mail_domain.clone(), self.due.clone());
+        MailServiceServer::new(Api { store, domain, due, tasks: tasks.clone() })
+            .max_decoding_message_size(REQUEST_BYTES)
+    }
+
+    /// Starts the ledger and, where there is a transport, the senders. Both wait for what is down.
+    pub fn start(self, tasks: &Tasks) {
+        let Self { config, kafka, store, composer, route, due } = self;
+        let (workflows, stop) = (Arc::new(Workflows::new(store.clone())), tasks.stop_token());
+        let ledger = Ledger { store: store.clone(), workflows: workflows.clone(), due: due.clone() };
+        let topic = kafka.topic(topics::ORDER_TRANSITIONS);
+        let consumer = Consumer { group: GROUP, topic, kafka, pool: store.pool.clone(), handler: ledger };
+        tasks.spawn("mail-ledger", consumer.run(stop.clone()));
+        match route {
+            Some(route) => {
+                info!("mails go {}", route.describe());
+                let desk = Desk::new(&config, store, workflows, composer, route, due, tasks);
+                tasks.spawn("mail-senders", owner::run(Arc::new(desk), stop));
+            }
+            None => warn!("neither SMTP_URL nor COMANDA_MAIL_DIR is set: mails are noted as due and wait"),
+        }
+    }
+}

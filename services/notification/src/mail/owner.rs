@@ -1,0 +1,164 @@
+//! An owner of claimed mails: one row that says it is alive, and the senders that work in its name.
+//!
+//! A mail that an owner has taken is its own for as long as the row lives. An owner that could not renew it in time stops by its
+//! own clock, and the process goes on under another name: others may have its mails by then.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+use comanda_kit::{backoff::sleep, postgres::Problem};
+use metrics::gauge;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{
+    claim::claim,
+    desk::Desk,
+    sender::{Sender, ambiguous},
+    store::OWNER_SECONDS,
+};
+
+/// How long an owner trusts its row, from before it asked. Less than [`OWNER_SECONDS`].
+const TRUST: Duration = Duration::from_secs(9);
+/// How often the row is renewed.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// How many claimed mails may wait for each sender.
+const QUEUE_PER_SENDER: usize = 16;
+
+const _: () = assert!(TRUST.as_secs_f64() < OWNER_SECONDS);
+
+/// What an owner knows of its row.
+#[derive(Debug)]
+pub struct Lease(Mutex<Instant>);
+
+impl Lease {
+    fn asked(at: Instant) -> Self {
+        Self(Mutex::new(at + TRUST))
+    }
+
+    /// Whether the owner may still begin something.
+    pub fn is_live(&self) -> bool {
+        Instant::now() < *self.trusted_until()
+    }
+
+    fn renew(&self, asked: Instant) {
+        *self.trusted_until() = asked + TRUST;
+    }
+
+    fn end(&self) {
+        *self.trusted_until() = Instant::now();
+    }
+
+    fn trusted_until(&self) -> MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends mails until `stop`, under one name after the other.
+pub async fn run(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        match Owner::begin(&desk, &stop).await {
+            Ok(owner) => owner.run().await?,
+            Err(problem) => {
+                warn!("no mail can be sent: {problem}");
+                sleep(RENEWAL, &stop).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Owner {
+    desk: Arc<Desk>,
+    id: Uuid,
+    lease: Arc<Lease>,
+    /// Cancelled when the process stops or the row's life has ended.
+    stop: CancellationToken,
+}
+
+impl Owner {
+    async fn begin(desk: &Arc<Desk>, stop: &CancellationToken) -> Result<Self, Problem> {
+        let (id, lease) = (Uuid::new_v4(), Arc::new(Lease::asked(Instant::now())));
+        desk.store.register(id).await?;
+        Ok(Self { desk: desk.clone(), id, lease, stop: stop.child_token() })
+    }
+
+    /// Works until the stop, then gives back what was not begun.
+    async fn run(self) -> Result<()> {
+        let done = CancellationToken::new();
+        let (_, sent) = tokio::join!(self.live(&done), async {
+            let sent = self.send().await;
+            done.cancel();
+            sent
+        });
+        if let Err(problem) = self.desk.store.release(self.id).await {
+            warn!("claimed mails wait until their owner has run out: {problem}");
+        }
+        sent
+    }
+
+    async fn send(&self) -> Result<()> {
+        let (queue, mails) = mpsc::channel(QUEUE_PER_SENDER * usize::from(self.desk.senders));
+        let (mails, mut senders) = (Arc::new(tokio::sync::Mutex::new(mails)), JoinSet::new());
+        for _ in 0..self.desk.senders {
+            let sender = Sender::new(self.desk.clone(), self.id, self.lease.clone(), self.stop.clone());
+            senders.spawn(sender.run(mails.clone()));
+        }
+        claim(&self.desk, self.id, queue, &self.stop).await;
+        while let Some(ended) = senders.join_next().await {
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the row alive until `done`, and takes over what other owners have left behind.
+    async fn live(&self, done: &CancellationToken) {
+        let mut renewal = tokio::time::interval(RENEWAL);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !done.is_cancelled() {
+            if self.lease.is_live() {
+                self.renew().await;
+            }
+            // Not once the row has run out: the senders may still hold answers that make mails of ours certain.
+            if !self.stop.is_cancelled() {
+                self.tidy().await.unwrap_or_else(|problem| warn!("the mails were not looked after: {problem}"));
+            }
+            tokio::select! { _ = renewal.tick() => {} () = done.cancelled() => {} }
+        }
+    }
+
+    async fn renew(&self) {
+        let asked = Instant::now();
+        match self.desk.store.renew(self.id).await {
+            Ok(true) => self.lease.renew(asked),
+            Ok(false) => self.lease.end(),
+            Err(problem) => warn!("the owner of mails could not be renewed: {problem}"),
+        }
+        if !self.lease.is_live() {
+            info!("the owner of mails has run out of time: going on under another name");
+            self.stop.cancel();
+        }
+    }
+
+    async fn tidy(&self) -> Result<(), Problem> {
+        let lost = self.desk.store.recover().await?;
+        ambiguous(lost.len());
+        if !lost.is_empty() {
+            self.desk.due.notify_one();
+        }
+        let (due, claimed, sending) = self.desk.store.open().await?;
+        for (state, count) in [("due", due), ("claimed", claimed), ("sending", sending)] {
+            gauge!("comanda_mails", "state" => state).set(count as f64);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! What a batch of records adds to the ledger: pure decisions, no I/O.
+//!
+//! In: what the records say, and which version of each order the ledger holds. Out: the versions it lacks, from 1 without holes,
+//! so that "the highest version" says everything about an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use comanda_kit::{kafka::Record, postgres::Problem};
+use comanda_proto::v1::{MailState, OrderTransition, Workflow};
+use prost::Message;
+use uuid::Uuid;
+
+use super::row::{Entry, Known};
+
+/// What a batch says about its orders.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Transitions by order and version.
+    pub entries: BTreeMap<Uuid, BTreeMap<i64, Entry>>,
+    /// Orders about which a record said something that we can not read.
+    pub hints: BTreeSet<Uuid>,
+}
+
+impl Batch {
+    /// Reads records. One that is no transition is a hint about the order that its key names; without that, nothing can be
+    /// done with it.
+    pub fn read(records: &[Record]) -> Result<Self, Problem> {
+        let mut batch = Self::default();
+        for record in records {
+            match entry(&record.payload) {
+                Some(entry) => batch.add(entry),
+                None => drop(batch.hints.insert(order_of_key(&record.key)?)),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Adds one transition.
+    pub fn add(&mut self, entry: Entry) {
+        self.entries.entry(entry.order_id).or_default().insert(entry.version, entry);
+    }
+
+    /// Every order that the batch is about, sorted.
+    pub fn orders(&self) -> Vec<Uuid> {
+        self.entries.keys().chain(&self.hints).copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The versions of an order that must be read from its history, as (above, to), since the records leave a hole.
+    pub fn hole(&self, known: &Known) -> Option<(i64, i64)> {
+        if self.hints.contains(&known.order_id) {
+            return Some((known.version, i64::MAX));
+        }
+        let new: Vec<_> = self.entries.get(&known.order_id)?.range(known.version + 1..).map(|(v, _)| *v).collect();
+        let last = *new.last()?;
+        let dense = usize::try_from(last - known.version) == Ok(new.len());
+        (!dense).then_some((known.version, last))
+    }
+
+    /// What the ledger lacks of an order; fails where even the history has a hole.
+    pub fn missing(&self, known: &Known) -> Result<Vec<&Entry>, Problem> {
+        let new = self.entries.get(&known.order_id).into_iter().flat_map(|of| of.range(known.version + 1..));
+        let mut next = known.version;
+        new.map(|(version, entry)| {
+            next += 1;
+            if *version == next { Ok(entry) } else { Err(hole_in_history(known.order_id, next)) }
+        })
+        .collect()
+    }
+}
+
+fn hole_in_history(order: Uuid, version: i64) -> Problem {
+    Problem::Unreadable(format!("the history of order {order} lacks version {version}"))
+}
+
+fn order_of_key(key: &[u8]) -> Result<Uuid, Problem> {
+    Uuid::try_parse_ascii(key).map_err(|_| Problem::Unreadable("neither a transition, nor is the key an order".into()))
+}
+
+fn entry(payload: &[u8]) -> Option<Entry> {
+    let transition = OrderTransition::decode(payload).ok().filter(|transition| transition.version >= 1)?;
+    Some(Entry {
+        order_id: Uuid::try_parse(&transition.order_id).ok()?,
+        version: transition.version,
+        status: transition.to_status,
+        workflow: transition.workflow,
+        workflow_revision: transition.workflow_revision,
+    })
+}
+
+/// The mail template of a status; empty where it has none.
+pub fn template<'w>(workflow: &'w Workflow, status: &str) -> &'w str {
+    workflow.statuses.iter().find(|known| known.name == status).map_or("", |status| &status.mail_template)
+}
+
+/// Whether a mail is due.
+pub fn state(workflow: &Workflow, status: &str, has_address: bool) -> MailState {
+    if has_address && !template(workflow, status).is_empty() { MailState::Due } else { MailState::Suppressed }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entered(version: i64) -> Entry {
+        Entry { order_id: ORDER, version, status: "s".into(), workflow: "w".into(), workflow_revision: 1 }
+    }
+
+    fn known(version: i64) -> Known {
+        Known { order_id: ORDER, version, not_before: None, has_address: true }
+    }
+
+    fn record(key: &str, payload: Vec<u8>) -> Record {
+        Record { topic: "t".into(), partition: 0, offset: 0, key: key.into(), payload }
+    }
+
+    const ORDER: Uuid = Uuid::from_u128(7);
+
+    #[test]
+    fn what_cannot_be_read_is_a_hint_if_its_key_is_an_order() {
+        let good = OrderTransition { order_id: ORDER.to_string(), version: 2, ..Default::default() }.encode_to_vec();
+        let other = Uuid::from_u128(3);
+        let batch = Batch::read(&[record("x", good), record(&other.to_string(), vec![0xff])]).expect("readable");
+        assert_eq!(batch.orders(), [other, ORDER]);
+        assert_eq!(batch.hints, [other].into());
+        for (key, payload) in [("no order", vec![0xff]), ("", OrderTransition::default().encode_to_vec())] {
+            assert!(matches!(Batch::read(&[record(key, payload)]), Err(Problem::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn a_hint_asks_for_everything_that_is_new() {
+        let batch = Batch { hints: [ORDER].into(), ..Default::default() };
+        assert_eq!(batch.hole(&known(3)), Some((3, i64::MAX)));
+    }
+
+    #[test]
+    fn a_hole_that_the_history_has_too_is_a_problem() {
+        let mut batch = Batch::default();
+        batch.add(entered(3));
+        assert!(batch.missing(&known(1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn after_the_history_was_read_the_ledger_gets_exactly_the_new_versions_without_holes(
+            held in 0i64..6, versions in proptest::collection::btree_set(1i64..10, 1..9)
+        ) {
+            let mut batch = Batch::default();
+            versions.iter().for_each(|version| batch.add(entered(*version)));
+            if let Some((above, to)) = batch.hole(&known(held)) {
+                (above + 1..=to).for_each(|version| batch.add(entered(version)));
+            }
+            let missing: Vec<_> = batch.missing(&known(held)).expect("dense").iter().map(|entry| entry.version).collect();
+            let last = versions.last().copied().unwrap_or(0);
+            prop_assert_eq!(missing, (held + 1..=last).collect::<Vec<_>>());
+        }
+    }
+}

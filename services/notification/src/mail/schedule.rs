@@ -1,0 +1,56 @@
+//! When a mail that could not be handed in is tried again.
+
+use std::{str::FromStr, time::Duration};
+
+/// How much a wait may differ from the schedule, either way, so that mails which failed together do not come back together.
+const JITTER: f64 = 0.2;
+
+/// Waits after the first, second, third.. try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule(Vec<Duration>);
+
+impl Schedule {
+    /// How long to wait after so many tries; `None` to give up. `chance` lies between -1 and 1.
+    pub fn wait(&self, tries: i32, chance: f64) -> Option<Duration> {
+        let index = usize::try_from(tries - 1).unwrap_or(0);
+        self.0.get(index).map(|wait| wait.mul_f64(1.0 + JITTER * chance))
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let waits = text.split(',').map(|part| duration(part.trim()));
+        waits.collect::<Option<_>>().map(Self).ok_or_else(|| "must look like 30s,1m,5m,1h".into())
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let (count, unit_ms) = UNITS.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, ms)))?;
+    Some(Duration::from_millis(count.parse::<u32>().ok()? as u64 * unit_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waits_follow_the_schedule_within_a_fifth_and_then_end() {
+        let schedule: Schedule = "200ms, 1m,2h".parse().expect("a schedule");
+        let seconds = |tries, chance| schedule.wait(tries, chance).map(|wait| wait.as_secs_f64());
+        assert_eq!(seconds(1, 0.0), Some(0.2));
+        assert_eq!(seconds(2, -1.0), Some(48.0));
+        assert_eq!(seconds(2, 1.0), Some(72.0));
+        assert_eq!(seconds(3, 0.5), Some(7920.0));
+        assert_eq!(seconds(4, 0.0), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for wrong in ["", "1", "1d", "m", "-1m", "1m,,2m", "1.5h"] {
+            assert!(wrong.parse::<Schedule>().is_err(), "{wrong}");
+        }
+    }
+}

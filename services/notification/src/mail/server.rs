@@ -1,0 +1,128 @@
+//! A mail server's address, as `SMTP_URL` gives it.
+
+use std::str::FromStr;
+
+use tonic::codegen::http::Uri;
+
+use super::config::Secret;
+
+/// Where mails are handed in, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether and how the connection is encrypted.
+    pub security: Security,
+    /// Who logs in; nobody where the server wants no login.
+    pub user: Option<String>,
+    /// A password that stood in the URL.
+    pub password: Option<Secret>,
+}
+
+/// Whether and how a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// After a STARTTLS that must succeed.
+    StartTls,
+    /// From the first byte.
+    Tls,
+}
+
+impl Security {
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Plain => 25,
+            Self::StartTls => 587,
+            Self::Tls => 465,
+        }
+    }
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The text itself is left out of every message: it may hold a password.
+        let shape =
+            || "must look like smtp://user@host:port, smtp://host:port?tls=required or smtps://host".to_string();
+        let uri: Uri = text.parse().map_err(|_| shape())?;
+        let security = security(uri.scheme_str(), uri.query()).ok_or_else(shape)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(shape)?;
+        let login = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        let (user, password) = login.map(|(login, _)| credentials(login)).unwrap_or_default();
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).into(),
+            port: uri.port_u16().unwrap_or(security.default_port()),
+            security,
+            user,
+            password,
+        })
+    }
+}
+
+fn security(scheme: Option<&str>, query: Option<&str>) -> Option<Security> {
+    match (scheme?, query.unwrap_or_default()) {
+        ("smtp", "") => Some(Security::Plain),
+        ("smtp", "tls=required") => Some(Security::StartTls),
+        ("smtps", "") => Some(Security::Tls),
+        _ => None,
+    }
+}
+
+fn credentials(login: &str) -> (Option<String>, Option<Secret>) {
+    let (user, password) = match login.split_once(':') {
+        Some((user, password)) => (user, Some(Secret(percent_decoded(password)))),
+        None => (login, None),
+    };
+    (Some(percent_decoded(user)), password)
+}
+
+/// `%40` is how an @ is written within a user's name.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = tail.get(..2).and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        let (decoded, skipped) = match code {
+            Some(code) if byte == b'%' => (code, 2),
+            _ => (byte, 0),
+        };
+        bytes.push(decoded);
+        rest = &tail[skipped..];
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> Server {
+        text.parse().expect("a valid URL")
+    }
+
+    #[test]
+    fn a_url_says_where_how_and_as_whom() {
+        let plain =
+            Server { host: "mail.example".into(), port: 2525, security: Security::Plain, user: None, password: None };
+        assert_eq!(server("smtp://mail.example:2525"), plain);
+        let tls = server("smtps://ana%40example.com:p%25w@mail.example");
+        assert_eq!((tls.port, tls.security, tls.user.as_deref()), (465, Security::Tls, Some("ana@example.com")));
+        assert_eq!(tls.password, Some(Secret("p%w".into())));
+        let start = server("smtp://ana@[::1]?tls=required");
+        assert_eq!((&*start.host, start.port, start.security), ("::1", 587, Security::StartTls));
+    }
+
+    #[test]
+    fn a_wrong_url_is_refused_without_showing_its_password() {
+        for wrong in ["mail.example", "http://mail.example", "smtp://u:geheim@", "smtp://u:geheim@h?tls=maybe", ""] {
+            let error = wrong.parse::<Server>().expect_err(wrong);
+            assert!(!error.contains("geheim"));
+        }
+        assert!(!format!("{:?}", server("smtp://u:geheim@h")).contains("geheim"));
+    }
+}

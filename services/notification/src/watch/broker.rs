@@ -1,0 +1,80 @@
+//! Questions to the broker about where the topic begins, ends, and was at a time.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use comanda_kit::{
+    errors::Refusal,
+    kafka::{self, Watermarks},
+};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use super::token::Positions;
+
+/// How many callers may ask at once: each opens a connection of its own.
+const QUESTIONS: usize = 2;
+
+/// Asks for one topic.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    kafka: kafka::Config,
+    topic: String,
+    places: Arc<Semaphore>,
+}
+
+impl Broker {
+    /// Asks about this topic.
+    pub fn new(kafka: kafka::Config, topic: String) -> Self {
+        Self { kafka, topic, places: Arc::new(Semaphore::new(QUESTIONS)) }
+    }
+
+    /// Where each partition ends, for a caller whose token lies beyond what we have read.
+    pub async fn ends(&self) -> Result<Positions, Refusal> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
+        let watermarks = self.watermarks().await;
+        drop(place);
+        let watermarks = watermarks.map_err(|problem| {
+            warn!("the topic's end is not known: {problem:#}");
+            Refusal::unavailable()
+        })?;
+        Ok(Positions::new(watermarks.into_values().map(|(_, end)| end)))
+    }
+
+    /// Where each partition begins and ends.
+    pub async fn watermarks(&self) -> Result<Watermarks> {
+        let topic = self.topic.clone();
+        self.ask(move |consumer| Ok(kafka::watermarks(consumer.client(), &topic)?)).await
+    }
+
+    /// For each of the partitions the first offset that is not older than `age`; none where there is no such record.
+    pub async fn offsets_of_age(&self, partitions: Vec<i32>, age: Duration) -> Result<BTreeMap<i32, i64>> {
+        let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH)?;
+        let mut times = TopicPartitionList::new();
+        for partition in partitions {
+            let time = Offset::Offset(i64::try_from(since.as_millis())?);
+            times.add_partition_offset(&self.topic, partition, time)?;
+        }
+        let offsets = self.ask(move |consumer| Ok(consumer.offsets_for_times(times, kafka::REQUEST_TIMEOUT)?)).await?;
+        let known = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        Ok(offsets.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect())
+    }
+
+    /// Asks through a client of its own, which is gone afterwards: one that nobody polls would gather events for ever.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.kafka.free_consumer();
+        let asked = tokio::task::spawn_blocking(move || question(&config.create()?));
+        asked.await.context("the question panicked")?
+    }
+}

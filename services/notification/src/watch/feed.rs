@@ -1,0 +1,251 @@
+//! Reads the whole topic of transitions into the hub.
+//!
+//! Every replica reads every partition, outside any group and without commits, so that any replica serves any stream. Reading
+//! begins so far back that the ring is full again; the hub is open once the end that was found at the start is reached. A new
+//! epoch of the topic's log begins anew, with the new log.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use comanda_kit::{
+    backoff::{Backoff, sleep},
+    kafka::{self, Record, Watermarks},
+};
+use metrics::counter;
+use rdkafka::{
+    consumer::{Consumer, StreamConsumer},
+    error::KafkaError,
+    message::BorrowedMessage,
+};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    broker::Broker,
+    event::{Event, Place},
+    hub::Hub,
+    ring::Limits,
+    stray::Strays,
+    token::Positions,
+};
+
+/// How often progress is looked at.
+const CHECK: Duration = Duration::from_secs(5);
+/// A consumer that got nothing for so long though there is something is taken for stuck (fede1024/rust-rdkafka#638, #665).
+const STALL: Duration = Duration::from_secs(30);
+
+/// Reads the topic.
+pub struct Feed {
+    /// Where transitions go.
+    pub hub: Arc<Hub>,
+    /// What to make of records that can not be read.
+    pub strays: Strays,
+    /// Where the topic begins and ends.
+    pub broker: Broker,
+    /// Settings.
+    pub kafka: kafka::Config,
+    /// Full name of the topic.
+    pub topic: String,
+    /// What the ring may hold.
+    pub limits: Limits,
+    /// Whether the ring is filled from the topic's beginning: for a broker that can not look up a time.
+    pub from_beginning: bool,
+    /// Epoch of the topic's log, as far as it is known.
+    pub epoch: watch::Receiver<Option<i64>>,
+}
+
+impl Feed {
+    /// Reads until the stop, whatever happens to the broker or the database.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut before = None;
+        while let Some(epoch) = self.known_epoch(&stop).await {
+            match self.follow(epoch, before.replace(epoch), &stop).await {
+                Ok(()) => backoff.reset(),
+                Err(problem) => {
+                    warn!(topic = self.topic, "the topic can not be read: {problem:#}");
+                    backoff.wait(&stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the epoch is known; `None` when told to stop.
+    async fn known_epoch(&mut self, stop: &CancellationToken) -> Option<i64> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            epoch = self.epoch.wait_for(Option::is_some) => *epoch.ok()?,
+        }
+    }
+
+    /// Reads one epoch's log until there is another, or the consumer is stuck.
+    async fn follow(&mut self, epoch: i64, before: Option<i64>, stop: &CancellationToken) -> Result<()> {
+        let Some(watermarks) = kafka::wait_for_topic(&self.kafka, &self.topic, stop).await? else { return Ok(()) };
+        let known = self.hub.positions(epoch).filter(|positions| positions.count() == watermarks.len());
+        let is_new_log = before.is_some_and(|before| before != epoch);
+        let start = match known {
+            Some(positions) => positions,
+            None => self.begin(epoch, is_new_log, &watermarks).await?,
+        };
+        let consumer: StreamConsumer = self.kafka.free_consumer().set("enable.partition.eof", "true").create()?;
+        consumer.assign(&kafka::assignment(&self.topic, &start.iter().collect())?)?;
+        info!(topic = self.topic, epoch, "reading the topic");
+        let missing = Missing::new(&start, &watermarks);
+        self.read(&consumer, epoch, missing, stop).await;
+        // Dropping a consumer blocks.
+        tokio::task::spawn_blocking(move || drop(consumer)).await?;
+        Ok(())
+    }
+
+    /// Begins a log in the hub, so far back that the ring is filled.
+    async fn begin(&self, epoch: i64, is_new_log: bool, watermarks: &Watermarks) -> Result<Positions> {
+        let aged = if self.from_beginning || is_new_log {
+            watermarks.iter().map(|(partition, (low, _))| (*partition, *low)).collect()
+        } else {
+            self.broker.offsets_of_age(watermarks.keys().copied().collect(), self.limits.age).await?
+        };
+        let start = refill_from(&aged, watermarks, self.limits.count);
+        self.hub.begin(epoch, start.clone());
+        Ok(start)
+    }
+
+    async fn read(&self, consumer: &StreamConsumer, epoch: i64, mut missing: Missing, stop: &CancellationToken) {
+        let mut progress = Instant::now();
+        let mut check = tokio::time::interval(CHECK);
+        let new_epoch = other_epoch(self.epoch.clone(), epoch);
+        tokio::pin!(new_epoch);
+        if missing.is_empty() {
+            self.hub.open();
+        }
+        loop {
+            tokio::select! {
+                next = consumer.recv() => {
+                    if next.is_ok() {
+                        progress = Instant::now();
+                    }
+                    if self.accept(next, &mut missing, stop).await {
+                        info!(topic = self.topic, epoch, "the topic was read to its end");
+                        self.hub.open();
+                    }
+                }
+                _ = check.tick() => {
+                    if progress.elapsed() > STALL {
+                        if self.is_stuck(epoch).await {
+                            return;
+                        }
+                        progress = Instant::now();
+                    }
+                }
+                () = &mut new_epoch => return info!(topic = self.topic, "the topic has a new log"),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Takes in what the consumer gave; tells whether with that the last missing end was reached.
+    async fn accept(
+        &self,
+        next: Result<BorrowedMessage<'_>, KafkaError>,
+        missing: &mut Missing,
+        stop: &CancellationToken,
+    ) -> bool {
+        match next.map(|message| Record::copy(&message)) {
+            Ok(record) => {
+                self.handle(&record).await;
+                missing.pass(record.partition, record.offset + 1)
+            }
+            Err(KafkaError::PartitionEOF(partition)) => missing.pass(partition, i64::MAX),
+            Err(error) => {
+                counter!("comanda_consumer_errors_total").increment(1);
+                warn!("Kafka: {error}");
+                sleep(Duration::from_millis(200), stop).await;
+                false
+            }
+        }
+    }
+
+    /// Passes one record on.
+    pub async fn handle(&self, record: &Record) {
+        let place = Place::of_record(record.partition, record.offset);
+        match Event::decode(place, &record.payload) {
+            Some(event) => self.hub.publish(event),
+            None => self.strays.handle(record).await,
+        }
+    }
+
+    /// Whether the broker has something that the consumer does not bring.
+    async fn is_stuck(&self, epoch: i64) -> bool {
+        let Ok(watermarks) = self.broker.watermarks().await else { return false };
+        let ends = Positions::new(watermarks.into_values().map(|(_, end)| end));
+        let stuck = self.hub.positions(epoch).is_some_and(|positions| ends.exceeds(&positions));
+        if stuck {
+            counter!("comanda_watch_feed_stalls_total").increment(1);
+            warn!(topic = self.topic, "the topic has more than the consumer brings: making a new one");
+        }
+        stuck
+    }
+}
+
+/// Waits until the epoch is another one.
+async fn other_epoch(mut known: watch::Receiver<Option<i64>>, epoch: i64) {
+    // An error means that nobody looks at the epoch any more: the process stops.
+    let _ = known.wait_for(|now| now.is_some_and(|now| now != epoch)).await;
+}
+
+/// Where to begin, so that what was asked for comes, but not more than the ring can hold.
+fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, most: usize) -> Positions {
+    let share = (most / watermarks.len().max(1)) as i64;
+    Positions::new(watermarks.iter().map(|(partition, (low, end))| {
+        let wanted = aged.get(partition).copied().unwrap_or(*end);
+        wanted.max(end - share).clamp(*low, *end)
+    }))
+}
+
+/// The ends that are still to be reached.
+struct Missing(BTreeMap<i32, i64>);
+
+impl Missing {
+    fn new(start: &Positions, watermarks: &Watermarks) -> Self {
+        let ends = watermarks.iter().map(|(partition, (_, end))| (*partition, *end));
+        Self(ends.filter(|(partition, end)| start.at(*partition) < *end).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes how far a partition was read; tells whether that was the last one missing.
+    fn pass(&mut self, partition: i32, next: i64) -> bool {
+        let reached = self.0.get(&partition).is_some_and(|end| next >= *end);
+        reached && self.0.remove(&partition).is_some() && self.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_is_refilled_by_age_but_not_beyond_what_it_holds() {
+        let watermarks = Watermarks::from([(0, (0, 100)), (1, (40, 100)), (2, (0, 100)), (3, (0, 0))]);
+        let aged = BTreeMap::from([(0, 90), (1, 10), (2, 30)]);
+        assert_eq!(refill_from(&aged, &watermarks, 400), Positions::new([90, 40, 30, 0]));
+        assert_eq!(refill_from(&aged, &watermarks, 80), Positions::new([90, 80, 80, 0]));
+        assert_eq!(refill_from(&BTreeMap::new(), &watermarks, 80), Positions::new([100, 100, 100, 0]));
+    }
+
+    #[test]
+    fn every_end_must_be_reached_once() {
+        let watermarks = Watermarks::from([(0, (0, 2)), (1, (0, 1)), (2, (0, 0))]);
+        let mut missing = Missing::new(&Positions::new([0, 0, 0]), &watermarks);
+        assert!(!missing.pass(0, 1));
+        assert!(!missing.pass(2, i64::MAX));
+        assert!(!missing.pass(0, 2));
+        assert!(missing.pass(1, i64::MAX));
+        assert!(!missing.pass(1, 5), "told once");
+        assert!(Missing::new(&Positions::new([2, 1, 0]), &watermarks).is_empty());
+    }
+}

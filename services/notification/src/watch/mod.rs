@@ -1,0 +1,126 @@
+//! The stream: tells watchers what happens to orders.
+//!
+//! [`feed`] reads the topic of transitions into the [`hub`]; [`order_stream`] (WatchOrder) and [`orders_stream`] (WatchOrders) take from
+//! the hub, and read the [`store`] for what was before or what a slow reader missed. [`repair`] compares the streams with the store in
+//! case the topic never brings something.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use comanda_kit::{kafka, shutdown::Tasks};
+use comanda_proto::{frame::watch_service_server::WatchServiceServer, topics};
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use self::{
+    api::Api, broker::Broker, feed::Feed, hub::Hub, pace::Times, repair::Repair, ring::Limits, store::Store,
+    stray::Strays,
+};
+
+pub mod api;
+pub mod broker;
+pub mod epoch;
+pub mod event;
+pub mod feed;
+pub mod filter;
+pub mod follower;
+pub mod hub;
+pub mod order_stream;
+pub mod orders_stream;
+pub mod pace;
+pub mod repair;
+pub mod ring;
+pub mod store;
+pub mod stray;
+pub mod token;
+pub mod watcher;
+
+/// Settings of the streams.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Config {
+    /// Silence after which a watch gets a heartbeat, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_HEARTBEAT_MS", default_value_t = 15_000)]
+    pub watch_heartbeat_ms: u64,
+    /// How long a watcher may take nothing before its watch is ended, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_STALL_MS", default_value_t = 30_000)]
+    pub watch_stall_ms: u64,
+    /// How old a watch gets before it is ended, so that watches spread over servers, in milliseconds; differs by a tenth at random.
+    #[arg(long, env = "COMANDA_WATCH_AGE_MS", default_value_t = 1_800_000)]
+    pub watch_age_ms: u64,
+    /// How often open watches are compared with the database, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_CHECK_MS", default_value_t = 30_000)]
+    pub watch_check_ms: u64,
+    /// How often the database is asked whether Kafka's log was lost, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_EPOCH_MS", default_value_t = 5000)]
+    pub watch_epoch_ms: u64,
+    /// For how long a resume_token of WatchOrders holds, in milliseconds, unless one of the next two limits is met earlier.
+    #[arg(long, env = "COMANDA_WATCH_KEEP_MS", default_value_t = 600_000)]
+    pub watch_keep_ms: u64,
+    /// How many transitions are kept at most for watches that resume.
+    #[arg(long, env = "COMANDA_WATCH_KEEP_RECORDS", default_value_t = 200_000)]
+    pub watch_keep_records: usize,
+    /// How many bytes they may occupy.
+    #[arg(long, env = "COMANDA_WATCH_KEEP_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub watch_keep_bytes: usize,
+    /// At the start, read the topic from its beginning instead of looking up a time: for brokers that can not.
+    #[arg(long, env = "COMANDA_FEED_FROM_BEGINNING", hide = true)]
+    pub feed_from_beginning: bool,
+}
+
+impl Config {
+    fn times(&self) -> Times {
+        Times {
+            heartbeat: Duration::from_millis(self.watch_heartbeat_ms),
+            stall: Duration::from_millis(self.watch_stall_ms),
+            age: Duration::from_millis(self.watch_age_ms),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            count: self.watch_keep_records,
+            bytes: self.watch_keep_bytes,
+            age: Duration::from_millis(self.watch_keep_ms),
+        }
+    }
+}
+
+/// Full name of the gRPC service, for health.
+pub const SERVICE: &str = "comanda.v1.WatchService";
+/// Largest request.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Starts everything; returns the service, and whether it can do its work.
+pub fn start(
+    config: &Config,
+    kafka: &kafka::Config,
+    pool: PgPool,
+    tasks: &Tasks,
+) -> (WatchServiceServer<Api>, watch::Receiver<bool>) {
+    let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool, tasks.clone())));
+    let topic = kafka.topic(topics::ORDER_TRANSITIONS);
+    let broker = Broker::new(kafka.clone(), topic.clone());
+    let (epoch_sender, epoch) = watch::channel(None);
+    let (ready_sender, ready) = watch::channel(false);
+    let stop = tasks.stop_token();
+    let feed = Feed {
+        hub: hub.clone(),
+        strays: Strays { hub: hub.clone(), store: store.clone() },
+        broker: broker.clone(),
+        kafka: kafka.clone(),
+        topic,
+        limits: config.limits(),
+        from_beginning: config.feed_from_beginning,
+        epoch: epoch.clone(),
+    };
+    let (interval, stall) = (Duration::from_millis(config.watch_check_ms), config.times().stall);
+    let repair = Repair { hub: hub.clone(), store: store.clone(), interval, stall };
+    tasks.spawn("watch readiness", epoch::report(hub.ready(), epoch, ready_sender, stop.clone()));
+    tasks.spawn("watch feed", feed.run(stop.clone()));
+    tasks.spawn("watch repair", repair.run(stop.clone()));
+    let interval = Duration::from_millis(config.watch_epoch_ms);
+    tasks.spawn("watch epoch", epoch::keep(store.clone(), epoch_sender, interval, stop.clone()));
+    let api = Api { hub, store, broker, times: config.times(), stop };
+    (WatchServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES), ready)
+}

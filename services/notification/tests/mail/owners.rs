@@ -1,0 +1,147 @@
+//! Several senders, of which some die, stop, or come back to life.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use comanda_kit::testing::eventually;
+use comanda_proto::v1::MailState::{Due, Sending, Sent};
+use uuid::Uuid;
+
+use super::{
+    smtp_server::{
+        Action::{Accept, Silence},
+        Phase, SmtpServer,
+    },
+    world::{World, config},
+};
+
+const ANA: &str = "ana@example.com";
+
+#[tokio::test]
+async fn what_a_dead_owner_left_is_sent_by_another_and_only_the_one_on_the_wire_counts_as_a_try() -> Result<()> {
+    let world = World::without_topic().await?;
+    let (claimed, sending) = (world.order_with_mails(ANA, 1).await?, world.order_with_mails(ANA, 1).await?);
+    for (order, state, attempts) in [(claimed, 2i16, 0), (sending, 3, 1)] {
+        sqlx::query("UPDATE mails SET state = $2, attempts = $3, owner = gen_random_uuid() WHERE order_id = $1")
+            .bind(order)
+            .bind(state)
+            .bind(attempts)
+            .execute(&world.pool)
+            .await?;
+    }
+    let service = world.start(&[]).await?;
+    assert_eq!(world.states(claimed, &[Sent]).await[0].attempts, 1);
+    assert_eq!(world.states(sending, &[Sent]).await[0].attempts, 2);
+    service.stop().await
+}
+
+#[tokio::test]
+async fn a_living_owner_keeps_its_mails() -> Result<()> {
+    let world = World::without_topic().await?;
+    let held = world.order_with_mails(ANA, 1).await?;
+    let owner = Uuid::new_v4();
+    sqlx::query("INSERT INTO mail_owners VALUES ($1, now() + interval '1 hour')")
+        .bind(owner)
+        .execute(&world.pool)
+        .await?;
+    sqlx::query("UPDATE mails SET state = 3, attempts = 1, owner = $1").bind(owner).execute(&world.pool).await?;
+    let service = world.start(&[]).await?;
+    let free = world.order_with_mails(ANA, 1).await?;
+    world.states(free, &[Sent]).await;
+    assert_eq!(world.rows(held).await[0].state, Sending as i16);
+    service.stop().await
+}
+
+#[tokio::test]
+async fn an_owner_that_was_stopped_on_the_wire_is_replaced_and_changes_nothing_when_it_goes_on() -> Result<()> {
+    let world = World::without_topic().await?;
+    let slow = SmtpServer::start().await;
+    slow.once(Phase::Dot, Accept(Box::new(Silence)));
+    let url = format!("--smtp-url={}", slow.url());
+    let stopped = world.start_with(config(&[&url, "--smtp-data-timeout-ms=3000", "--smtp-connections=1"])).await?;
+    let order = world.order_with_mails(ANA, 1).await?;
+    world.states(order, &[Sending]).await;
+    // As if its process had been stopped for longer than its row lives.
+    world.sql("UPDATE mail_owners SET expires_at = now()").await?;
+    let other = world.start(&[]).await?;
+    let taken = world.states(order, &[Sent]).await.remove(0);
+    assert_eq!((taken.attempts, &*taken.last_reply), (2, "250 2.0.0 accepted"));
+    stopped.stop().await?;
+    let after = world.rows(order).await.remove(0);
+    assert_eq!((after.state, after.attempts, after.last_reply), (taken.state, taken.attempts, taken.last_reply));
+    let copies = [slow.accepted(), world.smtp.accepted()].concat();
+    assert_eq!(copies.len(), 2);
+    assert_eq!(copies[0].header("Message-ID"), copies[1].header("Message-ID"));
+    other.stop().await
+}
+
+#[tokio::test]
+async fn an_owner_whose_row_has_ended_goes_on_under_another_name() -> Result<()> {
+    let world = World::without_topic().await?;
+    let service = world.start(&[]).await?;
+    let first = world.order_with_mails(ANA, 1).await?;
+    world.states(first, &[Sent]).await;
+    world.sql("DELETE FROM mail_owners").await?;
+    let second = world.order_with_mails(ANA, 2).await?;
+    world.states(second, &[Sent; 2]).await;
+    service.stop().await
+}
+
+#[tokio::test]
+async fn several_senders_share_a_backlog_and_send_each_mail_once_and_in_order() -> Result<()> {
+    let world = World::without_topic().await?;
+    let mut orders = Vec::new();
+    for _ in 0..50 {
+        orders.push(world.order_with_mails(ANA, 4).await?);
+    }
+    let services = [world.start(&[]).await?, world.start(&[]).await?];
+    for order in &orders {
+        world.states(*order, &[Sent; 4]).await;
+    }
+    let accepted = world.smtp.accepted();
+    assert_eq!(accepted.len(), 200);
+    for order in orders {
+        let order = order.to_string();
+        let of_order = accepted.iter().filter(|mail| mail.header("X-Comanda-Order") == order);
+        assert_eq!(of_order.map(|mail| mail.version()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+    for service in services {
+        service.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_gives_everything_back() -> Result<()> {
+    let world = World::without_topic().await?;
+    world.smtp.always(Phase::Rcpt, Silence);
+    let orders = [world.order_with_mails(ANA, 2).await?, world.order_with_mails(ANA, 1).await?];
+    let service = world.start(&["--smtp-timeout-ms=60000", "--smtp-connections=1"]).await?;
+    eventually("a sender is waiting for an answer", || async { (world.smtp.commands("RCPT") == 1).then_some(()) })
+        .await;
+    let stopping = tokio::time::Instant::now();
+    service.stop().await?;
+    assert!(stopping.elapsed() < Duration::from_secs(5));
+    for row in [world.rows(orders[0]).await, world.rows(orders[1]).await].concat() {
+        assert_eq!((row.state, row.attempts), (Due as i16, 0));
+    }
+    let owners: i64 = sqlx::query_scalar("SELECT count(*) FROM mail_owners").fetch_one(&world.pool).await?;
+    assert_eq!(owners, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retry_does_not_leave_the_later_mails_at_the_head_of_the_index() -> Result<()> {
+    let world = World::without_topic().await?;
+    world.smtp.always(Phase::Rcpt, super::smtp_server::Action::Reply("451 later"));
+    let order = world.order_with_mails(ANA, 3).await?;
+    let service = world.start(&["--mail-retry-delays=1h"]).await?;
+    eventually("all wait", || async {
+        let due_now =
+            "SELECT count(*) FROM mails WHERE order_id = $1 AND next_try_time < now() + interval '40 minutes'";
+        let count: i64 = sqlx::query_scalar(due_now).bind(order).fetch_one(&world.pool).await.ok()?;
+        (count == 0).then_some(())
+    })
+    .await;
+    service.stop().await
+}

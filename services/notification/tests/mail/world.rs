@@ -1,0 +1,239 @@
+//! Everything around the mails: a database with orders, a topic, a mail server, and the service itself.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Parser;
+use comanda_kit::{
+    postgres,
+    server::Endpoint,
+    shutdown::Tasks,
+    testing::{Environment, Replica, eventually},
+};
+use comanda_notification::mail::{self, App, Config};
+use comanda_proto::{
+    topics,
+    v1::{
+        Item, ListMailsRequest, Mail, MailState, Order, OrderTransition, ResendMailRequest, Workflow, WorkflowStatus,
+        mail_service_client::MailServiceClient,
+    },
+};
+use prost::Message;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tonic::{Status, service::Routes, transport::Channel};
+use uuid::Uuid;
+
+use super::smtp_server::SmtpServer;
+
+/// The statuses of the workflow, in the order of the versions.
+pub const STATUSES: [&str; 4] = ["received", "preparing", "dispatched", "delivered"];
+/// A status without a mail.
+pub const SILENT: &str = "archived";
+
+/// Database, topic and mail server.
+pub struct World {
+    pub environment: Environment,
+    pub pool: PgPool,
+    pub smtp: SmtpServer,
+}
+
+/// The service, running.
+pub struct Service {
+    replica: Replica,
+    client: MailServiceClient<Channel>,
+}
+
+#[derive(Parser)]
+#[command(args_override_self = true)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// Settings with short times, and what a test adds to them.
+pub fn config(arguments: &[&str]) -> Config {
+    let short = ["--smtp-timeout-ms=400", "--smtp-data-timeout-ms=400", "--smtp-pause-ms=200"];
+    let retries = ["--mail-retry-delays=100ms,100ms,100ms,100ms"];
+    Cli::parse_from(["test"].into_iter().chain(short).chain(retries).chain(arguments.iter().copied())).config
+}
+
+impl World {
+    /// With a topic.
+    pub async fn new() -> Result<Self> {
+        Self::around(Environment::new().await?).await
+    }
+
+    /// Without a topic, for tests that enter mails themselves.
+    pub async fn without_topic() -> Result<Self> {
+        Self::around(Environment::without_topics().await?).await
+    }
+
+    async fn around(environment: Environment) -> Result<Self> {
+        let pool = postgres::pool(&environment.postgres, "notification")?;
+        let world = Self { environment, pool, smtp: SmtpServer::start().await };
+        world.add_workflow().await?;
+        Ok(world)
+    }
+
+    async fn add_workflow(&self) -> Result<()> {
+        let status = |name: &str| WorkflowStatus {
+            name: name.into(),
+            labels: [("es".to_owned(), format!("{name}-es"))].into(),
+            mail_template: if name == SILENT { "" } else { "status" }.into(),
+            ..Default::default()
+        };
+        let statuses = STATUSES.iter().chain(&[SILENT]).map(|name| status(name)).collect();
+        let definition = Workflow { statuses, ..Default::default() }.encode_to_vec();
+        sqlx::query("INSERT INTO state_machine.workflows (name, revision, definition) VALUES ('delivery', 1, $1)")
+            .bind(definition)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// An order whose history is complete: one version for each status.
+    pub async fn order(&self, email: &str, statuses: &[&str]) -> Result<Uuid> {
+        let order = Uuid::now_v7();
+        let item = Item { name: "Mole".into(), quantity: 1, ..Default::default() };
+        sqlx::query(
+            "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
+                                          workflow_revision, first_status)
+             VALUES ($1, 'default', 'c', 'Ana', $2, 'es', $3, 'delivery', 1, $4)",
+        )
+        .bind(order)
+        .bind(email)
+        .bind(Order { items: vec![item], ..Default::default() }.encode_to_vec())
+        .bind(statuses[0])
+        .execute(&self.pool)
+        .await?;
+        for (version, status) in (1i64..).zip(statuses) {
+            self.transition(order, version, status).await?;
+        }
+        Ok(order)
+    }
+
+    async fn transition(&self, order: Uuid, version: i64, status: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO state_machine.transitions (order_id, version, from_status, to_status, phase, transition_time, trigger,
+                                                    actor, reason)
+             VALUES ($1, $2, '', $3, 1, now(), 1, '', '')",
+        )
+        .bind(order)
+        .bind(version)
+        .bind(status)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// An order whose mails stand in the ledger already, due.
+    pub async fn order_with_mails(&self, email: &str, count: usize) -> Result<Uuid> {
+        let order = self.order(email, &STATUSES[..count]).await?;
+        sqlx::query(
+            "INSERT INTO mails (order_id, version, status, state)
+             SELECT order_id, version, to_status, 1 FROM state_machine.transitions WHERE order_id = $1",
+        )
+        .bind(order)
+        .execute(&self.pool)
+        .await?;
+        Ok(order)
+    }
+
+    /// Publishes transitions of an order, as the state machine would.
+    pub async fn publish(&self, order: Uuid, transitions: &[(i64, &str)]) -> Result<()> {
+        let record = |(version, status): &(i64, &str)| {
+            let transition = OrderTransition {
+                order_id: order.to_string(),
+                version: *version,
+                workflow: "delivery".into(),
+                workflow_revision: 1,
+                to_status: (*status).into(),
+                ..Default::default()
+            };
+            (order.to_string(), transition.encode_to_vec())
+        };
+        self.produce(&transitions.iter().map(record).collect::<Vec<_>>()).await
+    }
+
+    /// Publishes any records.
+    pub async fn produce(&self, records: &[(String, Vec<u8>)]) -> Result<()> {
+        self.environment.produce(topics::ORDER_TRANSITIONS, records).await
+    }
+
+    /// Starts the service with this world's mail server.
+    pub async fn start(&self, arguments: &[&str]) -> Result<Service> {
+        let url = format!("--smtp-url={}", self.smtp.url());
+        self.start_with(config(&[&[&*url], arguments].concat())).await
+    }
+
+    /// Starts the service writing files.
+    pub async fn start_with_directory(&self, path: &Path) -> Result<Service> {
+        self.start_with(config(&[&format!("--mail-dir={}", path.display())])).await
+    }
+
+    /// Starts the service.
+    pub async fn start_with(&self, config: Config) -> Result<Service> {
+        let (tasks, pool) = (Tasks::new(), postgres::pool(&self.environment.postgres, "notification")?);
+        let app = App::build(&config, &self.environment.kafka, pool)?;
+        let (ready, routes) = (watch::Sender::new(true).subscribe(), Routes::new(app.service(&tasks)));
+        app.start(&tasks);
+        let replica = Replica::serve(Endpoint { routes, services: vec![mail::SERVICE], ready }, tasks).await?;
+        let client = MailServiceClient::new(replica.connect().await?);
+        Ok(Service { replica, client })
+    }
+
+    /// Waits until the mails of an order stand in these states, by version and copy.
+    pub async fn states(&self, order: Uuid, expected: &[MailState]) -> Vec<Row> {
+        let expected: Vec<_> = expected.iter().map(|state| *state as i16).collect();
+        eventually(&format!("states {expected:?}"), || async {
+            let rows = self.rows(order).await;
+            (rows.iter().map(|row| row.state).collect::<Vec<_>>() == expected).then_some(rows)
+        })
+        .await
+    }
+
+    /// The mails of an order as they are.
+    pub async fn rows(&self, order: Uuid) -> Vec<Row> {
+        sqlx::query_as("SELECT state, attempts, last_reply FROM mails WHERE order_id = $1 ORDER BY version, copy")
+            .bind(order)
+            .fetch_all(&self.pool)
+            .await
+            .expect("the database answers")
+    }
+
+    /// Runs a statement that takes no values.
+    pub async fn sql(&self, statement: &'static str) -> Result<()> {
+        sqlx::query(statement).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Row {
+    pub state: i16,
+    pub attempts: i32,
+    pub last_reply: String,
+}
+
+impl Service {
+    /// Stops as the process would.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.client);
+        self.replica.stop().await
+    }
+
+    /// A page of mails and the token of the next one.
+    pub async fn list(&self, order: Uuid, page_size: i32, page_token: &str) -> Result<(Vec<Mail>, String), Status> {
+        let request = ListMailsRequest { order_id: order.to_string(), page_size, page_token: page_token.into() };
+        let page = self.client.clone().list_mails(request).await?.into_inner();
+        Ok((page.mails, page.next_page_token))
+    }
+
+    /// Asks for a further copy.
+    pub async fn resend(&self, order: Uuid, version: i64) -> Result<Mail, Status> {
+        let request = ResendMailRequest { order_id: order.to_string(), version };
+        Ok(self.client.clone().resend_mail(request).await?.into_inner().mail.unwrap_or_default())
+    }
+}

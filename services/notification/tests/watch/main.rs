@@ -1,0 +1,7 @@
+//! The streams as a client sees them, on a real Postgres and a real Kafka.
+
+mod faults;
+mod fixture;
+mod order;
+mod orders;
+mod slow;
