@@ -14,7 +14,7 @@ use metrics::gauge;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +31,8 @@ use super::{
 const TRUST: Duration = Duration::from_secs(9);
 /// How often the row is renewed.
 const RENEWAL: Duration = Duration::from_secs(1);
+/// How often the mails that are not finished are counted, for the metrics.
+const CENSUS: Duration = Duration::from_secs(15);
 /// How many claimed mails may wait for each sender.
 const QUEUE_PER_SENDER: usize = 16;
 
@@ -120,23 +122,34 @@ impl Owner {
         Ok(())
     }
 
-    /// Keeps the row alive until `done`, and takes over what other owners have left behind.
+    /// Until `done`, keeps the row alive and takes over what other owners have left behind. Neither waits for the other: a slow
+    /// answer to one must not end the row.
     async fn live(&self, done: &CancellationToken) {
-        let mut renewal = tokio::time::interval(RENEWAL);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !done.is_cancelled() {
-            if self.lease.is_live() {
+        let renewing = async {
+            let mut ticks = Ticks::every(RENEWAL, done);
+            while ticks.next().await {
                 self.renew().await;
             }
-            // Not once the row has run out: the senders may still hold answers that make mails of ours certain.
-            if !self.stop.is_cancelled() {
-                self.tidy().await.unwrap_or_else(|problem| warn!("the mails were not looked after: {problem}"));
+        };
+        let taking_over = async {
+            let mut ticks = Ticks::every(RENEWAL, done);
+            while ticks.next().await {
+                self.take_over().await;
             }
-            tokio::select! { _ = renewal.tick() => {} () = done.cancelled() => {} }
-        }
+        };
+        let counting = async {
+            let mut ticks = Ticks::every(CENSUS, done);
+            while ticks.next().await {
+                self.count().await;
+            }
+        };
+        tokio::join!(renewing, taking_over, counting);
     }
 
     async fn renew(&self) {
+        if !self.lease.is_live() {
+            return;
+        }
         let asked = Instant::now();
         match self.desk.store.renew(self.id).await {
             Ok(true) => self.lease.renew(asked),
@@ -149,16 +162,51 @@ impl Owner {
         }
     }
 
-    async fn tidy(&self) -> Result<(), Problem> {
-        let lost = self.desk.store.recover().await?;
-        ambiguous(lost.len());
-        if !lost.is_empty() {
-            self.desk.due.notify_one();
+    async fn take_over(&self) {
+        // Not once the row has run out: the senders may still hold answers that make mails of ours certain.
+        if self.stop.is_cancelled() {
+            return;
         }
-        let (due, claimed, sending) = self.desk.store.open().await?;
-        for (state, count) in [("due", due), ("claimed", claimed), ("sending", sending)] {
-            gauge!("comanda_mails", "state" => state).set(count as f64);
+        match self.desk.store.recover().await {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => {
+                ambiguous(lost.iter().filter(|lost| lost.was_on_the_wire()).count());
+                self.desk.due.notify_one();
+            }
+            Err(problem) => warn!("mails that others have left wait: {problem}"),
         }
-        Ok(())
+    }
+
+    async fn count(&self) {
+        match self.desk.store.open().await {
+            Ok(counts) => {
+                for (state, count) in counts {
+                    gauge!("comanda_mails", "state" => state).set(count as f64);
+                }
+            }
+            Err(problem) => warn!("the mails were not counted: {problem}"),
+        }
+    }
+}
+
+/// A clock that ends.
+struct Ticks<'a> {
+    interval: Interval,
+    done: &'a CancellationToken,
+}
+
+impl<'a> Ticks<'a> {
+    fn every(period: Duration, done: &'a CancellationToken) -> Self {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { interval, done }
+    }
+
+    /// True at the next tick, the first of which comes at once; false when it is over.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interval.tick() => true,
+            () = self.done.cancelled() => false,
+        }
     }
 }

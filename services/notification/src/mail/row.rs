@@ -33,6 +33,20 @@ pub struct Claimed {
     pub contact: ContactRow,
 }
 
+/// A mail that its owner has left behind.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Left {
+    /// Its state until then.
+    pub was: i16,
+}
+
+impl Left {
+    /// Whether it may have been accepted.
+    pub fn was_on_the_wire(self) -> bool {
+        i32::from(self.was) == MailState::Sending as i32
+    }
+}
+
 /// Where a mail stands: a change names the step it starts from, so that whoever lost the mail changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -9,11 +9,11 @@ use comanda_proto::{
     v1::{MailState, Workflow},
     views::WorkflowRow,
 };
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::row::{Change, Claimed, Entry, Key, Known, Listed, NewMail};
+use super::row::{Change, Claimed, Entry, Key, Known, Left, Listed, NewMail};
 
 /// How long an owner lives without renewal, by the database's clock.
 pub const OWNER_SECONDS: f64 = 10.0;
@@ -232,9 +232,9 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the mails of owners that have ended: due again at once. Returns those that were on the wire.
-    pub async fn recover(&self) -> Result<Vec<Key>, Problem> {
-        let statement = sqlx::query_as::<_, Recovered>(
+    /// Takes the mails of owners that have ended: due again at once.
+    pub async fn recover(&self) -> Result<Vec<Left>, Problem> {
+        let statement = sqlx::query_as(
             "WITH ended AS (
                  DELETE FROM mail_owners WHERE expires_at < now() - interval '1 minute'
              ), lost AS MATERIALIZED (
@@ -252,20 +252,20 @@ impl Store {
                  update_time = now()
              FROM lost l
              WHERE m.order_id = l.order_id AND m.version = l.version AND m.copy = l.copy
-             RETURNING m.order_id, m.version, m.copy, l.state AS was",
+             RETURNING l.state AS was",
         );
-        let recovered = bounded(statement.fetch_all(&self.pool)).await?;
-        Ok(recovered.into_iter().filter(|row| row.was == code(MailState::Sending)).map(|row| row.key).collect())
+        bounded(statement.fetch_all(&self.pool)).await
     }
 
-    /// How many mails are due, claimed and sending.
-    pub async fn open(&self) -> Result<(i64, i64, i64), Problem> {
-        let statement = sqlx::query_as(
+    /// How many mails are not finished, by state.
+    pub async fn open(&self) -> Result<[(&'static str, i64); 3], Problem> {
+        let statement = sqlx::query_as::<_, (i64, i64, i64)>(
             "SELECT (SELECT count(*) FROM (SELECT FROM mails WHERE state = 1 LIMIT $1) due),
                     (SELECT count(*) FROM (SELECT FROM mails WHERE state IN (2, 3) AND state = 2 LIMIT $1) claimed),
                     (SELECT count(*) FROM (SELECT FROM mails WHERE state IN (2, 3) AND state = 3 LIMIT $1) sending)",
         );
-        bounded(statement.bind(COUNT_LIMIT).fetch_one(&self.pool)).await
+        let (due, claimed, sending) = bounded(statement.bind(COUNT_LIMIT).fetch_one(&self.pool)).await?;
+        Ok([("due", due), ("claimed", claimed), ("sending", sending)])
     }
 
     /// Whether there is such an order.
@@ -309,13 +309,6 @@ impl Store {
         let statement = sqlx::query_scalar("SELECT state FROM mails WHERE order_id = $1 AND version = $2");
         bounded(statement.bind(order).bind(version).fetch_all(&self.pool)).await
     }
-}
-
-#[derive(FromRow)]
-struct Recovered {
-    #[sqlx(flatten)]
-    key: Key,
-    was: i16,
 }
 
 fn code(state: MailState) -> i16 {

@@ -12,7 +12,7 @@ use super::{
         Action::{Accept, Silence},
         Phase, SmtpServer,
     },
-    world::{World, config},
+    world::{STATUSES, World, config},
 };
 
 const ANA: &str = "ana@example.com";
@@ -144,4 +144,45 @@ async fn a_retry_does_not_leave_the_later_mails_at_the_head_of_the_index() -> Re
     })
     .await;
     service.stop().await
+}
+
+#[tokio::test]
+async fn the_work_for_a_mail_does_not_grow_with_the_ledger() -> Result<()> {
+    let world = World::new().await?;
+    // Never analyzed: mails that are sent, and mails that wait for another day.
+    world
+        .sql(
+            "INSERT INTO mails (order_id, version, status, state, next_try_time)
+             SELECT gen_random_uuid(), 1, 'received', CASE WHEN n % 40 = 0 THEN 1 ELSE 4 END, now() + interval '1 day'
+             FROM generate_series(1, 20000) n",
+        )
+        .await?;
+    let reads = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'mails'";
+    let before: i64 = sqlx::query_scalar(reads).fetch_one(&world.pool).await?;
+    let service = world.start(&[]).await?;
+    let (mut orders, mut records) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        let order = world.order(ANA, &STATUSES).await?;
+        // One record brings the whole history.
+        records.push((order.to_string(), Vec::from("no transition")));
+        orders.push(order);
+    }
+    world.produce(&records).await?;
+    for order in orders {
+        world.states(order, &[Sent; 4]).await;
+    }
+    service.stop().await?;
+    // What a connection has read shows when it has ended.
+    world.pool.close().await;
+    let sql = world.environment.sql().await?;
+    eventually("the service's connections have ended", || async {
+        let count =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test'";
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&sql).await.ok()?;
+        (count == 0).then_some(())
+    })
+    .await;
+    let read = sqlx::query_scalar::<_, i64>(reads).fetch_one(&sql).await? - before;
+    assert!(read < 20_000, "200 mails took {read} index entries");
+    Ok(())
 }
