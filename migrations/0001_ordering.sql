@@ -35,7 +35,7 @@ CREATE TABLE ordering.requests (
     create_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, request_id)
 );
-CREATE INDEX requests_by_time ON ordering.requests USING brin (create_time);
+CREATE INDEX requests_by_time ON ordering.requests (create_time);
 
 -- Pointers to what is not yet published. Written by the statement that writes the row, deleted after Kafka's ack. The
 -- lowest version of an order is the next to go out: there is no cursor that a late commit could be skipped by.
