@@ -128,6 +128,7 @@ pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
             ("enable_seqscan", "off"),
             ("enable_bitmapscan", "off"),
             ("enable_sort", "off"),
+            ("max_parallel_workers_per_gather", "0"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("plan_cache_mode", "force_custom_plan"),

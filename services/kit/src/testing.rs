@@ -119,6 +119,23 @@ impl Environment {
         Ok(PgPoolOptions::new().max_connections(5).connect_with(options).await?)
     }
 
+    /// How many entries of each table and index were read since `SELECT pg_stat_reset()`, once every connection of a service is closed
+    /// and has reported. It tells what plans were run.
+    pub async fn reads(&self) -> Result<Vec<(String, i64)>> {
+        let sql = self.sql().await?;
+        eventually("the service's connections are closed", || async {
+            let open = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND application_name LIKE 'comanda-%'";
+            let open: i64 = sqlx::query_scalar(open).fetch_one(&sql).await.ok()?;
+            (open == 0).then_some(())
+        })
+        .await;
+        let reads = "SELECT schemaname || '.' || relname, seq_tup_read FROM pg_stat_user_tables
+                     UNION ALL
+                     SELECT schemaname || '.' || indexrelname, idx_tup_read FROM pg_stat_user_indexes";
+        Ok(sqlx::query_as(reads).fetch_all(&sql).await?)
+    }
+
     /// Writes records of key and payload to a topic, as anybody might.
     pub async fn produce(&self, topic: &str, records: &[(String, Vec<u8>)]) -> Result<()> {
         let (topic, producer) = (self.kafka.topic(topic), self.kafka.producer().create::<FutureProducer>()?);

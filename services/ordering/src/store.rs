@@ -100,6 +100,9 @@ impl Store {
 
     /// The orders that earlier calls stored under these request ids.
     pub async fn earlier(&self, tenant: &str, request_ids: &[Uuid]) -> Result<HashMap<Uuid, Earlier>, Problem> {
+        if request_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         #[derive(FromRow)]
         struct Row {
             request_id: Uuid,
@@ -237,7 +240,7 @@ impl Outbox for Store {
             sqlx::query_as(
                 "SELECT o.version, f.*
                  FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
-                 CROSS JOIN LATERAL (SELECT * FROM order_facts f WHERE f.order_id = o.order_id) f",
+                 CROSS JOIN LATERAL (SELECT * FROM order_facts f WHERE f.order_id = o.order_id LIMIT 1) f",
             )
             .bind(limit)
             .fetch_all(&self.pool),

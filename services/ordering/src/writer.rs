@@ -11,6 +11,7 @@ use comanda_kit::{
 use comanda_proto::{errors::reason, v1::CreateOrderResponse, views::timestamp};
 use tokio::sync::{Notify, oneshot};
 use tonic::Code;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
@@ -91,7 +92,14 @@ async fn write_together(
     }
     let known: Vec<Uuid> =
         orders.iter().filter(|order| !stored.contains_key(&order.order_id)).filter_map(request_id).collect();
-    let earlier = if known.is_empty() { HashMap::new() } else { store.earlier(tenant, &known).await? };
+    // Whoever repeats a request is not told that nothing was done, and nobody else hears of it if the look-up fails.
+    let earlier = match store.earlier(tenant, &known).await {
+        Ok(earlier) => earlier,
+        Err(problem) => {
+            warn!("repeated requests were not looked up: {problem}");
+            HashMap::new()
+        }
+    };
     Ok(orders.iter().map(|order| outcome_of(order, &stored, &earlier)).collect())
 }
 
@@ -110,7 +118,7 @@ fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMa
             Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
         }
         Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
-        // The request id ran out between the two statements: the next try creates.
+        // Not found in time, or it ran out between the two statements: the next try tells.
         None => Err(Refusal::unavailable()),
     }
 }

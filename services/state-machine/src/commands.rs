@@ -67,7 +67,9 @@ impl Commands {
                 Decision::Step(step) => {
                     let version = state.version + 1;
                     if self.apply(request, state, step).await? {
-                        return self.outcome(request.order_id, version, false).await;
+                        // From here on a failure must not say that nothing was done.
+                        let outcome = self.outcome(request.order_id, version, false).await;
+                        return outcome.map_err(|_| Refusal::unavailable());
                     }
                 }
                 refused => return self.already_done_or_refused(request, &state, refused).await,

@@ -240,7 +240,7 @@ impl Store {
             sqlx::query_as(
                 "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time
                  FROM unnest($1::uuid[]) AS k (order_id)
-                 CROSS JOIN LATERAL (SELECT * FROM ordering.order_facts f WHERE f.order_id = k.order_id) f",
+                 CROSS JOIN LATERAL (SELECT * FROM ordering.order_facts f WHERE f.order_id = k.order_id LIMIT 1) f",
             )
             .bind(order_ids)
             .fetch_all(&self.pool),
@@ -348,12 +348,13 @@ const APPLY: &str = "
 #[async_trait::async_trait]
 impl Outbox for Store {
     async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
+        // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
         let rows: Vec<TransitionRow> = bounded(
             sqlx::query_as(
                 "SELECT h.*
                  FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
                  CROSS JOIN LATERAL (
-                     SELECT * FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version
+                     SELECT * FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
                  ) h",
             )
             .bind(limit)

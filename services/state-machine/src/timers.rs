@@ -26,6 +26,8 @@ use crate::{
 const BATCH: i64 = 500;
 /// The longest sleep: orders that other replicas adopt are found after it.
 const MAX_SLEEP: Duration = Duration::from_millis(200);
+/// The shortest: what is due may be another's to fire, for as long as it takes this one to see that it leads no more.
+const MIN_SLEEP: Duration = Duration::from_millis(5);
 /// Entries of the index up to the last fired time are dead, and dead entries cost: reading starts this much before it ...
 const OVERLAP: Duration = Duration::from_secs(5);
 /// ... and this often from the beginning.
@@ -129,9 +131,10 @@ impl Timers {
     async fn rest(&self, stop: &CancellationToken) {
         let next = self.store.next_due_seconds(self.last_due.map(|last| last - OVERLAP)).await.ok().flatten();
         let until_next = next.map_or(MAX_SLEEP, |seconds| Duration::from_secs_f64(seconds.max(0.0)));
+        let until_next = until_next.clamp(MIN_SLEEP, MAX_SLEEP);
         tokio::select! {
             () = self.nudge.notified() => {}
-            () = sleep(until_next.min(MAX_SLEEP), stop) => {}
+            () = sleep(until_next, stop) => {}
         }
     }
 }
