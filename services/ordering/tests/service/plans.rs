@@ -2,7 +2,6 @@
 //! Postgres counts what each index and table was read: that tells what plans were run, not what plans were hoped for.
 
 use anyhow::Result;
-use comanda_kit::testing::eventually;
 use comanda_ordering::{
     api::TENANT,
     store::{Store, Window},
@@ -40,7 +39,7 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
     drop(relay);
     pool.close().await;
 
-    let scanned: Vec<_> = reads(&fixture).await?.into_iter().filter(|(_, read)| *read > ROWS / 2).collect();
+    let scanned: Vec<_> = fixture.environment.reads().await?.into_iter().filter(|(_, read)| *read > ROWS / 2).collect();
     assert!(scanned.is_empty(), "read for a few thousand rows: {scanned:?}");
     Ok(())
 }
@@ -73,18 +72,4 @@ async fn fill(fixture: &Fixture) -> Result<()> {
         ),
     )
     .await
-}
-
-/// How many entries of each table and index were read, once every connection of the service has reported.
-async fn reads(fixture: &Fixture) -> Result<Vec<(String, i64)>> {
-    eventually("the service's connections are closed", || async {
-        let open = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name LIKE 'comanda-%'";
-        (fixture.number(open).await == 0).then_some(())
-    })
-    .await;
-    let statement = "SELECT schemaname || '.' || relname, seq_tup_read FROM pg_stat_user_tables
-                     UNION ALL
-                     SELECT schemaname || '.' || indexrelname, idx_tup_read FROM pg_stat_user_indexes";
-    Ok(sqlx::query_as(statement).fetch_all(&fixture.sql).await?)
 }

@@ -1,0 +1,136 @@
+//! Orders come in.
+
+use anyhow::Result;
+use comanda_kit::testing::eventually;
+use comanda_proto::{
+    topics,
+    v1::{AdvanceOrderRequest, OrderPlaced, Trigger},
+    views::timestamp,
+};
+use prost::Message;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, consume_again, run, stop, told};
+
+#[tokio::test]
+async fn a_topic_that_comes_again_changes_nothing() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let replica = fixture.start(Some(0)).await?;
+    let ids = fixture.place(50).await?;
+    fixture.announce(&ids).await?;
+    fixture.adopted(&ids).await;
+    fixture.all_ended().await;
+    let before = fixture.histories().await?;
+    assert!(before.values().all(|history| history.len() == 4));
+    replica.stop().await?;
+
+    for group in ["again", "and-again"] {
+        fixture.announce(&ids).await?;
+        let tasks = consume_again(&fixture, group)?;
+        fixture.consumed().await?;
+        stop(tasks).await?;
+    }
+    let after = fixture.histories().await?;
+    assert_eq!(ids.iter().map(|id| &after[id]).collect::<Vec<_>>(), before.values().collect::<Vec<_>>());
+    assert_eq!(after.len(), 50 + 2 * 40);
+    assert_eq!(fixture.unpublished().await, 2 * 40, "only the new orders are to be published");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let id = fixture.place_one().await?;
+    let request = AdvanceOrderRequest { order_id: id.to_string(), expected_version: 1, ..Default::default() };
+    let answer = client.advance_order(request).await?.into_inner();
+    let transition = answer.transition.expect("has one");
+    assert_eq!((transition.version, transition.to_status.as_str(), answer.replayed), (2, "preparing", false));
+
+    fixture.announce(&[id]).await?;
+    fixture.consumed().await?;
+    let history = fixture.history(id).await?;
+    assert_eq!(told(&history), [(1, Trigger::Create, "received"), (2, Trigger::Advance, "preparing")]);
+    assert_eq!(history[1], transition);
+    let created: OffsetDateTime = sqlx::query_scalar("SELECT create_time FROM ordering.orders WHERE order_id = $1")
+        .bind(id)
+        .fetch_one(&fixture.sql)
+        .await?;
+    assert_eq!(history[0].time, Some(timestamp(created)));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn records_that_tell_nothing_are_looked_up_or_parked_and_hold_up_nobody() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let replica = fixture.start(None).await?;
+    let known = fixture.place_one().await?;
+    let unknown = Uuid::now_v7();
+    let lost_workflow = OrderPlaced {
+        order_id: fixture.place_one().await?.to_string(),
+        workflow: "delivery".into(),
+        workflow_revision: 99,
+        status: "received".into(),
+        create_time: Some(timestamp(OffsetDateTime::UNIX_EPOCH)),
+        ..OrderPlaced::default()
+    };
+    let garbage = vec![0xff; 20];
+    let records = [
+        (known.to_string(), garbage.clone()),
+        ("no order".to_string(), garbage.clone()),
+        (String::new(), Vec::new()),
+        (unknown.to_string(), garbage),
+        (lost_workflow.order_id.clone(), lost_workflow.encode_to_vec()),
+    ];
+    let others = fixture.place(20).await?;
+    fixture.announce(&others).await?;
+    fixture.environment.produce(topics::ORDERS, &records).await?;
+    fixture.consumed().await?;
+    fixture.adopted(&others).await;
+    assert_eq!(told(&fixture.history(known).await?), [(1, Trigger::Create, "received")]);
+
+    let parked = "SELECT convert_from(key, 'UTF8'), reason FROM state_machine.parked ORDER BY 1";
+    let found: Vec<(String, String)> = sqlx::query_as(parked).fetch_all(&fixture.sql).await?;
+    let mut expected = vec![
+        (String::new(), "its key is no order id"),
+        (lost_workflow.order_id, "there is no workflow delivery revision 99"),
+        ("no order".to_string(), "its key is no order id"),
+        (unknown.to_string(), "there is no such order"),
+    ];
+    expected.sort();
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    let mut sorted = found.clone();
+    sorted.sort();
+    for ((key, reason), (expected_key, expected_reason)) in sorted.iter().zip(&expected) {
+        assert_eq!(key, expected_key);
+        assert!(reason.contains(expected_reason), "{reason}");
+    }
+    replica.stop().await?;
+
+    // The same records once more: what is parked is parked once.
+    let tasks = consume_again(&fixture, "again")?;
+    fixture.consumed().await?;
+    stop(tasks).await?;
+    assert_eq!(sqlx::query_as::<_, (String, String)>(parked).fetch_all(&fixture.sql).await?, found);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_log_is_read_from_its_beginning() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let replica = fixture.start(None).await?;
+    fixture.consumed().await?;
+    // Ordering lost its log, said so, and published what it had to.
+    fixture.environment.delete_topic(topics::ORDERS).await?;
+    fixture.environment.create_topic(topics::ORDERS).await?;
+    let ids = fixture.place(20).await?;
+    fixture.announce(&ids).await?;
+    run(&fixture.sql, "UPDATE ordering.topic_log SET topic_epoch = topic_epoch + 1").await?;
+    eventually("the orders are adopted", || async {
+        let states = fixture.number("SELECT count(*) FROM state_machine.states").await;
+        (states == 60).then_some(())
+    })
+    .await;
+    replica.stop().await
+}
