@@ -13,9 +13,11 @@ use comanda_kit::{
 };
 use metrics::counter;
 use rdkafka::{
-    consumer::{Consumer, StreamConsumer},
+    ClientContext, Statistics,
+    consumer::{Consumer, ConsumerContext, StreamConsumer},
     error::KafkaError,
     message::BorrowedMessage,
+    types::RDKafkaErrorCode,
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +92,8 @@ impl Feed {
             Some(positions) => positions,
             None => self.begin(epoch, is_new_log, &watermarks).await?,
         };
-        let consumer: StreamConsumer = self.kafka.free_consumer().set("enable.partition.eof", "true").create()?;
+        let settings = self.kafka.free_consumer().set("enable.partition.eof", "true").clone();
+        let consumer: TopicConsumer = settings.create_with_context(Quiet)?;
         consumer.assign(&kafka::assignment(&self.topic, &start.iter().collect())?)?;
         info!(topic = self.topic, epoch, "reading the topic");
         let missing = Missing::new(&start, &watermarks);
@@ -112,7 +115,7 @@ impl Feed {
         Ok(start)
     }
 
-    async fn read(&self, consumer: &StreamConsumer, epoch: i64, mut missing: Missing, stop: &CancellationToken) {
+    async fn read(&self, consumer: &TopicConsumer, epoch: i64, mut missing: Missing, stop: &CancellationToken) {
         let mut progress = Instant::now();
         let mut check = tokio::time::interval(CHECK);
         let new_epoch = other_epoch(self.epoch.clone(), epoch);
@@ -188,6 +191,23 @@ impl Feed {
         stuck
     }
 }
+
+type TopicConsumer = StreamConsumer<Quiet>;
+
+/// Logs neither statistics nor, as errors, the ends of partitions.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn stats(&self, _: Statistics) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            warn!("Kafka: {error}: {reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Waits until the epoch is another one.
 async fn other_epoch(mut known: watch::Receiver<Option<i64>>, epoch: i64) {

@@ -279,3 +279,100 @@ impl Drop for Following {
         self.hub.state().followers.remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use comanda_proto::v1::OrderTransition;
+
+    use super::*;
+    use crate::watch::watcher;
+
+    const LIMITS: Limits = Limits { count: 100, bytes: 1_000_000, age: Duration::from_secs(600) };
+
+    fn event(offset: i64, version: i64) -> Event {
+        let transition = OrderTransition { order_id: Uuid::nil().to_string(), version, ..Default::default() };
+        Event::of_transition(Place::of_record(0, offset), transition).expect("a transition")
+    }
+
+    fn hub() -> Arc<Hub> {
+        let hub = Hub::new(LIMITS);
+        hub.begin(1, Positions::new([0]));
+        hub.open();
+        hub
+    }
+
+    fn everyone() -> Filter {
+        Filter::parse(None).expect("the empty filter is valid")
+    }
+
+    fn at(next: i64) -> Token {
+        Token { epoch: 1, filter: everyone().hash(), positions: Positions::new([next]) }
+    }
+
+    fn versions(following: &Following) -> Vec<i64> {
+        let mut all = Vec::new();
+        while let Taken::Events(events, _) = following.take() {
+            all.extend(events.iter().map(|(event, _)| event.version));
+        }
+        all
+    }
+
+    #[test]
+    fn there_are_no_tokens_before_the_log_was_read_to_its_end() {
+        let hub = Hub::new(LIMITS);
+        assert_eq!(hub.follow(everyone(), Start::Now).map(drop), Err(NotFollowed::NotReady));
+        hub.begin(1, Positions::new([0]));
+        assert_eq!(hub.follow(everyone(), Start::Now).map(drop), Err(NotFollowed::NotReady));
+        assert!(!*hub.ready().borrow());
+        hub.open();
+        assert!(*hub.ready().borrow());
+        assert!(hub.follow(everyone(), Start::Now).is_ok());
+    }
+
+    #[test]
+    fn a_watch_that_resumes_ahead_of_the_hub_gets_only_what_lies_behind_its_token() {
+        let hub = hub();
+        hub.publish(event(0, 1));
+        assert_eq!(hub.follow(everyone(), Start::Token(at(3))).map(drop), Err(NotFollowed::Beyond));
+        let following = hub.follow(everyone(), Start::VerifiedToken(at(3))).expect("the broker has it");
+        (1..5).for_each(|offset| hub.publish(event(offset, offset + 1)));
+        assert_eq!(versions(&following), [4, 5]);
+    }
+
+    #[test]
+    fn a_log_that_went_back_reaches_watches_of_single_orders_only() {
+        let hub = hub();
+        let (watching, following) = (hub.watch(Uuid::nil()), hub.follow(everyone(), Start::Now).expect("open"));
+        hub.publish(event(7, 1));
+        hub.publish(event(0, 2));
+        assert_eq!(versions(&following), [1]);
+        assert_eq!(hub.positions(1), Some(Positions::new([8])));
+        for version in [1, 2] {
+            let taken = watching.watcher.take(0);
+            assert!(matches!(taken, watcher::Taken::Event(event, _) if event.version == version));
+        }
+    }
+
+    #[test]
+    fn what_is_lost_ends_watches_of_many_orders_and_their_tokens() {
+        let hub = hub();
+        let following = hub.follow(everyone(), Start::Now).expect("open");
+        let before = at(0);
+        hub.forget(Place::of_record(0, 4));
+        assert!(matches!(following.take(), Taken::Expired));
+        assert_eq!(following.token(), None);
+        assert_eq!(hub.follow(everyone(), Start::Token(before)).map(drop), Err(NotFollowed::Expired));
+        assert!(hub.follow(everyone(), Start::Token(at(5))).is_ok());
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_leaves_nothing_behind() {
+        let hub = hub();
+        let (one, two) = (hub.watch(Uuid::nil()), hub.watch(Uuid::nil()));
+        let following = hub.follow(everyone(), Start::Now).expect("open");
+        drop(one);
+        assert_eq!(hub.state().watchers[&Uuid::nil()].len(), 1);
+        drop((two, following));
+        assert!(hub.state().watchers.is_empty() && hub.state().followers.is_empty());
+    }
+}

@@ -172,15 +172,15 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
     let strange = [("no order".to_string(), b"?".to_vec()), (Uuid::now_v7().to_string(), b"?".to_vec())];
     world.produce(&[strange[0].clone(), unreadable.clone(), strange[1].clone()]).await;
     assert_eq!(versions(&up_to(&mut one, 3).await), [2, 3]);
-    let (all, token) = moves(&mut many, 3).await;
-    assert_eq!(all, [(order_id, 1), (order_id, 2), (order_id, 3)]);
+    let (all, token) = moves(&mut many, 2).await;
+    assert_eq!(all, [(order_id, 1), (order_id, 2)]);
+    assert_eq!(moves(&mut many, 1).await.0, [(order_id, 3)]);
     world.produce(&[unreadable]).await;
     world.step(order_id).await;
     assert_eq!(moves(&mut many, 1).await.0, [(order_id, 4)], "what is known is not told again");
-    // A token between the two transitions of one record repeats both rather than leave one out.
+    // A token between the two transitions of one record repeats the first rather than leave out the second.
     let mut resumed = follow(&mut client, None, Start::ResumeToken(token.into())).await.expect("resumed");
-    let (all, _) = moves(&mut resumed, 3).await;
-    assert_eq!(all.last(), Some(&(order_id, 4)));
+    assert_eq!(moves(&mut resumed, 3).await.0, [(order_id, 2), (order_id, 3), (order_id, 4)]);
 }
 
 #[tokio::test]

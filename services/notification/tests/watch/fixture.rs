@@ -111,7 +111,7 @@ impl World {
     pub async fn commit(&self, order_id: Uuid, steps: i64, last: Phase) -> i64 {
         sqlx::query_scalar(
             "WITH old AS (
-                 SELECT version FROM state_machine.states WHERE order_id = $1 FOR UPDATE
+                 SELECT version FROM state_machine.states WHERE order_id = $1
              ), new AS (
                  SELECT v, CASE WHEN v = old.version + $2 THEN $3 ELSE 1::smallint END AS phase
                  FROM old, generate_series(old.version + 1, old.version + $2) AS v
@@ -238,15 +238,18 @@ pub async fn said(stream: &mut OneOrder) -> Said {
 
 /// Reads up to and with a version; returns everything but heartbeats.
 pub async fn up_to(stream: &mut OneOrder, version: i64) -> Vec<Said> {
-    let mut all = Vec::new();
-    while all.last() != Some(&Said::Moved(version)) {
-        match said(stream).await {
-            Said::Heartbeat(_) => {}
-            said @ (Said::Moved(_) | Said::Current(_)) => all.push(said),
-            other => panic!("{other:?} after {all:?}"),
+    let read = async {
+        let mut all = Vec::new();
+        while all.last() != Some(&Said::Moved(version)) {
+            match said(stream).await {
+                Said::Heartbeat(_) => {}
+                said @ (Said::Moved(_) | Said::Current(_)) => all.push(said),
+                other => panic!("{other:?} after {all:?}"),
+            }
         }
-    }
-    all
+        all
+    };
+    soon("a version", read).await
 }
 
 /// The versions of the transitions among what was said.
@@ -283,12 +286,15 @@ pub async fn told(stream: &mut ManyOrders) -> (Told, Vec<u8>) {
 
 /// What comes next but for heartbeats.
 pub async fn event(stream: &mut ManyOrders) -> (Told, Vec<u8>) {
-    loop {
-        let (told, token) = told(stream).await;
-        if told != Told::Heartbeat {
-            return (told, token);
+    let read = async {
+        loop {
+            let (told, token) = told(stream).await;
+            if told != Told::Heartbeat {
+                return (told, token);
+            }
         }
-    }
+    };
+    soon("something but a heartbeat", read).await
 }
 
 /// The next transitions, as many as that, and the last token.
