@@ -39,6 +39,9 @@ const BATCH: usize = 500;
 const CHECK: Duration = Duration::from_secs(5);
 /// A consumer with a lag that got nothing for so long is taken for stuck (fede1024/rust-rdkafka#638, #665) and made anew.
 const STALL: Duration = Duration::from_secs(30);
+/// How long its group may take to let a consumer go. Behind a join that the broker holds back, as when two replicas stop at the same
+/// time, librdkafka waits 5 s and more for an answer; the broker notices by itself that a member is gone.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// What becomes of records.
 #[async_trait]
@@ -91,7 +94,11 @@ impl<H: Handler> Consumer<H> {
         consumer.subscribe(&[&self.topic])?;
         self.consume(&consumer, epoch, &total_lag, stop).await;
         // Dropping a consumer blocks until its group has let it go.
-        tokio::task::spawn_blocking(move || drop(consumer)).await?;
+        let leaving = tokio::task::spawn_blocking(move || drop(consumer));
+        match tokio::time::timeout(LEAVE, leaving).await {
+            Ok(left) => left?,
+            Err(_) => info!(group, "the group has not let this consumer go in time: going on without its answer"),
+        }
         Ok(())
     }
 
