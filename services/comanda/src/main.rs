@@ -122,7 +122,10 @@ where
     Failure: From<E>,
 {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::refused(format!("no runtime: {error}")))?;
-    Ok(runtime.block_on(command)?)
+    let result = runtime.block_on(command);
+    // What still blocks a thread (a consumer that its group does not let go) would hold up the exit for as long as it likes.
+    runtime.shutdown_background();
+    Ok(result?)
 }
 
 #[cfg(test)]
