@@ -103,7 +103,7 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
     let tasks = start()?;
-    let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, &tasks).await?;
+    let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
     serve(&args.listen, 50053, vec![endpoint], &tasks).await?;
     tasks.run().await
@@ -121,7 +121,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<SocketAddr> {
     let AllArgs { postgres, kafka, .. } = args;
     let ordering = comanda_ordering::App::build(postgres, kafka)?;
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
-    let notification = comanda_notification::App::build(&args.notification, postgres, kafka, tasks).await?;
+    let notification = comanda_notification::App::build(&args.notification, postgres, kafka)?;
     let endpoints = vec![ordering.start(tasks)?, state_machine.start(tasks)?, notification.start(tasks)?];
     serve(&args.listen, 50051, endpoints, tasks).await
 }

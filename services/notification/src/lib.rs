@@ -21,7 +21,7 @@ pub struct Config {
     pub mail: mail::Config,
 }
 
-/// The service, connected and checked, not yet running.
+/// The service, not yet running.
 pub struct App {
     watch: watch::Config,
     mail: mail::App,
@@ -30,21 +30,17 @@ pub struct App {
 }
 
 impl App {
-    /// Checks the settings and waits for the database.
-    pub async fn build(
-        config: &Config,
-        postgres: &postgres::Config,
-        kafka: &kafka::Config,
-        tasks: &Tasks,
-    ) -> Result<Self> {
+    /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
+    pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, watch::store::SCHEMA)?;
         let mail = mail::App::build(&config.mail, kafka, pool.clone())?;
-        postgres::wait_until_ready(&pool, &tasks.stop_token()).await?;
         Ok(Self { watch: config.watch.clone(), mail, kafka: kafka.clone(), pool })
     }
 
-    /// Starts everything.
+    /// Starts everything. An old schema stops the process.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
+        let (pool, stop) = (self.pool.clone(), tasks.stop_token());
+        tasks.spawn("schema", async move { postgres::wait_until_ready(&pool, &stop).await });
         let (watch, ready) = watch::start(&self.watch, &self.kafka, self.pool, tasks);
         let mail = self.mail.service(tasks);
         self.mail.start(tasks);
