@@ -229,7 +229,28 @@ async fn a_request_of_more_than_256_kib_is_refused_by_the_transport() -> Result<
 }
 
 #[tokio::test]
-async fn orders_are_taken_without_kafka_and_published_once_when_it_is_there() -> Result<()> {
+async fn orders_are_taken_without_a_broker_and_published_by_whoever_has_one() -> Result<()> {
+    let mut fixture = Fixture::new().await?;
+    let brokers = std::mem::replace(&mut fixture.environment.kafka.kafka_bootstrap_servers, "127.0.0.1:1".into());
+    let (replica, client) = fixture.serve().await?;
+    let mut created = Vec::new();
+    for _ in 0..20 {
+        created.push(id(&create(&client, request()).await?));
+    }
+    replica.serves("comanda.v1.OrderService").await;
+    assert_eq!(fixture.unpublished().await, 20);
+    replica.stop().await?;
+
+    fixture.environment.kafka.kafka_bootstrap_servers = brokers;
+    let replica = fixture.start().await?;
+    fixture.drained().await;
+    created.sort();
+    assert_eq!(fixture.published_ids().await?, created);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn orders_are_taken_without_a_topic_and_published_once_when_it_is_there() -> Result<()> {
     let fixture = Fixture::without_topics().await?;
     let (replica, client) = fixture.serve().await?;
     let mut created = Vec::new();

@@ -23,6 +23,8 @@ async fn replicas_share_the_work_and_publish_each_order_once() -> Result<()> {
 
     // The leader stops: the other takes over at once, not when the lease runs out.
     first.stop().await?;
+    let handed_over = "SELECT count(*) FROM ordering.lease WHERE expires_at <= now() OR epoch > 1";
+    assert_eq!(fixture.number(handed_over).await, 1);
     for _ in 0..10 {
         created.push(id(&create(&second_client, request()).await?));
     }

@@ -35,6 +35,7 @@ async fn a_topic_that_comes_again_changes_nothing() -> Result<()> {
     assert_eq!(ids.iter().map(|id| &after[id]).collect::<Vec<_>>(), before.values().collect::<Vec<_>>());
     assert_eq!(after.len(), 50 + 2 * 40);
     assert_eq!(fixture.unpublished().await, 2 * 40, "only the new orders are to be published");
+    assert_eq!(fixture.parked().await, 0);
     Ok(())
 }
 
@@ -57,7 +58,7 @@ async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
         .bind(id)
         .fetch_one(&fixture.sql)
         .await?;
-    assert_eq!(history[0].time, Some(timestamp(created)));
+    assert_eq!((history[0].time, fixture.parked().await), (Some(timestamp(created)), 0));
     replica.stop().await
 }
 

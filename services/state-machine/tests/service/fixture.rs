@@ -157,6 +157,16 @@ impl Fixture {
         sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.sql).await.expect("a query of one number")
     }
 
+    /// Whether a stopped leader gave its lease up, or another has it already.
+    pub async fn handed_over(&self) -> bool {
+        self.number("SELECT count(*) FROM state_machine.lease WHERE expires_at <= now() OR epoch > 1").await == 1
+    }
+
+    /// Records that could not be applied.
+    pub async fn parked(&self) -> i64 {
+        self.number("SELECT count(*) FROM state_machine.parked").await
+    }
+
     /// Pointers in the outbox.
     pub async fn unpublished(&self) -> i64 {
         self.number("SELECT count(*) FROM state_machine.outbox").await

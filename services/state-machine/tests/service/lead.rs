@@ -68,6 +68,7 @@ async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
     fixture.adopted(&ids).await;
     let second = fixture.start(Some(200)).await?;
     first.stop().await?;
+    assert!(fixture.handed_over().await);
     fixture.all_ended().await;
     assert!(fixture.histories().await?.values().all(|history| history.len() == 4));
     assert_eq!(fixture.number("SELECT epoch FROM state_machine.lease").await, 2);
