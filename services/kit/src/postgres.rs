@@ -56,8 +56,8 @@ pub enum Problem {
     /// No answer within the deadline, or no connection: whether a write was applied is unknown.
     #[error("the database does not answer: {0}")]
     Unreachable(String),
-    /// No connection was free in time: nothing was done.
-    #[error("no database connection was free")]
+    /// No connection came about in time, since the database is away or all are taken: nothing was done.
+    #[error("no connection to the database in time")]
     Busy,
     /// The database refused the statement: nothing was done.
     #[error("the database refused: {0}")]
@@ -97,8 +97,8 @@ impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         warn!("call failed: {problem}");
         match problem {
-            Problem::Busy => Self::overloaded(),
-            Problem::Unreachable(_) => Self::unavailable(),
+            // sqlx does not say whether the database refused to be connected to or had none left for us.
+            Problem::Busy | Problem::Unreachable(_) => Self::unavailable(),
             Problem::Refused(_) | Problem::Unreadable(_) => Self::internal(),
         }
     }
