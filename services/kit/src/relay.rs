@@ -143,7 +143,7 @@ impl<O: Outbox> Relay<O> {
         match acks.into_iter().find_map(Result::err) {
             Some(problem) if acked == 0 => {
                 self.renew_producer_if_broken(&problem)?;
-                Err(problem.into())
+                Err(explain(problem))
             }
             _ => Ok(acked),
         }
@@ -256,7 +256,8 @@ impl<O: Outbox> Relay<O> {
     /// Compares the broker's log with what it acknowledged.
     async fn check(&self, lease: Lease) -> Result<()> {
         let (producer, topic) = (self.producer.clone(), self.topic.clone());
-        let ends = tokio::task::spawn_blocking(move || kafka::watermarks(producer.client(), &topic)).await??;
+        let ends = tokio::task::spawn_blocking(move || kafka::watermarks(producer.client(), &topic)).await?;
+        let ends = ends.map_err(explain)?;
         let (partitions, ends): (Vec<i32>, Vec<i64>) =
             ends.into_iter().map(|(partition, (_, end))| (partition, end)).unzip();
         let lost = bounded(
@@ -307,5 +308,16 @@ impl<O: Outbox> Relay<O> {
         if let Err(problem) = bounded(sqlx::query("VACUUM outbox").execute(&self.pool)).await {
             warn!("the outbox was not vacuumed: {problem}");
         }
+    }
+}
+
+/// Says what to do where the topic is not there.
+fn explain(problem: KafkaError) -> anyhow::Error {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    match problem.rdkafka_error_code() {
+        Some(UnknownTopic | UnknownTopicOrPartition) => {
+            anyhow::Error::new(problem).context("there is no such topic, `comanda migrate` makes it")
+        }
+        _ => problem.into(),
     }
 }
