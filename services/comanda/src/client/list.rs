@@ -46,10 +46,13 @@ pub async fn run(client: &Client, args: ListArgs) -> Result<(), Failure> {
     let mut orders = client.servers.orders().await?;
     let mut remaining = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut page_token = String::new();
-    client.print.heading(show::header)?;
     while remaining > 0 {
+        let is_first = page_token.is_empty();
         let request = client.servers.request(request(&args, remaining, page_token));
         let page = client.servers.answer(orders.list_orders(request)).await?;
+        if is_first {
+            client.print.heading(show::header)?;
+        }
         remaining -= print(client, &page, remaining)?;
         // A page may be short or empty and still not be the last.
         if page.next_page_token.is_empty() {

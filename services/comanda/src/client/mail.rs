@@ -55,10 +55,13 @@ async fn list(client: &Client, key: OrderKey) -> Result<(), Failure> {
     let mut mails = client.servers.mails().await?;
     let order_id = client.order_id(key).await?;
     let mut page_token = String::new();
-    client.print.heading(header)?;
     loop {
+        let is_first = page_token.is_empty();
         let request = ListMailsRequest { order_id: order_id.clone(), page_size: MAX_PAGE_SIZE, page_token };
         let page = client.servers.answer(mails.list_mails(client.servers.request(request))).await?;
+        if is_first {
+            client.print.heading(header)?;
+        }
         for mail in &page.mails {
             client.print.show("comanda.v1.Mail", mail, |_| row(mail))?;
         }
