@@ -1,0 +1,14 @@
+//! The real program, as processes, on a real Kafka and a real Postgres: what users and operators are promised, also while processes
+//! are killed, stopped and frozen and while what they depend on is away.
+
+mod harness;
+
+mod client;
+mod delivery;
+mod dev;
+mod discretion;
+mod faults;
+mod operator;
+mod starting;
+mod stopping;
+mod workflows;
