@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 /// Selects the server's binaries on Maven Central; nothing is fetched from this address itself.
 const RELEASES: &str = "https://github.com/zonkyio/embedded-postgres-binaries";
 const NAME: &str = "comanda";
+/// How long Postgres may take to make its folder, to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A database to work with.
 pub struct Database {
@@ -35,7 +38,7 @@ impl Database {
         if !data_dir.join("postgres-server").exists() {
             info!("fetching Postgres, about 60 MB, this first time");
         }
-        server.setup().await.context("Postgres could not be set up; give a DATABASE_URL to use another")?;
+        set_up(&mut server, &data, &data_dir.join("postgres-unfinished")).await?;
         if server.status() == Status::Started {
             warn!("the database was left running: restarting it");
             // Fails where the process is gone already.
@@ -72,6 +75,22 @@ impl Database {
     }
 }
 
+/// Makes the server's folder, once. What an earlier start left unfinished never held anything: it is made anew.
+async fn set_up(server: &mut PostgreSQL, data: &Path, unfinished: &Path) -> Result<()> {
+    if unfinished.exists() && data.exists() {
+        fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))?;
+    }
+    let is_new = !data.exists();
+    if is_new {
+        fs::write(unfinished, "").context("cannot write to the data directory")?;
+    }
+    server.setup().await.context("Postgres could not be set up; give a DATABASE_URL to use another")?;
+    if is_new {
+        fs::remove_file(unfinished).context("cannot write to the data directory")?;
+    }
+    Ok(())
+}
+
 fn settings(data_dir: &Path, data: &Path) -> Result<Settings> {
     let settings = SettingsBuilder::new()
         .releases_url(RELEASES)
@@ -82,6 +101,8 @@ fn settings(data_dir: &Path, data: &Path) -> Result<Settings> {
         .socket_dir(data_dir.join("postgres-socket"))
         .host("127.0.0.1")
         .temporary(false)
+        // The library gives each of Postgres's programs 5 seconds, and a slow disk alone takes longer.
+        .timeout(Some(PATIENCE))
         .config("listen_addresses", "127.0.0.1")
         // The library starts servers with fsync off: what is called kept must be.
         .config("fsync", "on")
