@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -43,6 +44,8 @@ async fn the_private_database_keeps_orders_and_stops_with_its_master() {
     let data = DataDir::new();
     let mut command = world.command(&["dev", "--step-ms", "100"]);
     command.env_remove("DATABASE_URL").env("COMANDA_DEV_DIR", &data.0);
+    // As a first start leaves it that was killed while Postgres made its folder.
+    data.leave_unfinished();
     let mut dev = world.start_as("dev", command);
     dev.serves().await;
     let create = ["order", "create", "--product", "Taco", "--price", "2.50", "--email", &email("example.com")];
@@ -89,6 +92,16 @@ struct DataDir(PathBuf);
 impl DataDir {
     fn new() -> Self {
         Self(Path::new("/var/tmp").join(format!("comanda-test-dev-{}", Uuid::new_v4().simple())))
+    }
+
+    fn leave_unfinished(&self) {
+        fs::create_dir_all(self.0.join("postgres")).expect("a folder that can be made");
+        fs::write(self.0.join("postgres/postgresql.conf"), "").expect("a file that can be written");
+        fs::write(self.0.join("postgres-unfinished"), "").expect("a file that can be written");
+        for name in ["", "postgres", "postgres-unfinished"] {
+            // The program becomes another account, to which all of this must be open.
+            fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(0o777)).expect("a folder of ours");
+        }
     }
 
     /// The process of the running server.
