@@ -40,7 +40,7 @@ fn watch_server() {
             .route_name(route)
             .input_type(format!("crate::v1::{route}Request"))
             .output_type("crate::frame::Frame")
-            .codec_path("::tonic_prost::ProstCodec")
+            .codec_path("crate::frame::FrameCodec")
             .server_streaming()
             .build()
     };

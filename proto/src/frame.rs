@@ -4,11 +4,15 @@
 //! record's payload is wrapped once into the bytes of a response and shared. Fields that this build does not know
 //! therefore reach watchers untouched (prost would drop them).
 
+use std::marker::PhantomData;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::{
     DecodeError, Message,
     encoding::{DecodeContext, WireType, encode_key, encode_varint, skip_field},
 };
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::{ProstDecoder, ProstEncoder};
 
 pub use crate::generated::frames::watch_service_server;
 
@@ -16,6 +20,11 @@ pub use crate::generated::frames::watch_service_server;
 const TRANSITION_FIELD: u32 = 1;
 /// Field `resume_token` of `WatchOrdersResponse`.
 const RESUME_TOKEN_FIELD: u32 = 4;
+
+/// What the buffer of a stream holds at first; it grows as needed.
+const IDLE_BYTES: usize = 512;
+/// How much is gathered, when there is much to send, before it is handed to the connection. tonic's own value.
+const YIELD_BYTES: usize = 32 * 1024;
 
 /// One encoded response: the concatenation of two parts, as protobuf allows for the fields of one message.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +57,32 @@ fn length_delimited(field: u32, payload: &[u8]) -> Bytes {
     encode_varint(payload.len() as u64, &mut bytes);
     bytes.put_slice(payload);
     bytes.freeze()
+}
+
+/// tonic's codec, but with a buffer of the size of a transition: its own takes 8 KiB for as long as a stream is open, and
+/// most streams are idle most of the time.
+#[derive(Debug)]
+pub struct FrameCodec<Request>(PhantomData<Request>);
+
+impl<Request> Default for FrameCodec<Request> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<Request: Message + Default + 'static> Codec for FrameCodec<Request> {
+    type Encode = Frame;
+    type Decode = Request;
+    type Encoder = ProstEncoder<Frame>;
+    type Decoder = ProstDecoder<Request>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::new(BufferSettings::new(IDLE_BYTES, YIELD_BYTES))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
 }
 
 /// Only encoding is of use; a decoded `Frame` is empty.
