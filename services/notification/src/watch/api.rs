@@ -19,7 +19,7 @@ use super::{
     hub::{Following, Hub, NotFollowed, Start},
     order_stream::{OrderStream, version_ahead},
     orders_stream::{OrdersStream, token_expired},
-    pace::{Pace, Responses, Times},
+    pace::{Kind, Pace, Responses, Times},
     store::Store,
     token::{self, Token},
 };
@@ -39,6 +39,10 @@ pub struct Api {
     pub broker: Broker,
     /// Of every stream.
     pub times: Times,
+    /// The streams of single orders.
+    pub single: Kind,
+    /// The streams of many orders.
+    pub many: Kind,
     /// Ends every stream.
     pub stop: CancellationToken,
 }
@@ -62,6 +66,7 @@ impl WatchService for Api {
 impl Api {
     async fn open_order(&self, request: WatchOrderRequest) -> Result<OrderStream, Refusal> {
         let (order_id, after_version) = (parse_order_id(&request)?, request.after_version);
+        let pace = self.pace(&self.single)?;
         // Before the store is asked: what happens in between then waits in the hub.
         let watching = self.hub.watch(order_id);
         let opening = self.store.opening(order_id, after_version).await?;
@@ -69,7 +74,7 @@ impl Api {
         if after_version > opening.version {
             return Err(version_ahead(after_version, opening.version));
         }
-        Ok(OrderStream::new(watching, self.store.clone(), self.pace("order"), after_version, opening))
+        Ok(OrderStream::new(watching, self.store.clone(), pace, after_version, opening))
     }
 
     async fn open_orders(&self, request: WatchOrdersRequest) -> Result<OrdersStream, Refusal> {
@@ -78,7 +83,7 @@ impl Api {
         let start = request
             .start
             .ok_or_else(|| Refusal::invalid_field("start", "must be one of snapshot, now and resume_token"))?;
-        let (store, pace) = (self.store.clone(), self.pace("orders"));
+        let (store, pace) = (self.store.clone(), self.pace(&self.many)?);
         match start {
             Snapshot(()) => {
                 // Before the store is asked, as above.
@@ -95,7 +100,7 @@ impl Api {
         }
     }
 
-    fn pace(&self, kind: &'static str) -> Pace {
+    fn pace(&self, kind: &Kind) -> Result<Pace, Refusal> {
         Pace::new(self.times, kind, self.stop.clone())
     }
 

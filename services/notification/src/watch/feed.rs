@@ -61,9 +61,12 @@ impl Feed {
     /// Reads until the stop, whatever happens to the broker or the database.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut before = None;
+        let mut begun = None;
         while let Some(epoch) = self.known_epoch(&stop).await {
-            match self.follow(epoch, before.replace(epoch), &stop).await {
+            if begun.is_some_and(|begun| begun != epoch) {
+                self.hub.close();
+            }
+            match self.follow(epoch, &mut begun, &stop).await {
                 Ok(()) => backoff.reset(),
                 Err(problem) => {
                     warn!(topic = self.topic, "the topic can not be read: {problem:#}");
@@ -83,15 +86,16 @@ impl Feed {
         }
     }
 
-    /// Reads one epoch's log until there is another, or the consumer is stuck.
-    async fn follow(&mut self, epoch: i64, before: Option<i64>, stop: &CancellationToken) -> Result<()> {
+    /// Reads one epoch's log until there is another, or the consumer is stuck. `begun` is the epoch that reading began in last.
+    async fn follow(&mut self, epoch: i64, begun: &mut Option<i64>, stop: &CancellationToken) -> Result<()> {
         let Some(watermarks) = kafka::wait_for_topic(&self.kafka, &self.topic, stop).await? else { return Ok(()) };
         let known = self.hub.positions(epoch).filter(|positions| positions.count() == watermarks.len());
-        let is_new_log = before.is_some_and(|before| before != epoch);
+        let is_new_log = begun.is_some_and(|begun| begun != epoch);
         let start = match known {
             Some(positions) => positions,
             None => self.begin(epoch, is_new_log, &watermarks).await?,
         };
+        *begun = Some(epoch);
         let settings = self.kafka.free_consumer().set("enable.partition.eof", "true").clone();
         let consumer: TopicConsumer = settings.create_with_context(Quiet)?;
         consumer.assign(&kafka::assignment(&self.topic, &start.iter().collect())?)?;

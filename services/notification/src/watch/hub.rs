@@ -100,13 +100,19 @@ impl Hub {
 
     // --- the feed's side ---
 
-    /// Begins a log. Everything known of an earlier one is dropped, and the watches of many orders end.
-    pub fn begin(&self, epoch: i64, start: Positions) {
+    /// Drops everything known of the log, which is no more: the watches of many orders end.
+    pub fn close(&self) {
         self.ready.send_replace(false);
-        let ring = Ring::new(self.limits, start.clone());
         let mut state = self.state();
-        state.log = Some(Log { epoch, positions: start, ring, open: false });
+        state.log = None;
         state.end_followers();
+    }
+
+    /// Begins a log.
+    pub fn begin(&self, epoch: i64, start: Positions) {
+        self.close();
+        let ring = Ring::new(self.limits, start.clone());
+        self.state().log = Some(Log { epoch, positions: start, ring, open: false });
     }
 
     /// The log was read up to its end: watches of many orders may begin.

@@ -13,7 +13,14 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use self::{
-    api::Api, broker::Broker, feed::Feed, hub::Hub, pace::Times, repair::Repair, ring::Limits, store::Store,
+    api::Api,
+    broker::Broker,
+    feed::Feed,
+    hub::Hub,
+    pace::{Kind, Times},
+    repair::Repair,
+    ring::Limits,
+    store::Store,
     stray::Strays,
 };
 
@@ -63,6 +70,12 @@ pub struct Config {
     /// How many bytes they may occupy.
     #[arg(long, env = "COMANDA_WATCH_KEEP_BYTES", default_value_t = 64 * 1024 * 1024)]
     pub watch_keep_bytes: usize,
+    /// Watches of single orders that may be open at once; further ones are answered RESOURCE_EXHAUSTED.
+    #[arg(long, env = "COMANDA_MAX_WATCHES", default_value_t = 100_000)]
+    pub max_watches: usize,
+    /// Watches of many orders that may be open at once. Each looks at every transition.
+    #[arg(long, env = "COMANDA_MAX_MANY_WATCHES", default_value_t = 2000)]
+    pub max_many_watches: usize,
     /// At the start, read the topic from its beginning instead of looking up a time: for brokers that can not.
     #[arg(long, env = "COMANDA_FEED_FROM_BEGINNING", hide = true)]
     pub feed_from_beginning: bool,
@@ -121,6 +134,7 @@ pub fn start(
     tasks.spawn("watch repair", repair.run(stop.clone()));
     let interval = Duration::from_millis(config.watch_epoch_ms);
     tasks.spawn("watch epoch", epoch::keep(store.clone(), epoch_sender, interval, stop.clone()));
-    let api = Api { hub, store, broker, times: config.times(), stop };
+    let (single, many) = (Kind::new("order", config.max_watches), Kind::new("orders", config.max_many_watches));
+    let api = Api { hub, store, broker, times: config.times(), single, many, stop };
     (WatchServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES), ready)
 }

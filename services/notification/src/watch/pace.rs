@@ -4,7 +4,7 @@
 //! A stream whose reader takes nothing is not polled at all, so a stall is found when the reader comes back: by how long
 //! something had been there to take.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use comanda_kit::errors::{RETRY_AFTER, Refusal};
 use comanda_proto::errors::reason;
@@ -12,7 +12,7 @@ use futures::Stream;
 use metrics::{Gauge, counter, gauge};
 use rand::RngExt;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -86,18 +86,34 @@ pub struct Pace {
     timer: Pin<Box<Sleep>>,
     stop: CancellationToken,
     open_streams: Gauge,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Streams of one kind: so many may be open.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    name: &'static str,
+    places: Arc<Semaphore>,
+}
+
+impl Kind {
+    /// At most so many streams of this kind.
+    pub fn new(name: &'static str, most: usize) -> Self {
+        Self { name, places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))) }
+    }
 }
 
 impl Pace {
-    /// The clock of a stream that begins now.
-    pub fn new(times: Times, kind: &'static str, stop: CancellationToken) -> Self {
+    /// The clock of a stream that begins now; refused when there are too many.
+    pub fn new(times: Times, kind: &Kind, stop: CancellationToken) -> Result<Self, Refusal> {
+        let place = kind.places.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
         let now = Instant::now();
         let jitter = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
-        let open_streams = gauge!("comanda_watch_streams", "kind" => kind);
+        let open_streams = gauge!("comanda_watch_streams", "kind" => kind.name);
         open_streams.increment(1.0);
         let timer = Box::pin(sleep_until(now));
         let ends_at = now + times.age.mul_f64(jitter);
-        Self { times, ends_at, responded_at: now, met_at: now, timer, stop, open_streams }
+        Ok(Self { times, ends_at, responded_at: now, met_at: now, timer, stop, open_streams, _place: place })
     }
 
     /// Notes that a response is handed over.
@@ -193,11 +209,21 @@ mod tests {
         Times { heartbeat: Duration::from_secs(15), stall: Duration::from_secs(30), age: Duration::from_secs(1800) };
 
     fn pace() -> Pace {
-        Pace::new(TIMES, "test", CancellationToken::new())
+        Pace::new(TIMES, &Kind::new("test", 1), CancellationToken::new()).expect("the first stream")
     }
 
     async fn advance(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test]
+    async fn there_are_never_too_many_streams() {
+        let kind = Kind::new("test", 2);
+        let open = || Pace::new(TIMES, &kind, CancellationToken::new());
+        let (one, two) = (open(), open());
+        assert!(one.is_ok() && two.is_ok() && open().is_err());
+        drop(one);
+        assert!(open().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

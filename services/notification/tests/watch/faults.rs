@@ -119,6 +119,20 @@ async fn records_that_come_again_are_not_shown_again() {
     assert_eq!(moves(&mut many, 3).await.0, [(order_id, 1), (order_id, 2), (order_id, 3)]);
 }
 
+#[tokio::test]
+async fn a_hole_in_the_topic_is_filled_from_the_store() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let order_id = world.order("ana").await;
+    let mut stream = watch(&mut client(&replica).await, order_id, 0).await.expect("opened");
+    up_to(&mut stream, 1).await;
+    world.commit(order_id, 3, Phase::Succeeded).await;
+    world.publish(order_id, 4..=4).await;
+    for expected in [Current(1), Moved(2), Moved(3), Moved(4), Ended] {
+        assert_eq!(said(&mut stream).await, expected);
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct FutureResponse {
     #[prost(message, optional, tag = "1")]

@@ -59,6 +59,18 @@ async fn a_history_of_many_pages_comes_whole() {
 }
 
 #[tokio::test]
+async fn a_history_that_ends_with_its_page_is_followed_by_the_order_all_the_same() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let order_id = world.order("ana").await;
+    let last = world.commit(order_id, 255, Phase::Succeeded).await;
+    let mut stream = watch(&mut client(&replica).await, order_id, 0).await.expect("opened");
+    up_to(&mut stream, last).await;
+    assert_eq!(said(&mut stream).await, Current(last));
+    assert_eq!(said(&mut stream).await, Ended);
+}
+
+#[tokio::test]
 async fn an_order_can_be_watched_before_the_state_machine_knows_it() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
