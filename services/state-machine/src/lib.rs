@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 use comanda_kit::{
-    consumer::Consumer, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint, shutdown::Tasks,
+    backoff::Backoff, consumer::Consumer, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint,
+    shutdown::Tasks,
 };
 use comanda_proto::{
     topics,
@@ -20,6 +21,7 @@ use comanda_proto::{
 };
 use sqlx::PgPool;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::info;
 
@@ -93,7 +95,7 @@ impl App {
             Ok(())
         });
 
-        let prepare = store_workflows(store.clone(), own_workflows);
+        let prepare = store_workflows(store.clone(), own_workflows, tasks.stop_token());
         let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
         let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
         Ok(Endpoint {
@@ -109,10 +111,19 @@ fn read_workflow(path: &Path) -> Result<Workflow> {
     workflow::parse(&text).with_context(|| format!("in {}", path.display()))
 }
 
-async fn store_workflows(store: Store, workflows: Vec<Workflow>) -> Result<()> {
-    for workflow in &workflows {
-        let revision = store.store_workflow(workflow).await?;
-        info!(workflow = workflow.name, revision, "new orders follow this workflow");
+/// Stores the user's workflows; waits for a database that goes away meanwhile.
+async fn store_workflows(store: Store, workflows: Vec<Workflow>, stop: CancellationToken) -> Result<()> {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let mut rest = workflows.iter().peekable();
+    while let Some(workflow) = rest.peek() {
+        match store.store_workflow(workflow).await {
+            Ok(revision) => {
+                info!(workflow = workflow.name, revision, "new orders follow this workflow");
+                rest.next();
+            }
+            Err(problem) if problem.is_transient() && !stop.is_cancelled() => backoff.wait(&stop).await,
+            Err(problem) => return Err(problem.into()),
+        }
     }
     Ok(())
 }

@@ -47,6 +47,7 @@ impl Store {
                  SELECT email <> '' AS has_address
                  FROM ordering.order_contacts
                  WHERE order_id = w.order_id
+                 LIMIT 1 -- one there is; without it Postgres may turn the join round and read every order
              ) c
              ORDER BY w.order_id",
         );
@@ -125,7 +126,7 @@ impl Store {
              UPDATE mails m
              SET state = 2, owner = $1, update_time = now()
              FROM due d
-             LEFT JOIN LATERAL (SELECT * FROM ordering.order_contacts o WHERE o.order_id = d.order_id) c ON true
+             LEFT JOIN LATERAL (SELECT * FROM ordering.order_contacts o WHERE o.order_id = d.order_id LIMIT 1) c ON true
              WHERE m.order_id = d.order_id AND m.version = d.version AND m.copy = d.copy
              RETURNING m.order_id, m.version, m.copy, m.status, m.attempts, m.next_try_time,
                        coalesce(c.number, 0) AS number, coalesce(c.customer_name, '') AS customer_name,
@@ -173,7 +174,7 @@ impl Store {
                      WHERE c.state = 1
                        AND l.order_id = c.order_id
                        AND (l.version, l.copy) > (c.version, c.copy)
-                       AND l.state = 1
+                       AND l.state + 0 = 1 -- written so, Postgres does not read the index of all due mails
                        AND l.next_try_time < c.next_try_time
                  )
                  SELECT order_id, version, copy FROM changed",

@@ -218,6 +218,7 @@ impl Store {
                          SELECT *
                          FROM ordering.order_details d
                          WHERE d.order_id = w.order_id
+                         OFFSET 0 -- keeps the planner from turning the join round
                      ) d",
                 )
                 .bind(order_ids)
@@ -241,6 +242,7 @@ impl Store {
                      WHERE s.order_id = w.order_id
                        AND s.version > w.version
                        AND s.status_time < now() - make_interval(secs => $3)
+                     OFFSET 0 -- keeps the planner from turning the join round
                  ) s",
             )
             .bind(order_ids)
