@@ -4,7 +4,7 @@
 //! failed in any way, or whose future was dropped, is never used again: its replies would be off by one, and a refused message
 //! would pass for an accepted one. For the same reason each step accepts its own reply codes only.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, io::ErrorKind, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use lettre::transport::smtp::{
@@ -15,7 +15,7 @@ use lettre::transport::smtp::{
     extension::{ClientId, Extension, MailBodyParameter, MailParameter},
     response::Response,
 };
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     compose::Letter,
@@ -129,10 +129,11 @@ fn is_stale(failed: &Failed) -> bool {
 
 impl Settings {
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failed> {
-        let address = (&*self.server.host, self.server.port);
-        let tls = (self.server.security == Security::Tls).then(|| self.tls.clone());
-        let connecting = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, tls, None);
-        let mut connection = self.step(Phase::Connect, connecting).await?;
+        let mut connection = match self.server.security {
+            // Here lettre opens the socket: the one case where a message may wait for a delayed ack.
+            Security::Tls => self.step(Phase::Connect, self.connect_tls()).await?,
+            Security::Plain | Security::StartTls => self.connect_plain().await?,
+        };
         if self.server.security == Security::StartTls {
             self.step(Phase::StartTls, connection.starttls(self.tls.clone(), &self.hello)).await?;
         }
@@ -141,6 +142,26 @@ impl Settings {
             expect(Phase::Auth, self.step(Phase::Auth, login).await?, &[235])?;
         }
         Ok(connection)
+    }
+
+    async fn connect_tls(&self) -> Result<AsyncSmtpConnection, Error> {
+        let address = (&*self.server.host, self.server.port);
+        AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, Some(self.tls.clone()), None).await
+    }
+
+    /// lettre writes a message and its final dot one after the other. On a socket of its own making the dot waits until the
+    /// message is acknowledged, which a server puts off by 40 ms (RFC 896 meets RFC 1122, section 4.2.3.2): so the socket is ours.
+    async fn connect_plain(&self) -> Result<AsyncSmtpConnection, Failed> {
+        let address = (&*self.server.host, self.server.port);
+        let opening = timeout(self.step_timeout, TcpStream::connect(address)).await;
+        let opened = opening.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        let stream = opened.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let stream = stream.map_err(|error| Failed {
+            phase: Phase::Connect,
+            failure: Failure::Network(format!("no connection: {error}")),
+        })?;
+        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello);
+        self.step(Phase::Connect, greeting).await
     }
 
     async fn envelope(
