@@ -199,6 +199,7 @@ async fn a_mail_is_listed_and_sent_again_as_a_copy() {
     let table = counter.run(&["mail", "list", &number]).await;
     assert_eq!(table.out.lines().count(), 6, "a header and five mails: {}", table.out);
     let manual = counter.order("manual").await;
+    counter.world.reaches("SELECT count(*) FROM notification.mails WHERE state = 6", 1).await;
     counter.fails(&["mail", "resend", &manual, "--version", "1"], 1, &["MAIL_NOT_DUE"]).await;
     counter.close().await;
 }
