@@ -353,6 +353,7 @@ mod tests {
         hub.publish(event(0, 2));
         assert_eq!(versions(&following), [1]);
         assert_eq!(hub.positions(1), Some(Positions::new([8])));
+        assert_eq!(hub.state().log.as_ref().map(|log| log.ring.size().0), Some(1));
         for version in [1, 2] {
             let taken = watching.watcher.take(0);
             assert!(matches!(taken, watcher::Taken::Event(event, _) if event.version == version));

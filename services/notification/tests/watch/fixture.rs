@@ -236,20 +236,29 @@ pub async fn said(stream: &mut OneOrder) -> Said {
     }
 }
 
-/// Reads up to and with a version; returns everything but heartbeats.
-pub async fn up_to(stream: &mut OneOrder, version: i64) -> Vec<Said> {
+/// What comes next but for heartbeats.
+async fn said_but_heartbeats(stream: &mut OneOrder) -> Said {
     let read = async {
-        let mut all = Vec::new();
-        while all.last() != Some(&Said::Moved(version)) {
+        loop {
             match said(stream).await {
                 Said::Heartbeat(_) => {}
-                said @ (Said::Moved(_) | Said::Current(_)) => all.push(said),
-                other => panic!("{other:?} after {all:?}"),
+                said => return said,
             }
         }
-        all
     };
-    soon("a version", read).await
+    soon("something but a heartbeat", read).await
+}
+
+/// Reads up to and with a version; returns everything but heartbeats.
+pub async fn up_to(stream: &mut OneOrder, version: i64) -> Vec<Said> {
+    let mut all = Vec::new();
+    while all.last() != Some(&Said::Moved(version)) {
+        match said_but_heartbeats(stream).await {
+            said @ (Said::Moved(_) | Said::Current(_)) => all.push(said),
+            other => panic!("{other:?} after {all:?}"),
+        }
+    }
+    all
 }
 
 /// The versions of the transitions among what was said.

@@ -55,7 +55,7 @@ async fn a_reader_that_takes_nothing_is_ended_with_its_version_and_resumes() {
     let end = loop {
         match said(&mut slow).await {
             Moved(version) => all.push(version),
-            Current(_) => {}
+            Current(_) | Heartbeat(_) => {}
             end => break end,
         }
     };
