@@ -16,7 +16,7 @@ use metrics::{counter, gauge};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -92,8 +92,8 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
         routes = Routes::from(routes.into_axum_router().merge(endpoint.routes.into_axum_router().reset_fallback()));
         ready.push((endpoint.services, endpoint.ready));
     }
-    let stop = tasks.stop_token();
-    tasks.spawn("health", report_health(health, ready, stop.clone()));
+    let (stop, reported) = (tasks.stop_token(), Arc::new(Notify::new()));
+    tasks.spawn("health", report_health(health, ready, reported.clone(), stop.clone()));
     let mut server = Server::builder()
         .layer(Admission::new(limits.max_calls))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
@@ -104,6 +104,8 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
         .http2_max_header_list_size(HEADER_LIST_BYTES);
     let incoming = accept(listener, limits.max_connections);
     tasks.spawn("server", async move {
+        // tonic-health says SERVING until it is told otherwise.
+        reported.notified().await;
         let serving = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         tokio::select! {
             result = serving => Ok(result?),
@@ -136,6 +138,7 @@ fn reflection<S>(
 async fn report_health(
     health: HealthReporter,
     mut roles: Vec<(Vec<&'static str>, watch::Receiver<bool>)>,
+    reported: Arc<Notify>,
     stop: CancellationToken,
 ) -> Result<()> {
     loop {
@@ -148,6 +151,7 @@ async fn report_health(
             }
         }
         health.set_service_status("", status(all)).await;
+        reported.notify_one();
         info!(serving = all, "health");
         if stop.is_cancelled() {
             return Ok(());
