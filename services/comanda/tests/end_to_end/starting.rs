@@ -66,7 +66,7 @@ async fn a_database_that_is_away_is_waited_for() {
         world.start(&["notification", "--mail-dir", &mail_dir]),
     ];
     for role in &mut roles {
-        role.health(ServingStatus::NotServing).await;
+        assert_eq!(role.first_health().await, ServingStatus::NotServing);
     }
     let mut client = roles[0].orders().await;
     let refusal = client.create_order(order()).await.expect_err("no database");

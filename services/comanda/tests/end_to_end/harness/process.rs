@@ -118,6 +118,16 @@ impl Role {
         .await;
     }
 
+    /// The first answer about its health that it gives to anybody.
+    pub async fn first_health(&mut self) -> ServingStatus {
+        let health = HealthClient::new(self.channel().await);
+        let answer = eventually("an answer about health", || {
+            let mut asked = health.clone();
+            async move { asked.check(HealthCheckRequest::default()).await.ok() }
+        });
+        answer.await.into_inner().status()
+    }
+
     /// Waits until it serves.
     pub async fn serves(&mut self) {
         self.health(ServingStatus::Serving).await;
