@@ -1,8 +1,8 @@
 //! One mail for each transition, sent from a ledger: never lost, in order, and with the same Message-ID if ever repeated.
 //!
 //! In: the topic `order-transitions`. Out: messages to a mail server or files, and [`MailService`](comanda_proto::v1).
-//! [`ledger`] enters each mail; an [`owner`] claims due ones for its [`sender`]s; [`fate`] decides what becomes of each. SQL is in
-//! [`store`] alone.
+//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s; `fate` decides what becomes of each. SQL is in
+//! `store` alone.
 //!
 //! The states: `due` -> `claimed` (by an owner) -> `sending` (committed just before DATA) -> `sent` or `dead`, or back to `due`.
 //! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.

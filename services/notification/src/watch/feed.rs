@@ -215,8 +215,10 @@ impl ConsumerContext for Quiet {}
 
 /// Waits until the epoch is another one.
 async fn other_epoch(mut known: watch::Receiver<Option<i64>>, epoch: i64) {
-    // An error means that nobody looks at the epoch any more: the process stops.
-    let _ = known.wait_for(|now| now.is_some_and(|now| now != epoch)).await;
+    if known.wait_for(|now| now.is_some_and(|now| now != epoch)).await.is_err() {
+        // Nobody looks at the epoch any more: the process stops, as the reader hears by itself.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Where to begin, so that what was asked for comes, but not more than the ring can hold.
