@@ -11,7 +11,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, KafkaResult},
-    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+    message::{BorrowedMessage, Header, OwnedHeaders},
     types::RDKafkaErrorCode,
 };
 use tokio_util::sync::CancellationToken;
@@ -169,12 +169,6 @@ pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
     ];
     let headers = OwnedHeaders::new_with_capacity(pairs.len());
     pairs.into_iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
-}
-
-/// The text of a header of a record.
-pub fn header<'m>(message: &'m impl Message<Headers: Headers>, key: &str) -> Option<&'m str> {
-    let headers = message.headers()?;
-    headers.iter().find(|header| header.key == key)?.value.and_then(|value| str::from_utf8(value).ok())
 }
 
 /// First and next offset of each partition.
