@@ -75,6 +75,10 @@ pub struct Relay<O> {
     topic: String,
     producer: FutureProducer<Context>,
     nudge: Arc<Notify>,
+    /// How far each partition got by the acks this relay saw, also those it could not note.
+    seen: BTreeMap<i32, i64>,
+    /// Whether an ack told of a lost log, and the database does not know yet.
+    lost: bool,
     deletes: u64,
     checked: Option<Instant>,
     measured: Option<Instant>,
@@ -84,7 +88,20 @@ impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
         let producer = kafka.producer().create_with_context(Context)?;
-        Ok(Self { pool, outbox, kafka, topic, producer, nudge, deletes: 0, checked: None, measured: None })
+        let seen = BTreeMap::new();
+        Ok(Self {
+            pool,
+            outbox,
+            kafka,
+            topic,
+            producer,
+            nudge,
+            seen,
+            lost: false,
+            deletes: 0,
+            checked: None,
+            measured: None,
+        })
     }
 
     /// Publishes for as long as this replica leads, until `stop`.
@@ -185,8 +202,10 @@ impl<O: Outbox> Relay<O> {
                 (*low, *high) = ((*low).min(offset), (*high).max(offset));
             }
         }
+        self.look_back(&reach);
         let (leads, lost) = self.forget(lease, &keys, &versions, &reach).await?;
         ensure!(leads, "the lease has a newer epoch than {}", lease.epoch);
+        self.lost = false;
         if lost {
             self.tell_of_lost_log();
         }
@@ -196,6 +215,17 @@ impl<O: Outbox> Relay<O> {
             self.vacuum().await;
         }
         Ok(keys.len())
+    }
+
+    /// Compares acks with those before them. The database compares too, but only what could be noted: a relay that publishes while
+    /// its lease is renewed or the database is away may carry a new log past the noted end of the old one.
+    fn look_back(&mut self, reach: &BTreeMap<i32, (i64, i64)>) {
+        let fell = reach.iter().any(|(partition, (low, _))| self.seen.get(partition).is_some_and(|seen| low <= seen));
+        if fell {
+            self.seen.clear();
+        }
+        self.lost |= fell;
+        self.seen.extend(reach.iter().map(|(&partition, &(_, high))| (partition, high)));
     }
 
     /// The one statement of [`Relay::settle`]: whether we still lead (else it did nothing), and whether a log was lost.
@@ -215,8 +245,9 @@ impl<O: Outbox> Relay<O> {
                  ), acked AS (
                      SELECT * FROM unnest($4::int[], $5::bigint[], $6::bigint[]) AS a (partition, low, high)
                  ), lost AS MATERIALIZED (
-                     SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
-                     WHERE a.low <= t.acked_offset AND EXISTS (SELECT FROM reign)
+                     SELECT FROM reign
+                     WHERE $7 OR EXISTS (SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
+                                         WHERE a.low <= t.acked_offset)
                  ), published AS (
                      DELETE FROM outbox o
                      USING unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)
@@ -238,6 +269,7 @@ impl<O: Outbox> Relay<O> {
             .bind(partitions)
             .bind(lows)
             .bind(highs)
+            .bind(self.lost)
             .fetch_one(&self.pool),
         )
         .await

@@ -129,6 +129,27 @@ async fn a_lost_log_is_noticed_by_the_next_ack_and_told_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_lost_log_is_noticed_though_the_first_acks_of_the_new_one_could_not_be_noted() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let mut relay = Stepper::new(&fixture)?;
+    fixture.place(30).await?;
+    relay.publish_all().await?;
+
+    fixture.environment.delete_topic(topics::ORDERS).await?;
+    fixture.environment.create_topic(topics::ORDERS).await?;
+    fixture.place(30).await?;
+    let outdated = relay.lead().await?;
+    run(&fixture.sql, "UPDATE ordering.lease SET epoch = epoch + 1").await?;
+    // The new log grows past what was noted of the old one, and nothing of that can be noted.
+    while fixture.environment.records(topics::ORDERS).await?.len() < 200 {
+        relay.relay.publish_next(outdated).await.expect_err("it leads no more");
+    }
+    relay.publish_all().await?;
+    assert_eq!(fixture.number("SELECT topic_epoch FROM ordering.log_epoch").await, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lost_log_is_noticed_by_a_new_leader_before_anything_is_published() -> Result<()> {
     let (logs, _guard) = Logs::catch();
     let fixture = Fixture::new().await?;
