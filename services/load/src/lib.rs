@@ -1,0 +1,3 @@
+//! The load harness: `comanda load`.
+
+pub mod report;
