@@ -1,3 +1,5 @@
 //! The load harness: `comanda load`.
 
+pub mod compare;
+pub mod page;
 pub mod report;
