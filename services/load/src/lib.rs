@@ -2,4 +2,5 @@
 
 pub mod compare;
 pub mod page;
+pub mod plot;
 pub mod report;
