@@ -25,7 +25,7 @@ the paired ratios B/A and its 95 % bootstrap interval (10,000 resamples, always 
   no difference shown  the interval includes 1. This does not show that there is none
   fewer than 3 pairs   no interval is given
 
-The interval of 3 pairs is their range, which covers the true median in 75 of 100 cases only; it takes 6 pairs to get to 95. And of 20 \
+The interval of 3 pairs is their range, which covers the true median in 75 of 100 cases only; it takes 6 or more to come near 95. And of 20 \
 rows without any difference one will look different by chance: say first which one you want to see.
 
 Void runs, in which a truth check failed, are left out together with their partners.";
