@@ -71,6 +71,9 @@ enum Command {
     Parked(ParkedArgs),
     /// Show what waits: outboxes, lags, timers, mails.
     Status(StatusArgs),
+    /// Measure: throughput, latencies and costs, with a check of the truth.
+    #[cfg(feature = "load")]
+    Load(Box<comanda_load::command::LoadArgs>),
     /// Create, import, look up, watch and move orders.
     Order(Box<OrderArgs>),
     /// Look at the mails of an order, or send one again.
@@ -104,6 +107,8 @@ impl Command {
             Self::Purge(args) => block_on(operate::purge::run(args)),
             Self::Parked(args) => block_on(operate::parked::run(args)),
             Self::Status(args) => block_on(status(args)),
+            #[cfg(feature = "load")]
+            Self::Load(args) => block_on(comanda_load::command::run(*args)),
             Self::Order(args) => block_on(client::order::run(*args)),
             Self::Mail(args) => block_on(client::mail::run(args)),
             Self::Healthcheck(args) => block_on(client::health::run(args)),

@@ -24,6 +24,10 @@ pub struct Config {
     /// Write mails as .eml files into this directory. A mail server takes precedence.
     #[arg(long, env = "COMANDA_MAIL_DIR")]
     pub mail_dir: Option<PathBuf>,
+    /// Send no mails and note none as due: for a business that writes to its customers by other means. Where mails are turned on again,
+    /// every transition that Kafka still has and that has none is mailed.
+    #[arg(long, env = "COMANDA_NO_MAILS", conflicts_with_all = ["smtp_url", "mail_dir"])]
+    pub no_mails: bool,
     /// Connections to the mail server that send at once.
     #[arg(long, env = "COMANDA_SMTP_CONNECTIONS", default_value_t = 4, value_parser = value_parser!(u16).range(1..=64))]
     pub smtp_connections: u16,

@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use sqlx::PgPool;
+
+use crate::{
+    compare::{self, CompareArgs},
+    environment,
+    page::page,
+    report::{Report, Run},
+    stage::StageArgs,
+    workloads::{accept, lives},
+};
+
+/// `comanda load`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Each run starts the three roles as processes of their own, on a database and topics of its own, on the given Postgres and Kafka
+(scripts/postgres start, scripts/kafka start), and ends with a check of what became of every order. A run whose check
+fails is void. What was found goes to the output folder, as report.json and as report.html for people.
+
+Examples:
+  comanda load lives
+  comanda load accept --rate 2000 --seconds 60 --repeats 5
+  comanda load compare before/report.json after/report.json")]
+pub struct LoadArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// How many orders a second are taken.
+    Accept(Measured<accept::AcceptArgs>),
+    /// Whole lives of orders: created, moved, published, seen.
+    Lives(Measured<lives::LivesArgs>),
+    /// Compare two reports, run by run.
+    Compare(CompareArgs),
+    /// Draw the page of a report again.
+    Page {
+        /// A report.json.
+        report: PathBuf,
+    },
+}
+
+/// What every measurement has.
+#[derive(Args, Clone, Debug)]
+struct Measured<A: Args> {
+    #[command(flatten)]
+    workload: A,
+    #[command(flatten)]
+    stage: StageArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How often, and where to.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// How often the workload is run.
+    #[arg(long, default_value_t = 1)]
+    pub repeats: u32,
+    /// A folder for report.json and report.html.
+    #[arg(long, default_value = "load-results")]
+    pub output: PathBuf,
+}
+
+/// Runs it.
+pub async fn run(args: LoadArgs) -> Result<()> {
+    match args.command {
+        Command::Accept(args) => {
+            measure("accept", &args.stage, &args.output, async |n| accept::run(&args.stage, &args.workload, n).await)
+                .await
+        }
+        Command::Lives(args) => {
+            measure("lives", &args.stage, &args.output, async |n| lives::run(&args.stage, &args.workload, n).await)
+                .await
+        }
+        Command::Compare(args) => compare::run(args),
+        Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
+    }
+}
+
+/// Repeats a workload, storing what is known after each run.
+async fn measure(
+    title: &str,
+    stage: &StageArgs,
+    output: &OutputArgs,
+    workload: impl AsyncFn(u32) -> Result<Run>,
+) -> Result<()> {
+    let mut report = Report { title: title.into(), ..Report::default() };
+    report.environment = describe(stage).await?;
+    std::fs::create_dir_all(&output.output)?;
+    for repeat in 1..=output.repeats {
+        let run = workload(repeat).await?;
+        tell(&run);
+        report.runs.push(run);
+        store(&report, output)?;
+    }
+    if report.runs.iter().any(|run| !run.is_valid()) {
+        bail!("a run is void: see the checks that failed above");
+    }
+    Ok(())
+}
+
+async fn describe(stage: &StageArgs) -> Result<Vec<(String, String)>> {
+    let sql = PgPool::connect(&stage.postgres.database_url).await?;
+    environment::describe(&sql).await
+}
+
+/// Writes both files.
+pub fn store(report: &Report, output: &OutputArgs) -> Result<()> {
+    report.write(&output.output.join("report.json"))?;
+    write_page(report, &output.output.join("report.html"))
+}
+
+fn write_page(report: &Report, path: &std::path::Path) -> Result<()> {
+    std::fs::write(path, page(report))?;
+    Ok(())
+}
+
+/// Says what a run found.
+pub fn tell(run: &Run) {
+    println!("{} ({}) #{}{}", run.workload, run.variant, run.repeat, if run.is_valid() { "" } else { "  VOID" });
+    for figure in &run.figures {
+        println!("  {:<44} {:>12.3} {}", figure.name, figure.value, figure.unit);
+    }
+    for cost in &run.costs {
+        let mebibytes = cost.rss_bytes / (1024 * 1024);
+        println!(
+            "  {:<44} {:>12.3} CPU-s {mebibytes:>6} MiB {:>9} switches",
+            cost.process, cost.cpu_seconds, cost.context_switches
+        );
+    }
+    for check in run.checks.iter().filter(|check| !check.passed) {
+        println!("  FAILED: {}: {}", check.name, check.detail);
+    }
+}

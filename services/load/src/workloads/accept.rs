@@ -1,0 +1,88 @@
+//! `accept`: how many orders a second are taken, and how long each takes. What happens to them later goes on meanwhile, up to the
+//! first transition; the timers of the workflow are minutes.
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::ProgressBar;
+
+use crate::{
+    clients::{CONNECTIONS, Connections},
+    cost::Meter,
+    gauges,
+    generator::{self, Outcomes, Pace, Until},
+    orders::order,
+    report::Run,
+    stage::{Cast, Stage, StageArgs},
+    truth::Expected,
+    workloads::{begin, conclude, note_calls, observed, pace_text, progress},
+};
+
+/// Orders that are created before anything counts.
+const WARM_UP: u64 = 5000;
+
+/// Settings of `accept`.
+#[derive(Args, Clone, Debug)]
+pub struct AcceptArgs {
+    /// Closed loop: so many clients, each waiting for its answer.
+    #[arg(long, default_value_t = 64)]
+    pub clients: usize,
+    /// Open loop instead: so many orders a second, timed from when each should have been sent.
+    #[arg(long, conflicts_with = "clients")]
+    pub rate: Option<f64>,
+    /// How long.
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// Send a request id with each order, as a client does that may repeat its call.
+    #[arg(long)]
+    pub request_ids: bool,
+}
+
+impl AcceptArgs {
+    fn pace(&self) -> Pace {
+        self.rate.map_or(Pace::Closed { clients: self.clients }, |rate| Pace::Open { rate })
+    }
+}
+
+/// Runs it once.
+pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Result<Run> {
+    let ids = if args.request_ids { ", request ids" } else { "" };
+    let mut run = begin("accept", &format!("{}{ids}", pace_text(args.pace())), repeat);
+    let bar = progress(&run);
+    let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
+    stage.start(&Cast::default()).await?;
+    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+
+    bar.set_message("warming up");
+    let warm = create(&connections, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), args.request_ids, &bar).await;
+    let meter = Meter::read(&stage).await?;
+    let until = Until::Elapsed(std::time::Duration::from_secs(args.seconds));
+    let calls = async { Ok(create(&connections, args.pace(), until, args.request_ids, &bar).await) };
+    let outcomes = observed(&stage, &mut run, calls).await?;
+    note_calls(&outcomes, "orders accepted", &mut run);
+    bar.set_message("waiting until everything is told");
+    gauges::told(&stage.sql, warm.done() + outcomes.done()).await?;
+    meter.note(&stage, outcomes.done(), &mut run).await?;
+
+    bar.set_message("checking");
+    let expected = Expected { versions: 1, ..Expected::default() };
+    conclude(stage, expected, &[&warm, &outcomes], &mut run).await?;
+    bar.finish_and_clear();
+    Ok(run)
+}
+
+/// Creates orders at a pace.
+pub async fn create(
+    connections: &Connections,
+    pace: Pace,
+    until: Until,
+    request_ids: bool,
+    bar: &ProgressBar,
+) -> Outcomes {
+    let connections = connections.clone();
+    generator::run(pace, until, bar, move |n| {
+        let connections = connections.clone();
+        async move { connections.create(n, order(n, request_ids)).await.0 }
+    })
+    .await
+}
+
