@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Exponential growth with full jitter, so that many waiters do not come back at once.
@@ -45,6 +46,19 @@ pub async fn sleep(delay: Duration, stop: &CancellationToken) {
     }
 }
 
+/// How much a round of work does when there is plenty to do.
+const BUSY: usize = 32;
+/// How long such a round lasts at least.
+const BUSY_ROUND: Duration = Duration::from_millis(20);
+
+/// Lets work pile up after a round that began at `started` and did `done` pieces: a round has its price, whatever it holds, so under load
+/// few big ones do more than many small ones. At low load nothing waits.
+pub async fn breathe(started: Instant, done: usize, stop: &CancellationToken) {
+    if done >= BUSY {
+        sleep(BUSY_ROUND.saturating_sub(started.elapsed()), stop).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +72,17 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_delay() <= Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_busy_round_is_followed_by_a_rest() {
+        let (started, stop) = (Instant::now(), CancellationToken::new());
+        breathe(started, BUSY - 1, &stop).await;
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        breathe(started, BUSY, &stop).await;
+        assert!(started.elapsed() >= BUSY_ROUND);
+        let rested = Instant::now();
+        breathe(started, BUSY, &stop).await;
+        assert_eq!(rested.elapsed(), Duration::ZERO, "a round that took its time needs no rest");
     }
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    backoff::{Backoff, sleep},
+    backoff::{Backoff, breathe, sleep},
     kafka::{self, Record},
     parked,
     postgres::Problem,
@@ -114,6 +114,7 @@ impl<H: Handler> Consumer<H> {
                         return;
                     }
                     store_offsets(consumer, &batch);
+                    breathe(progress, batch.len(), stop).await;
                 }
                 _ = check.tick() => {
                     if self.epoch_changed(epoch).await || stalled(progress, lag) {

@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod relay;
 pub mod server;
 pub mod shutdown;
+pub mod sticky;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

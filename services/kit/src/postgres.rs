@@ -162,20 +162,30 @@ pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>)
     }
 }
 
-/// Like [`bounded`], and repeats a statement that lost a deadlock: Postgres undid it as a whole.
+/// Counts how often a statement lost a deadlock: Postgres undid it as a whole, so it can be repeated.
+#[derive(Debug, Default)]
+pub struct Deadlocks(usize);
+
+impl Deadlocks {
+    /// Whether to run the statement once more.
+    pub fn repeat<T>(&mut self, result: &Result<T, Problem>) -> bool {
+        let lost = matches!(result, Err(Problem::Refused(error)) if is_deadlock(error));
+        self.0 += usize::from(lost);
+        lost && self.0 < DEADLOCK_TRIES
+    }
+}
+
+/// Like [`bounded`], and repeats a statement that lost a deadlock.
 pub async fn repeated<T, F>(mut statement: impl FnMut() -> F) -> Result<T, Problem>
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match tokio::time::timeout(CALL_TIMEOUT, statement()).await {
-            Ok(Err(error)) if is_deadlock(&error) && tries < DEADLOCK_TRIES => continue,
-            Ok(result) => return Ok(result?),
-            Err(_) => return Err(Problem::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))),
-        }
+    let mut deadlocks = Deadlocks::default();
+    let mut result = bounded(statement()).await;
+    while deadlocks.repeat(&result) {
+        result = bounded(statement()).await;
     }
+    result
 }
 
 fn is_deadlock(error: &sqlx::Error) -> bool {

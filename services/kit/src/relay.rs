@@ -9,13 +9,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
-use futures::future::join_all;
 use metrics::{counter, gauge, histogram};
 use rdkafka::{
     ClientContext, Statistics,
     error::{KafkaError, RDKafkaErrorCode},
     message::OwnedHeaders,
-    producer::{FutureProducer, FutureRecord, Producer},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, future_producer::OwnedDeliveryResult},
 };
 use sqlx::PgPool;
 use tokio::{sync::Notify, time::Instant};
@@ -24,10 +23,11 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::{
-    backoff::{Backoff, sleep},
+    backoff::{Backoff, breathe, sleep},
     kafka,
     lease::{Keeper, Lease},
     postgres::{Problem, bounded},
+    sticky::Sticky,
 };
 
 /// How many records one round publishes at most.
@@ -70,6 +70,7 @@ impl ClientContext for Context {
 /// Publishes one outbox to one topic.
 pub struct Relay<O> {
     pool: PgPool,
+    sticky: Sticky,
     outbox: O,
     kafka: kafka::Config,
     topic: String,
@@ -88,9 +89,10 @@ impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
         let producer = kafka.producer().create_with_context(Context)?;
-        let seen = BTreeMap::new();
+        let (sticky, seen) = (Sticky::new(pool.clone()), BTreeMap::new());
         Ok(Self {
             pool,
+            sticky,
             outbox,
             kafka,
             topic,
@@ -113,9 +115,13 @@ impl<O: Outbox> Relay<O> {
                 // A new reign: look at the log before trusting it.
                 (epoch, self.checked) = (lease.epoch, None);
             }
+            let started = Instant::now();
             match self.round(lease).await {
                 Ok(0) => self.rest(&stop).await,
-                Ok(_) => backoff.reset(),
+                Ok(published) => {
+                    backoff.reset();
+                    breathe(started, published, &stop).await;
+                }
                 Err(problem) => {
                     warn!(topic = self.topic, "nothing was published: {problem:#}");
                     backoff.wait(&stop).await;
@@ -152,10 +158,11 @@ impl<O: Outbox> Relay<O> {
         if batch.is_empty() {
             return Ok(0);
         }
+        let pointers: Vec<(Uuid, i64)> = batch.iter().map(|outgoing| (outgoing.key, outgoing.version)).collect();
         let started = Instant::now();
-        let acks = self.publish(&batch).await;
+        let acks = self.publish(batch).await;
         histogram!("comanda_relay_publish_seconds", "topic" => self.topic.clone()).record(started.elapsed());
-        let acked = self.settle(lease, &batch, &acks).await?;
+        let acked = self.settle(lease, &pointers, &acks).await?;
         counter!("comanda_relay_published_total", "topic" => self.topic.clone()).increment(acked as u64);
         match acks.into_iter().find_map(Result::err) {
             Some(problem) if acked == 0 => {
@@ -167,20 +174,22 @@ impl<O: Outbox> Relay<O> {
     }
 
     /// Sends every record at once and awaits all acks: where each came to lie.
-    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(i32, i64), KafkaError>> {
-        join_all(batch.iter().map(|outgoing| self.send(outgoing))).await
+    async fn publish(&self, batch: Vec<Outgoing>) -> Vec<Result<(i32, i64), KafkaError>> {
+        let sent: Vec<_> = batch.into_iter().map(|outgoing| self.send(outgoing)).collect();
+        let mut acks = Vec::with_capacity(sent.len());
+        for delivery in sent {
+            acks.push(match delivery {
+                Ok(delivery) => acked(delivery.await),
+                Err(problem) => Err(problem),
+            });
+        }
+        acks
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Result<(i32, i64), KafkaError> {
+    fn send(&self, outgoing: Outgoing) -> Result<DeliveryFuture, KafkaError> {
         let key = outgoing.key.to_string();
-        let record =
-            FutureRecord::to(&self.topic).key(&key).payload(&outgoing.payload).headers(outgoing.headers.clone());
-        let delivery = self.producer.send_result(record).map_err(|(error, _)| error)?;
-        match delivery.await {
-            Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
-            Ok(Err((error, _))) => Err(error),
-            Err(_) => Err(KafkaError::Canceled),
-        }
+        let record = FutureRecord::to(&self.topic).key(&key).payload(&outgoing.payload).headers(outgoing.headers);
+        self.producer.send_result(record).map_err(|(problem, _)| problem)
     }
 
     /// Deletes what was acked and notes how far each partition got. An ack that lies not above what an earlier one noted tells of a log
@@ -188,14 +197,14 @@ impl<O: Outbox> Relay<O> {
     async fn settle(
         &mut self,
         lease: Lease,
-        batch: &[Outgoing],
+        pointers: &[(Uuid, i64)],
         acks: &[Result<(i32, i64), KafkaError>],
     ) -> Result<usize> {
         let (mut keys, mut versions, mut reach) = (Vec::new(), Vec::new(), BTreeMap::<i32, (i64, i64)>::new());
-        for (outgoing, ack) in batch.iter().zip(acks) {
+        for (&(key, version), ack) in pointers.iter().zip(acks) {
             let Ok((partition, offset)) = *ack else { continue };
-            keys.push(outgoing.key);
-            versions.push(outgoing.version);
+            keys.push(key);
+            versions.push(version);
             // A repeated send that the broker had already is acked without an offset.
             if offset >= 0 {
                 let (low, high) = reach.entry(partition).or_insert((offset, offset));
@@ -238,7 +247,8 @@ impl<O: Outbox> Relay<O> {
     ) -> Result<(bool, bool), Problem> {
         let partitions: Vec<i32> = reach.keys().copied().collect();
         let (lows, highs): (Vec<i64>, Vec<i64>) = reach.values().copied().unzip();
-        bounded(
+        let mut connection = self.sticky.take().await?;
+        let result = bounded(
             sqlx::query_as(
                 "WITH reign AS MATERIALIZED (
                      SELECT FROM lease WHERE epoch = $1 FOR SHARE
@@ -270,9 +280,10 @@ impl<O: Outbox> Relay<O> {
             .bind(lows)
             .bind(highs)
             .bind(self.lost)
-            .fetch_one(&self.pool),
+            .fetch_one(&mut *connection),
         )
-        .await
+        .await;
+        connection.end(result)
     }
 
     fn renew_producer_if_broken(&mut self, problem: &KafkaError) -> Result<()> {
@@ -340,6 +351,15 @@ impl<O: Outbox> Relay<O> {
         if let Err(problem) = bounded(sqlx::query("VACUUM outbox").execute(&self.pool)).await {
             warn!("the outbox was not vacuumed: {problem}");
         }
+    }
+}
+
+/// Where a record came to lie.
+fn acked(delivery: Result<OwnedDeliveryResult, impl Sized>) -> Result<(i32, i64), KafkaError> {
+    match delivery {
+        Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
+        Ok(Err((problem, _))) => Err(problem),
+        Err(_) => Err(KafkaError::Canceled),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use comanda_kit::{
     kafka,
     lease::Lease,
-    postgres::{Problem, bounded, repeated},
+    postgres::{Deadlocks, Problem, bounded},
     relay::{Outbox, Outgoing},
+    sticky::Sticky,
 };
 use comanda_proto::{
     v1::{Order, OrderPlaced},
@@ -26,6 +27,7 @@ pub const SCHEMA: &str = "ordering";
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    sticky: Sticky,
 }
 
 /// An order that was stored.
@@ -60,7 +62,7 @@ pub struct Window {
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { sticky: Sticky::new(pool.clone()), pool }
     }
 
     /// Stores orders with their request ids and outbox pointers. Returns those that were stored; the others' request ids were known.
@@ -92,9 +94,14 @@ impl Store {
                 .bind(&workflows)
                 .bind(&revisions)
                 .bind(&statuses)
-                .fetch_all(&self.pool)
         };
-        let stored: Vec<Stored> = repeated(statement).await?;
+        let mut connection = self.sticky.take().await?;
+        let mut result = bounded(statement().fetch_all(&mut *connection)).await;
+        let mut deadlocks = Deadlocks::default();
+        while deadlocks.repeat(&result) {
+            result = bounded(statement().fetch_all(&mut *connection)).await;
+        }
+        let stored: Vec<Stored> = connection.end(result)?;
         Ok(stored.into_iter().map(|stored| (stored.order_id, stored)).collect())
     }
 
@@ -236,16 +243,18 @@ struct PlacedRow {
 #[async_trait::async_trait]
 impl Outbox for Store {
     async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
-        let rows: Vec<PlacedRow> = bounded(
+        let mut connection = self.sticky.take().await?;
+        let rows: Result<Vec<PlacedRow>, _> = bounded(
             sqlx::query_as(
                 "SELECT o.version, f.*
                  FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
                  CROSS JOIN LATERAL (SELECT * FROM order_facts f WHERE f.order_id = o.order_id LIMIT 1) f",
             )
             .bind(limit)
-            .fetch_all(&self.pool),
+            .fetch_all(&mut *connection),
         )
-        .await?;
+        .await;
+        let rows = connection.end(rows)?;
         Ok(rows.into_iter().map(outgoing).collect())
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use comanda_kit::{
     kafka,
     lease::Lease,
-    postgres::{Problem, bounded, repeated},
+    postgres::{Deadlocks, Problem, bounded},
     relay::{Outbox, Outgoing},
+    sticky::Sticky,
 };
 use comanda_proto::{
     v1::{OrderTransition, Phase, Trigger, Workflow},
@@ -71,6 +72,7 @@ pub struct Due {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    sticky: Sticky,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
 }
@@ -78,7 +80,7 @@ pub struct Store {
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { pool, step }
+        Self { sticky: Sticky::new(pool.clone()), pool, step }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
@@ -130,9 +132,14 @@ impl Store {
             .bind(&dwells_ms)
             .bind(Phase::Active as i16)
             .bind(Trigger::Create as i16)
-            .execute(&self.pool)
         };
-        Ok(repeated(statement).await?.rows_affected())
+        let mut connection = self.sticky.take().await?;
+        let mut result = bounded(statement().execute(&mut *connection)).await;
+        let mut deadlocks = Deadlocks::default();
+        while deadlocks.repeat(&result) {
+            result = bounded(statement().execute(&mut *connection)).await;
+        }
+        Ok(connection.end(result)?.rows_affected())
     }
 
     /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
@@ -163,14 +170,20 @@ impl Store {
                 .bind(&requests)
                 .bind(lease.map(|lease| lease.epoch))
                 .bind(Phase::Active as i16)
-                .execute(&self.pool)
         };
-        Ok(repeated(statement).await?.rows_affected())
+        let mut connection = self.sticky.take().await?;
+        let mut result = bounded(statement().execute(&mut *connection)).await;
+        let mut deadlocks = Deadlocks::default();
+        while deadlocks.repeat(&result) {
+            result = bounded(statement().execute(&mut *connection)).await;
+        }
+        Ok(connection.end(result)?.rows_affected())
     }
 
     /// Orders whose timer ran out, the longest due first. `after` leaves out what was due up to then.
     pub async fn due(&self, after: Option<OffsetDateTime>, limit: i64) -> Result<Vec<Due>, Problem> {
-        bounded(
+        let mut connection = self.sticky.take().await?;
+        let due = bounded(
             sqlx::query_as(
                 "SELECT order_id, version, status, workflow, workflow_revision, due_at,
                         extract(epoch FROM now() - due_at)::float8 AS late_seconds
@@ -181,9 +194,10 @@ impl Store {
             )
             .bind(after)
             .bind(limit)
-            .fetch_all(&self.pool),
+            .fetch_all(&mut *connection),
         )
-        .await
+        .await;
+        connection.end(due)
     }
 
     /// Seconds until the next timer runs out, if there is one.
@@ -349,7 +363,8 @@ const APPLY: &str = "
 impl Outbox for Store {
     async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
         // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
-        let rows: Vec<TransitionRow> = bounded(
+        let mut connection = self.sticky.take().await?;
+        let rows: Result<Vec<TransitionRow>, _> = bounded(
             sqlx::query_as(
                 "SELECT h.*
                  FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
@@ -358,9 +373,10 @@ impl Outbox for Store {
                  ) h",
             )
             .bind(limit)
-            .fetch_all(&self.pool),
+            .fetch_all(&mut *connection),
         )
-        .await?;
+        .await;
+        let rows = connection.end(rows)?;
         Ok(rows.into_iter().map(outgoing).collect())
     }
 

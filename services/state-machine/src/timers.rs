@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comanda_kit::{
-    backoff::{Backoff, sleep},
+    backoff::{Backoff, breathe, sleep},
     lease::{Keeper, Lease},
     postgres::Problem,
 };
@@ -59,9 +59,13 @@ impl Timers {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while let Some(lease) = keeper.held(&stop).await {
             self.measure().await;
+            let started = Instant::now();
             match self.fire_next(lease).await {
                 Ok(0) => self.rest(&stop).await,
-                Ok(_) => backoff.reset(),
+                Ok(fired) => {
+                    backoff.reset();
+                    breathe(started, fired as usize, &stop).await;
+                }
                 Err(problem) => {
                     warn!("timers wait: {problem}");
                     backoff.wait(&stop).await;
