@@ -114,7 +114,9 @@ impl<H: Handler> Consumer<H> {
                         return;
                     }
                     store_offsets(consumer, &batch);
-                    breathe(progress, batch.len(), stop).await;
+                    if batch.len() < BATCH {
+                        breathe(progress, batch.len(), stop).await;
+                    }
                 }
                 _ = check.tick() => {
                     if self.epoch_changed(epoch).await || stalled(progress, lag) {

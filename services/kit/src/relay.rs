@@ -120,7 +120,9 @@ impl<O: Outbox> Relay<O> {
                 Ok(0) => self.rest(&stop).await,
                 Ok(published) => {
                     backoff.reset();
-                    breathe(started, published, &stop).await;
+                    if published < BATCH as usize {
+                        breathe(started, published, &stop).await;
+                    }
                 }
                 Err(problem) => {
                     warn!(topic = self.topic, "nothing was published: {problem:#}");
@@ -238,6 +240,9 @@ impl<O: Outbox> Relay<O> {
     }
 
     /// The one statement of [`Relay::settle`]: whether we still lead (else it did nothing), and whether a log was lost.
+    ///
+    /// Rows are looked up one by one and deleted by their place. As a join it went wrong: an outbox that was vacuumed while it was empty
+    /// counts as empty for the planner, however much it holds, and was read whole for each row of the batch.
     async fn forget(
         &self,
         lease: Lease,
@@ -259,9 +264,10 @@ impl<O: Outbox> Relay<O> {
                      WHERE $7 OR EXISTS (SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
                                          WHERE a.low <= t.acked_offset)
                  ), published AS (
-                     DELETE FROM outbox o
-                     USING unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)
-                     WHERE o.order_id = p.order_id AND o.version = p.version AND EXISTS (SELECT FROM reign)
+                     DELETE FROM outbox
+                     WHERE EXISTS (SELECT FROM reign) AND ctid = ANY (ARRAY(
+                         SELECT (SELECT o.ctid FROM outbox o WHERE o.order_id = p.order_id AND o.version = p.version)
+                         FROM unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)))
                  ), noted AS (
                      INSERT INTO topic_offsets (partition, acked_offset)
                      SELECT partition, high FROM acked WHERE EXISTS (SELECT FROM reign)

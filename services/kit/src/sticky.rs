@@ -10,8 +10,8 @@ use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 
 use crate::postgres::Problem;
 
-/// Connections that were taken from a pool and are used again and again. There are as many as statements run at once, within the
-/// pool's own bound.
+/// Connections that were taken from a pool and are used again and again. At most three tenths of the pool's connections stay; what
+/// is more goes back after each statement, so that the pool never runs dry.
 #[derive(Clone, Debug)]
 pub struct Sticky {
     pool: PgPool,
@@ -46,8 +46,10 @@ impl Sticky {
 impl Taken {
     /// Ends its use: what ended well is kept for the next statement, anything else goes to the pool to be looked after.
     pub fn end<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
-        if result.is_ok() {
-            self.home.idle.lock().expect("no holder panics").push(self.connection);
+        let most = self.home.pool.options().get_max_connections() as usize * 3 / 10;
+        let mut idle = self.home.idle.lock().expect("no holder panics");
+        if result.is_ok() && idle.len() < most.max(1) {
+            idle.push(self.connection);
         }
         result
     }

@@ -18,7 +18,9 @@ pub async fn describe(sql: &PgPool) -> Result<Vec<(String, String)>> {
         fact("load average before", first_line("/proc/loadavg")),
         fact("transports", "loopback; generator, Postgres, Kafka and all roles on this machine".into()),
     ];
-    for setting in ["server_version", "fsync", "synchronous_commit", "shared_buffers", "max_wal_size", "wal_compression"] {
+    for setting in
+        ["server_version", "fsync", "synchronous_commit", "shared_buffers", "max_wal_size", "wal_compression"]
+    {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(sql).await?;
         facts.push(fact(&format!("Postgres {setting}"), value));
     }
@@ -29,7 +31,8 @@ pub async fn describe(sql: &PgPool) -> Result<Vec<(String, String)>> {
 /// Jiffies that the machine's owner gave to somebody else, and all.
 pub fn stolen() -> Result<(u64, u64)> {
     let total = KernelStats::current()?.total;
-    let all = total.user + total.nice + total.system + total.idle + total.iowait.unwrap_or(0) + total.steal.unwrap_or(0);
+    let all =
+        total.user + total.nice + total.system + total.idle + total.iowait.unwrap_or(0) + total.steal.unwrap_or(0);
     Ok((total.steal.unwrap_or(0), all))
 }
 

@@ -35,7 +35,6 @@ impl Waiting {
         .fetch_one(sql)
         .await?)
     }
-
 }
 
 /// Samples until it is dropped; the points lie in `series`.

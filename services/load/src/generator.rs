@@ -244,10 +244,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_loop_has_one_call_a_client() {
-        let outcomes = run(Pace::Closed { clients: 4 }, Until::Elapsed(Duration::from_secs(10)), &ProgressBar::hidden(), |n| async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            if n % 2 == 0 { Outcome::Done } else { Outcome::Refused }
-        })
+        let outcomes = run(
+            Pace::Closed { clients: 4 },
+            Until::Elapsed(Duration::from_secs(10)),
+            &ProgressBar::hidden(),
+            |n| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if n % 2 == 0 { Outcome::Done } else { Outcome::Refused }
+            },
+        )
         .await;
         assert_eq!((outcomes.done(), outcomes.tally.refused.load(Relaxed)), (20, 20));
         assert_eq!(outcomes.rate.points.len(), 19);

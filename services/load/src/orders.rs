@@ -27,8 +27,7 @@ pub fn order(n: u64, with_request_id: bool) -> CreateOrderRequest {
 }
 
 fn item(sku: &str, name: &str, quantity: i32, units: i64) -> Item {
-    let unit_price =
-        Money { currency_code: "EUR".into(), units, nanos: 500_000_000 };
+    let unit_price = Money { currency_code: "EUR".into(), units, nanos: 500_000_000 };
     Item { sku: sku.into(), name: name.into(), quantity, unit_price: Some(unit_price) }
 }
 

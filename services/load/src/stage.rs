@@ -131,9 +131,9 @@ impl Stage {
         let log = self.folder.join(format!("{name}-{}.log", self.roles.len()));
         let child = self.command(&[name], settings)?.stderr(fs::File::create(&log)?).spawn()?;
         let pid = i32::try_from(child.id().context("it has ended")?)?;
-        let address = within(START, async || address(&log)).await.with_context(|| {
-            format!("{name} does not serve:\n{}", fs::read_to_string(&log).unwrap_or_default())
-        })?;
+        let address = within(START, async || address(&log))
+            .await
+            .with_context(|| format!("{name} does not serve:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
         within(START, async || serves(address).await).await.with_context(|| format!("{name} is not SERVING"))?;
         self.roles.push(Role { name, address, pid, child });
         Ok(())

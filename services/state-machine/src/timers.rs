@@ -64,7 +64,9 @@ impl Timers {
                 Ok(0) => self.rest(&stop).await,
                 Ok(fired) => {
                     backoff.reset();
-                    breathe(started, fired as usize, &stop).await;
+                    if fired < BATCH as u64 {
+                        breathe(started, fired as usize, &stop).await;
+                    }
                 }
                 Err(problem) => {
                     warn!("timers wait: {problem}");

@@ -184,7 +184,8 @@ impl Watch {
 
     /// Waits until it has seen all lives, and notes how long everything took.
     pub async fn finish(self, orders: u64, run: &mut Run) -> Result<()> {
-        let all = crate::stage::within(Duration::from_secs(10), async || (self.seen.complete() >= orders).then_some(()));
+        let all =
+            crate::stage::within(Duration::from_secs(10), async || (self.seen.complete() >= orders).then_some(()));
         let saw_all = all.await.is_ok();
         self.reader.abort();
         run.checks.push(crate::report::Check {
@@ -198,7 +199,9 @@ impl Watch {
             times.seen[0].iter().for_each(|seen| first.record(*seen - sent));
             times.seen[VERSIONS as usize - 1].iter().for_each(|seen| last.record(*seen - sent));
         }
-        for latency in [first.latency("create -> watcher sees version 1"), last.latency("create -> watcher sees delivered")] {
+        for latency in
+            [first.latency("create -> watcher sees version 1"), last.latency("create -> watcher sees delivered")]
+        {
             for percentile in [50.0, 99.0] {
                 let name = format!("{} p{percentile}", latency.name);
                 run.figure(&name, "ms", latency.at(percentile).unwrap_or(f64::NAN), Better::Lower);

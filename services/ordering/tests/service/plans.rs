@@ -36,7 +36,7 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
     let lease = relay.lead().await?;
     assert_eq!(relay.relay.publish_next(lease).await?, 1000);
     assert_eq!(relay.relay.publish_next(lease).await?, 1000);
-    drop(relay);
+    drop((relay, store));
     pool.close().await;
 
     let scanned: Vec<_> = fixture.environment.reads().await?.into_iter().filter(|(_, read)| *read > ROWS / 2).collect();
