@@ -10,9 +10,9 @@ CREATE SEQUENCE ordering.order_number;
 -- for the same reason no key but the primary one is unique.
 CREATE TABLE ordering.orders (
     order_id          uuid        PRIMARY KEY,
-    tenant            text        NOT NULL,
+    tenant            text COLLATE "C" NOT NULL,
     number            bigint      NOT NULL DEFAULT nextval('ordering.order_number'),
-    customer_id       text        NOT NULL,
+    customer_id       text COLLATE "C" NOT NULL,
     customer_name     text        NOT NULL,
     email             text        NOT NULL,
     locale            text        NOT NULL,
@@ -28,7 +28,7 @@ CREATE INDEX orders_by_customer ON ordering.orders (tenant, customer_id, create_
 
 -- Which request created which order; kept 7 days.
 CREATE TABLE ordering.requests (
-    tenant      text        NOT NULL,
+    tenant      text COLLATE "C" NOT NULL,
     request_id  uuid        NOT NULL,
     hash        bytea       NOT NULL, -- SHA-256 of the request without its id
     order_id    uuid        NOT NULL,

@@ -23,7 +23,7 @@ use crate::{
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// Waiting for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the call to the answer of one statement, waiting for a connection included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// Looking after a connection that comes back.

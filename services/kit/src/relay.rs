@@ -27,7 +27,7 @@ use crate::{
     kafka,
     lease::{Keeper, Lease},
     postgres::{Problem, bounded},
-    sticky::Sticky,
+    sticky::{Commit, Sticky},
 };
 
 /// How many records one round publishes at most.
@@ -70,6 +70,7 @@ impl ClientContext for Context {
 /// Publishes one outbox to one topic.
 pub struct Relay<O> {
     pool: PgPool,
+    /// Relaxed: a delete that a crash undoes is followed by one more repetition.
     sticky: Sticky,
     outbox: O,
     kafka: kafka::Config,
@@ -89,7 +90,7 @@ impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
         let producer = kafka.producer().create_with_context(Context)?;
-        let (sticky, seen) = (Sticky::new(pool.clone()), BTreeMap::new());
+        let (sticky, seen) = (Sticky::new(&pool, Commit::Relaxed), BTreeMap::new());
         Ok(Self {
             pool,
             sticky,

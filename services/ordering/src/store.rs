@@ -7,7 +7,7 @@ use comanda_kit::{
     lease::Lease,
     postgres::{Deadlocks, Problem, bounded},
     relay::{Outbox, Outgoing},
-    sticky::Sticky,
+    sticky::{Commit, Sticky},
 };
 use comanda_proto::{
     v1::{Order, OrderPlaced},
@@ -62,7 +62,7 @@ pub struct Window {
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { sticky: Sticky::new(pool.clone()), pool }
+        Self { sticky: Sticky::new(&pool, Commit::Durable), pool }
     }
 
     /// Stores orders with their request ids and outbox pointers. Returns those that were stored; the others' request ids were known.

@@ -19,8 +19,8 @@ use crate::{
     store::{Earlier, Store, Stored},
 };
 
-/// Two writers, so that one fills its batch while the other's commit is flushed.
-const LIMITS: Limits = Limits { queue: 1024, batch: 256, writers: 2 };
+/// One writer: what comes in during a commit goes out with the next. A second one halves the batches, and each has its price.
+const LIMITS: Limits = Limits { queue: 1024, batch: 256, writers: 1 };
 
 /// What became of one order.
 pub type Outcome = Result<CreateOrderResponse, Refusal>;

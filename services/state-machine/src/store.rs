@@ -8,7 +8,7 @@ use comanda_kit::{
     lease::Lease,
     postgres::{Deadlocks, Problem, bounded},
     relay::{Outbox, Outgoing},
-    sticky::Sticky,
+    sticky::{Commit, Sticky},
 };
 use comanda_proto::{
     v1::{OrderTransition, Phase, Trigger, Workflow},
@@ -80,7 +80,7 @@ pub struct Store {
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { sticky: Sticky::new(pool.clone()), pool, step }
+        Self { sticky: Sticky::new(&pool, Commit::Durable), pool, step }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
