@@ -12,7 +12,7 @@ use crate::{
     page::page,
     report::{Report, Run},
     stage::StageArgs,
-    workloads::{accept, lives},
+    workloads::{accept, lives, mail},
 };
 
 /// `comanda load`.
@@ -37,6 +37,8 @@ enum Command {
     Accept(Measured<accept::AcceptArgs>),
     /// Whole lives of orders: created, moved, published, seen.
     Lives(Measured<lives::LivesArgs>),
+    /// Whole lives with a mail for each transition.
+    Mail(Measured<mail::MailArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -78,6 +80,9 @@ pub async fn run(args: LoadArgs) -> Result<()> {
         Command::Lives(args) => {
             measure("lives", &args.stage, &args.output, async |n| lives::run(&args.stage, &args.workload, n).await)
                 .await
+        }
+        Command::Mail(args) => {
+            measure("mail", &args.stage, &args.output, async |n| mail::run(&args.stage, &args.workload, n).await).await
         }
         Command::Compare(args) => compare::run(args),
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),

@@ -17,6 +17,7 @@ pub mod orders;
 pub mod page;
 pub mod plot;
 pub mod report;
+pub mod smtp;
 pub mod stage;
 pub mod truth;
 pub mod workloads;

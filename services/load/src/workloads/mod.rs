@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod lives;
+pub mod mail;
 
 use std::{future::Future, sync::atomic::Ordering::Relaxed, time::Duration};
 

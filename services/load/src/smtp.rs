@@ -1,0 +1,207 @@
+//! A mail server that takes what it is sent and remembers only which mails they were; and the same conversation from the other side,
+//! as a measure of what this machine can do.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
+};
+
+/// How it treats mails.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manners {
+    /// How long it takes to accept a message.
+    pub delay: Duration,
+    /// Of a hundred messages, so many are put off with a 451 at their first try.
+    pub refused_percent: u64,
+}
+
+/// The server. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Sink {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    manners: Manners,
+    offered: AtomicU64,
+    /// How often each Message-ID was accepted.
+    accepted: Mutex<HashMap<String, u32>>,
+}
+
+impl Sink {
+    /// Listens on a free port of this machine.
+    pub async fn start(manners: Manners) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for a mail server")?;
+        let (address, state) = (listener.local_addr()?, Arc::new(State { manners, ..State::default() }));
+        let shared = state.clone();
+        let task = tokio::spawn(async move {
+            let mut conversations = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                conversations.spawn(converse(stream, shared.clone()));
+            }
+        });
+        Ok(Self { address, state, task })
+    }
+
+    /// How many different mails were accepted, and how many of them more than once.
+    pub fn accepted(&self) -> (u64, u64) {
+        let accepted = self.state.accepted.lock().expect("no holder panics");
+        (accepted.len() as u64, accepted.values().filter(|times| **times > 1).count() as u64)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// RFC 5321, as far as a sender of one message after the other needs it. An error means that the other side has gone away.
+async fn converse(stream: TcpStream, state: Arc<State>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut stream, mut line) = (BufReader::new(stream), Vec::new());
+    stream.write_all(b"220 sink\r\n").await?;
+    loop {
+        line.clear();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        let reply: &[u8] = match line.get(..4).unwrap_or_default() {
+            b"EHLO" => b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+            b"DATA" => {
+                stream.write_all(b"354 go on\r\n").await?;
+                let message_id = read_message(&mut stream).await?;
+                sleep_if(state.manners.delay).await;
+                if state.takes(message_id) { b"250 kept\r\n" } else { b"451 later\r\n" }
+            }
+            b"QUIT" => return stream.write_all(b"221 bye\r\n").await,
+            _ => b"250 well\r\n",
+        };
+        stream.write_all(reply).await?;
+    }
+}
+
+async fn sleep_if(delay: Duration) {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+}
+
+impl State {
+    /// Keeps a message, or puts it off.
+    fn takes(&self, message_id: String) -> bool {
+        let offered = self.offered.fetch_add(1, Relaxed);
+        if offered % 100 < self.manners.refused_percent {
+            return false;
+        }
+        *self.accepted.lock().expect("no holder panics").entry(message_id).or_default() += 1;
+        true
+    }
+}
+
+/// Reads to the final dot and returns the Message-ID.
+async fn read_message(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
+    let (mut line, mut message_id) = (Vec::new(), String::new());
+    loop {
+        line.clear();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line == b".\r\n" {
+            return Ok(message_id);
+        }
+        if message_id.is_empty() && line.starts_with(b"Message-ID: ") {
+            message_id = String::from_utf8_lossy(&line[12..]).trim().into();
+        }
+    }
+}
+
+/// Sends mails of `bytes` bytes over `connections` connections for `duration`, one after the other on each, and returns how many a
+/// second were accepted.
+pub async fn source(address: SocketAddr, connections: usize, bytes: usize, duration: Duration) -> Result<f64> {
+    let (sent, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let mut senders = JoinSet::new();
+    for n in 0..connections {
+        let sent = sent.clone();
+        senders.spawn(async move { send_until(address, n, bytes, started + duration, &sent).await });
+    }
+    while let Some(ended) = senders.join_next().await {
+        ended??;
+    }
+    Ok(sent.load(Relaxed) as f64 / started.elapsed().as_secs_f64())
+}
+
+async fn send_until(address: SocketAddr, n: usize, bytes: usize, end: Instant, sent: &AtomicU64) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    ask(&mut stream, b"", b"220").await?;
+    stream.write_all(b"EHLO source\r\n").await?;
+    ask(&mut stream, b"", b"250-").await?;
+    ask(&mut stream, b"", b"250-").await?;
+    ask(&mut stream, b"", b"250 ").await?;
+    let body = "x".repeat(70) + "\r\n";
+    let body = body.repeat(bytes / body.len());
+    for count in 0.. {
+        if Instant::now() >= end {
+            break;
+        }
+        ask(&mut stream, b"MAIL FROM:<a@example.com>\r\n", b"250").await?;
+        ask(&mut stream, b"RCPT TO:<b@example.com>\r\n", b"250").await?;
+        ask(&mut stream, b"DATA\r\n", b"354").await?;
+        let message = format!("Message-ID: <{n}.{count}@source>\r\n\r\n{body}.\r\n");
+        ask(&mut stream, message.as_bytes(), b"250").await?;
+        sent.fetch_add(1, Relaxed);
+    }
+    ask(&mut stream, b"QUIT\r\n", b"221").await
+}
+
+async fn ask(stream: &mut BufReader<TcpStream>, command: &[u8], wanted: &[u8]) -> io::Result<()> {
+    stream.write_all(command).await?;
+    let mut reply = Vec::new();
+    stream.read_until(b'\n', &mut reply).await?;
+    if reply.starts_with(wanted) { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&reply))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_mail_is_counted_once_by_its_message_id() {
+        let sink = Sink::start(Manners::default()).await.expect("a free port");
+        let rate = source(sink.address, 2, 2000, Duration::from_millis(100)).await.expect("accepted");
+        let (accepted, repeated) = sink.accepted();
+        assert!(rate > 0.0 && accepted > 0, "{rate}");
+        assert_eq!(repeated, 0);
+        source(sink.address, 1, 2000, Duration::from_millis(1)).await.expect("accepted");
+        assert_eq!(sink.accepted().1, 1, "the first mail of the first connection, again");
+    }
+
+    #[tokio::test]
+    async fn refusals_are_answers_too() {
+        let manners = Manners { refused_percent: 100, ..Manners::default() };
+        let sink = Sink::start(manners).await.expect("a free port");
+        let refused = source(sink.address, 1, 2000, Duration::from_millis(10)).await.expect_err("put off");
+        assert!(refused.to_string().contains("451"), "{refused}");
+        assert_eq!(sink.accepted().0, 0);
+    }
+}
