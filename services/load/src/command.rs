@@ -12,7 +12,7 @@ use crate::{
     page::page,
     report::{Report, Run},
     stage::StageArgs,
-    workloads::{accept, lives, mail},
+    workloads::{accept, lives, mail, probes},
 };
 
 /// `comanda load`.
@@ -39,6 +39,8 @@ enum Command {
     Lives(Measured<lives::LivesArgs>),
     /// Whole lives with a mail for each transition.
     Mail(Measured<mail::MailArgs>),
+    /// What each part of this machine can do at most, without Comanda.
+    Probes(Measured<probes::ProbesArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -83,6 +85,10 @@ pub async fn run(args: LoadArgs) -> Result<()> {
         }
         Command::Mail(args) => {
             measure("mail", &args.stage, &args.output, async |n| mail::run(&args.stage, &args.workload, n).await).await
+        }
+        Command::Probes(args) => {
+            measure("probes", &args.stage, &args.output, async |n| probes::run(&args.stage, &args.workload, n).await)
+                .await
         }
         Command::Compare(args) => compare::run(args),
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),

@@ -113,9 +113,25 @@ impl Run {
         self.checks.iter().all(|check| check.passed)
     }
 
-    /// Adds a number.
+    /// Adds a number. One that is none, such as a ratio to nothing, is left out: JSON has no way to write it.
     pub fn figure(&mut self, name: &str, unit: &str, value: f64, better: Better) {
-        self.figures.push(Figure { name: name.into(), unit: unit.into(), value, better });
+        if value.is_finite() {
+            self.figures.push(Figure { name: name.into(), unit: unit.into(), value, better });
+        }
+    }
+
+    /// Adds a distribution, and its median and 99th percentile as numbers.
+    pub fn timing(&mut self, latency: Latency) {
+        for percentile in [50.0, 99.0] {
+            let value = latency.at(percentile).unwrap_or(f64::NAN);
+            self.figure(&format!("{} p{percentile}", latency.name), "ms", value, Better::Lower);
+        }
+        self.latencies.push(latency);
+    }
+
+    /// Adds something that had to be true, and what was found.
+    pub fn check(&mut self, name: &str, passed: bool, detail: impl Into<String>) {
+        self.checks.push(Check { name: name.into(), passed, detail: detail.into() });
     }
 
     /// A number by its name.

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod lives;
 pub mod mail;
+pub mod probes;
 
 use std::{future::Future, sync::atomic::Ordering::Relaxed, time::Duration};
 
