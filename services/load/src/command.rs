@@ -12,7 +12,7 @@ use crate::{
     page::page,
     report::{Report, Run},
     stage::StageArgs,
-    workloads::{accept, lives, mail, probes},
+    workloads::{accept, lives, mail, probes, watch},
 };
 
 /// `comanda load`.
@@ -41,6 +41,8 @@ enum Command {
     Mail(Measured<mail::MailArgs>),
     /// What each part of this machine can do at most, without Comanda.
     Probes(Measured<probes::ProbesArgs>),
+    /// Streams: their memory, and how soon they tell what happened.
+    Watch(Measured<watch::WatchArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -88,6 +90,10 @@ pub async fn run(args: LoadArgs) -> Result<()> {
         }
         Command::Probes(args) => {
             measure("probes", &args.stage, &args.output, async |n| probes::run(&args.stage, &args.workload, n).await)
+                .await
+        }
+        Command::Watch(args) => {
+            measure("watch", &args.stage, &args.output, async |n| watch::run(&args.stage, &args.workload, n).await)
                 .await
         }
         Command::Compare(args) => compare::run(args),

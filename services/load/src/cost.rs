@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use comanda_proto::topics;
 use procfs::process::{Process, all_processes};
 use sqlx::{PgPool, Row};
@@ -46,8 +46,7 @@ impl Meter {
 
     /// Notes in `run` what was used since then, also per order.
     pub async fn note(&self, stage: &Stage, orders: u64, run: &mut Run) -> Result<()> {
-        let (now, orders) = (Self::read(stage).await?, orders as f64);
-        run.costs = now.processes.iter().map(|(name, usage)| self.cost(name, usage)).collect();
+        let (now, orders) = (self.spent(stage, run).await?, orders as f64);
         let (generator, servers): (Vec<&Cost>, Vec<_>) = run.costs.iter().partition(|cost| cost.process == GENERATOR);
         let seconds = |costs: Vec<&Cost>| costs.iter().map(|cost| cost.cpu_seconds).sum::<f64>();
         let (generator, servers) = (seconds(generator), seconds(servers));
@@ -57,6 +56,13 @@ impl Meter {
         run.figure("statements per order", "", (now.statements - self.statements) / orders, Better::Lower);
         run.figure("Kafka log per order", "B", (now.kafka_bytes - self.kafka_bytes) / orders, Better::Lower);
         Ok(())
+    }
+
+    /// Notes in `run` what each process used since then, and returns what everything has used by now.
+    pub async fn spent(&self, stage: &Stage, run: &mut Run) -> Result<Self> {
+        let now = Self::read(stage).await?;
+        run.costs = now.processes.iter().map(|(name, usage)| self.cost(name, usage)).collect();
+        Ok(now)
     }
 
     fn cost(&self, name: &str, now: &Usage) -> Cost {
@@ -82,6 +88,23 @@ impl Usage {
             context_switches: self.context_switches + other.context_switches,
         }
     }
+}
+
+/// Resident bytes of the roles of a name.
+pub fn rss_bytes(stage: &Stage, name: &str) -> Result<u64> {
+    Ok(used(stage, name)?.rss_bytes)
+}
+
+/// Seconds of processor time that the roles of a name have used.
+pub fn cpu_seconds(stage: &Stage, name: &str) -> Result<f64> {
+    Ok(used(stage, name)?.cpu_seconds)
+}
+
+fn used(stage: &Stage, name: &str) -> Result<Usage> {
+    let roles: Vec<_> = stage.roles.iter().filter(|role| role.name == name).collect();
+    let usages: Vec<_> = roles.iter().filter_map(|role| usage(role.pid)).collect();
+    ensure!(!roles.is_empty() && usages.len() == roles.len(), "{name} does not run");
+    Ok(usages.into_iter().fold(Usage::default(), Usage::plus))
 }
 
 /// The processes of each program.

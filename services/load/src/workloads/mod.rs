@@ -4,6 +4,7 @@ pub mod accept;
 pub mod lives;
 pub mod mail;
 pub mod probes;
+pub mod watch;
 
 use std::{future::Future, sync::atomic::Ordering::Relaxed, time::Duration};
 
