@@ -16,8 +16,8 @@ use super::{
     workflows::Workflows,
 };
 
-/// Each sender has one change on its way at most, so neither bound is ever met.
-const LIMITS: Limits = Limits { queue: 256, batch: 128, writers: 2 };
+/// What finds the queue full waits a moment and comes again. One writer: what comes in during a commit goes out with the next.
+const LIMITS: Limits = Limits { queue: 4096, batch: 512, writers: 1 };
 
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

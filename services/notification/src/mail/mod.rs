@@ -69,7 +69,7 @@ impl App {
         Ok(Self {
             config: config.clone(),
             kafka: kafka.clone(),
-            store: Store { pool },
+            store: Store::new(pool),
             composer: Composer::new(config)?,
             route: Route::new(config)?,
             due: Arc::default(),

@@ -1,4 +1,4 @@
-//! One sender: takes claimed mails, one at a time, and sends them over its own connection.
+//! One sender: takes claimed mails, a few at a time, and sends them one after the other over its own connection.
 
 use std::{
     sync::Arc,
@@ -7,9 +7,11 @@ use std::{
 
 use comanda_kit::backoff::{Backoff, sleep};
 use comanda_proto::v1::Workflow;
+use futures::future::join_all;
 use metrics::{counter, gauge, histogram};
 use tokio::{
     sync::{Mutex, mpsc},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,12 +23,14 @@ use super::{
     desk::Desk,
     fate::{self, Cause, Fate, Terms},
     owner::Lease,
-    row::Claimed,
+    row::{Change, Claimed},
     transport::Transport,
 };
 
 /// After so long without a mail a connection is closed.
 const IDLE: Duration = Duration::from_secs(20);
+/// How many mails are noted as `sending` together. So many of a sender that is killed count as ambiguous, under a backlog.
+const TOGETHER: usize = 16;
 /// How long the server may still take to answer when we are stopping. Less than the hard stop of the process.
 const DRAIN: Duration = Duration::from_secs(7);
 
@@ -54,32 +58,102 @@ impl Sender {
 
     /// Sends until the stop.
     pub async fn run(mut self, queue: Queue) {
-        while let Some(mail) = self.next(&queue).await {
-            self.handle(&mail).await;
+        while let Some(mails) = self.next(&queue).await {
+            self.handle(mails).await;
             self.desk.pause.over(&self.stop).await;
         }
         self.transport.close().await;
     }
 
-    /// The next mail; `None` when told to stop.
-    async fn next(&mut self, queue: &Queue) -> Option<Claimed> {
+    /// The next mails: those that wait now, at most [`TOGETHER`]. `None` when told to stop.
+    async fn next(&mut self, queue: &Queue) -> Option<Vec<Claimed>> {
         loop {
+            let mut mails = Vec::new();
             // What is left in the queue at the stop is given back by the owner's release.
-            let next = async { queue.lock().await.recv().await };
+            let next = async { queue.lock().await.recv_many(&mut mails, TOGETHER).await };
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
                 next = timeout(IDLE, next) => match next {
-                    Ok(mail) => return mail,
+                    Ok(count) => return (count > 0).then_some(mails),
                     Err(_) => self.transport.close().await,
                 },
             }
         }
     }
 
-    /// Tries one mail and notes what became of it.
-    async fn handle(&mut self, mail: &Claimed) {
-        let (fate, sending) = self.attempt(mail).await;
+    /// Tries mails one after the other. They are noted as `sending` together, and what becomes of each is noted while the next is
+    /// tried: a note waits for the disk, which takes longer than a mail.
+    async fn handle(&mut self, mails: Vec<Claimed>) {
+        let mut notes = Notes::new(self.desk.clone());
+        let mut ready = Vec::with_capacity(mails.len());
+        for mail in mails {
+            match self.compose(&mail).await {
+                Ok(letter) => ready.push((mail, letter)),
+                Err(fate) => self.conclude(&mail, fate, false, &mut notes).await,
+            }
+        }
+        match self.connect().await {
+            Ok(()) => self.send_all(ready, &mut notes).await,
+            Err(mut fate) => {
+                for (mail, _) in &ready {
+                    self.conclude(mail, std::mem::replace(&mut fate, Fate::GivenBack), false, &mut notes).await;
+                }
+            }
+        }
+        notes.written().await;
+    }
+
+    async fn connect(&mut self) -> Result<(), Fate> {
+        tokio::select! {
+            connected = self.transport.connect() => connected,
+            () = self.stop.cancelled() => Err(Fate::GivenBack),
+        }
+    }
+
+    async fn send_all(&mut self, ready: Vec<(Claimed, Letter)>, notes: &mut Notes) {
+        let begun = ready.iter().map(|(mail, _)| self.desk.write(fate::begin(mail, self.owner)));
+        let begun = join_all(begun).await;
+        let mut works = true;
+        for ((mail, letter), ours) in ready.into_iter().zip(begun) {
+            if !ours {
+                self.conclude(&mail, Fate::Lost, false, notes).await;
+                continue;
+            }
+            let fate = if works && self.lease.is_live() { self.send(&letter).await } else { Fate::GivenBack };
+            works &= !matches!(fate, Fate::Paused(..));
+            self.conclude(&mail, fate, true, notes).await;
+        }
+    }
+
+    async fn send(&mut self, letter: &Letter) -> Fate {
+        let started = Instant::now();
+        let prepared = tokio::select! {
+            prepared = self.transport.prepare(letter) => prepared,
+            () = self.stop.cancelled() => Err(Fate::GivenBack),
+        };
+        if let Err(fate) = prepared {
+            return fate;
+        }
+        let fate = tokio::select! {
+            fate = self.transport.deliver(letter) => fate,
+            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Fate::Interrupted,
+        };
+        histogram!("comanda_mail_send_seconds").record(started.elapsed());
+        fate
+    }
+
+    async fn compose(&self, mail: &Claimed) -> Result<Letter, Fate> {
+        if mail.contact.email.is_empty() {
+            return Err(Fate::Suppressed);
+        }
+        let workflow = workflow(&self.desk, mail).await;
+        let letter = self.desk.composer.compose(mail, &workflow, SystemTime::now());
+        letter.map_err(|problem| Fate::Dead(format!("can not be written: {problem:#}")))
+    }
+
+    /// Begins to note what became of a mail, and learns from it.
+    async fn conclude(&mut self, mail: &Claimed, fate: Fate, sending: bool, notes: &mut Notes) {
         let pause = match &fate {
             Fate::Paused(Cause::Refused, reply) => {
                 warn!("the mail server refuses us, all mails wait: {reply}");
@@ -90,47 +164,9 @@ impl Sender {
         let chance = rand::random_range(-1.0..=1.0);
         let terms = Terms { owner: self.owner, sending, schedule: &self.desk.schedule, chance, pause };
         if let Some(change) = fate::change(mail, &fate, &terms) {
-            self.desk.write(change).await;
-            // A later mail of the order may go out now.
-            self.desk.due.notify_one();
+            notes.add(change).await;
         }
         self.learn(mail, &fate).await;
-    }
-
-    /// Returns what became of the mail, and whether it was noted as `sending` before.
-    async fn attempt(&mut self, mail: &Claimed) -> (Fate, bool) {
-        let started = Instant::now();
-        let prepared = tokio::select! {
-            prepared = Self::prepare(&self.desk, &mut self.transport, mail) => prepared,
-            () = self.stop.cancelled() => Err(Fate::GivenBack),
-        };
-        let letter = match prepared {
-            Ok(letter) => letter,
-            Err(fate) => return (fate, false),
-        };
-        if !self.desk.write(fate::begin(mail, self.owner)).await {
-            return (Fate::Lost, false);
-        }
-        if !self.lease.is_live() {
-            return (Fate::GivenBack, true);
-        }
-        let fate = tokio::select! {
-            fate = self.transport.deliver(&letter) => fate,
-            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Fate::Interrupted,
-        };
-        histogram!("comanda_mail_send_seconds").record(started.elapsed());
-        (fate, true)
-    }
-
-    async fn prepare(desk: &Desk, transport: &mut Transport, mail: &Claimed) -> Result<Letter, Fate> {
-        if mail.contact.email.is_empty() {
-            return Err(Fate::Suppressed);
-        }
-        let workflow = workflow(desk, mail).await;
-        let letter = desk.composer.compose(mail, &workflow, SystemTime::now());
-        let letter = letter.map_err(|problem| Fate::Dead(format!("can not be written: {problem:#}")))?;
-        transport.prepare(&letter).await?;
-        Ok(letter)
     }
 
     /// Draws the consequences for this sender and for whoever watches it.
@@ -158,6 +194,37 @@ impl Sender {
         gauge!("comanda_mail_unreachable").increment(1.0);
         sleep(delay, &self.stop).await;
         gauge!("comanda_mail_unreachable").decrement(1.0);
+    }
+}
+
+/// What became of mails, written while further ones are sent: what comes in during a commit goes out with the next.
+struct Notes {
+    changes: mpsc::Sender<Change>,
+    writer: JoinSet<()>,
+}
+
+impl Notes {
+    fn new(desk: Arc<Desk>) -> Self {
+        let (changes, mut noted) = mpsc::channel(TOGETHER);
+        let mut writer = JoinSet::new();
+        writer.spawn(async move {
+            let mut together = Vec::new();
+            while noted.recv_many(&mut together, TOGETHER).await > 0 {
+                join_all(together.drain(..).map(|change| desk.write(change))).await;
+                // A later mail of the order may go out now.
+                desk.due.notify_one();
+            }
+        });
+        Self { changes, writer }
+    }
+
+    async fn add(&self, change: Change) {
+        self.changes.send(change).await.expect("the writer lasts as long as these");
+    }
+
+    async fn written(mut self) {
+        drop(self.changes);
+        while self.writer.join_next().await.is_some() {}
     }
 }
 

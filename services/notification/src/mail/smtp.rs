@@ -76,6 +76,14 @@ impl Smtp {
         Self { settings, connection: None }
     }
 
+    /// Connects, unless a connection is kept.
+    pub async fn connect(&mut self) -> Result<(), Fate> {
+        if self.connection.is_none() {
+            self.connection = Some(self.settings.connect().await?);
+        }
+        Ok(())
+    }
+
     /// Goes as far as the server's consent to sender and recipient.
     pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Fate> {
         let settings = self.settings.clone();

@@ -4,7 +4,10 @@
 //! batches would deadlock otherwise. States stand as numbers where a partial index must be found: 1 due, 2 claimed, 3 sending,
 //! 4 sent, 5 dead, 6 suppressed.
 
-use comanda_kit::postgres::{Problem, bounded, repeated};
+use comanda_kit::{
+    postgres::{Deadlocks, Problem, bounded, repeated},
+    sticky::{Commit, Sticky},
+};
 use comanda_proto::{
     v1::{MailState, Workflow},
     views::WorkflowRow,
@@ -24,9 +27,15 @@ const COUNT_LIMIT: i64 = 100_000;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub pool: PgPool,
+    sticky: Sticky,
 }
 
 impl Store {
+    /// Access through `pool`, which must see the schema as its own.
+    pub fn new(pool: PgPool) -> Self {
+        Self { sticky: Sticky::new(&pool, Commit::Durable), pool }
+    }
+
     /// Epoch of the topic's log.
     pub async fn topic_epoch(&self) -> Result<i64, Problem> {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM state_machine.log_epoch").fetch_one(&self.pool)).await
@@ -51,7 +60,9 @@ impl Store {
              ) c
              ORDER BY w.order_id",
         );
-        bounded(statement.bind(orders).fetch_all(&self.pool)).await
+        let mut connection = self.sticky.take().await?;
+        let known = bounded(statement.bind(orders).fetch_all(&mut *connection)).await;
+        connection.end(known)
     }
 
     /// The transitions of one order above a version and up to another.
@@ -83,7 +94,7 @@ impl Store {
         let statuses: Vec<_> = mails.iter().map(|mail| &*mail.status).collect();
         let states: Vec<_> = mails.iter().map(|mail| code(mail.state)).collect();
         let not_before: Vec<_> = mails.iter().map(|mail| mail.not_before).collect();
-        repeated(|| {
+        let statement = || {
             sqlx::query(
                 "INSERT INTO mails (order_id, version, status, state, next_try_time)
                  SELECT order_id, version, status, state, greatest(now(), not_before)
@@ -96,9 +107,14 @@ impl Store {
             .bind(&statuses)
             .bind(&states)
             .bind(&not_before)
-            .execute(&self.pool)
-        })
-        .await?;
+        };
+        let mut connection = self.sticky.take().await?;
+        let mut result = bounded(statement().execute(&mut *connection)).await;
+        let mut deadlocks = Deadlocks::default();
+        while deadlocks.repeat(&result) {
+            result = bounded(statement().execute(&mut *connection)).await;
+        }
+        connection.end(result)?;
         Ok(())
     }
 
@@ -133,7 +149,9 @@ impl Store {
                        coalesce(c.email, '') AS email, coalesce(c.locale, '') AS locale, coalesce(c.content, '') AS content,
                        coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision",
         );
-        bounded(statement.bind(owner).bind(most).bind(since).fetch_all(&self.pool)).await
+        let mut connection = self.sticky.take().await?;
+        let claimed = bounded(statement.bind(owner).bind(most).bind(since).fetch_all(&mut *connection)).await;
+        connection.end(claimed)
     }
 
     /// Applies changes, sorted by key, each only to a mail that is still where the change expects it, in the hands of the owner it
@@ -150,7 +168,7 @@ impl Store {
         let to_attempts: Vec<_> = changes.iter().map(|change| change.to.attempts).collect();
         let waits: Vec<_> = changes.iter().map(|change| change.wait.as_secs_f64()).collect();
         let replies: Vec<_> = changes.iter().map(|change| &*change.reply).collect();
-        repeated(|| {
+        let statement = || {
             sqlx::query_as(
                 "WITH changed AS (
                      UPDATE mails m
@@ -189,9 +207,14 @@ impl Store {
             .bind(&to_attempts)
             .bind(&waits)
             .bind(&replies)
-            .fetch_all(&self.pool)
-        })
-        .await
+        };
+        let mut connection = self.sticky.take().await?;
+        let mut result = bounded(statement().fetch_all(&mut *connection)).await;
+        let mut deadlocks = Deadlocks::default();
+        while deadlocks.repeat(&result) {
+            result = bounded(statement().fetch_all(&mut *connection)).await;
+        }
+        connection.end(result)
     }
 
     /// Begins the life of an owner.

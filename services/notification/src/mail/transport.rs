@@ -83,6 +83,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Makes sure that mails can go out at all.
+    pub async fn connect(&mut self) -> Result<(), Fate> {
+        match self {
+            Self::Smtp(smtp) => smtp.connect().await,
+            Self::Directory(_) => Ok(()),
+        }
+    }
+
     /// All that can be done before a mail may have gone out.
     pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Fate> {
         match self {

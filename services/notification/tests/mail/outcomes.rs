@@ -108,7 +108,7 @@ async fn a_server_without_the_demanded_encryption_gets_nothing() -> Result<()> {
 }
 
 /// One connection meets a server that falls silent (or hangs up); the mails of other orders go on over the others, and that one is
-/// sent in the end.
+/// sent in the end. Up to MAIL it is no fault of the mail: it is tried at once over a fresh connection, which uses up no try.
 async fn goes_on(phase: Phase, action: Action, copies: usize) -> Result<()> {
     let world = World::without_topic().await?;
     world.smtp.once(phase, action.clone());
@@ -127,7 +127,11 @@ async fn goes_on(phase: Phase, action: Action, copies: usize) -> Result<()> {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), orders.len(), "copies have the same Message-ID: {phase:?} {action:?}");
-    assert_eq!(ambiguous, usize::from(!matches!(phase, Phase::Greeting | Phase::Ehlo)), "{phase:?} {action:?}");
+    assert_eq!(
+        ambiguous,
+        usize::from(!matches!(phase, Phase::Greeting | Phase::Ehlo | Phase::Mail)),
+        "{phase:?} {action:?}"
+    );
     service.stop().await
 }
 
