@@ -12,7 +12,7 @@ use crate::{
     page::page,
     report::{Report, Run},
     stage::StageArgs,
-    workloads::{accept, lives, mail, probes, watch},
+    workloads::{accept, growth, lives, mail, overload, probes, timers, watch},
 };
 
 /// `comanda load`.
@@ -43,6 +43,12 @@ enum Command {
     Probes(Measured<probes::ProbesArgs>),
     /// Streams: their memory, and how soon they tell what happened.
     Watch(Measured<watch::WatchArgs>),
+    /// More orders than can be taken: what is taken, and how soon the others are refused.
+    Overload(Measured<overload::OverloadArgs>),
+    /// Many pending timers: what they cost while they wait, and how late they fire.
+    Timers(Measured<timers::TimersArgs>),
+    /// Whole lives on tables that are already full, beside the same on empty ones.
+    Growth(Measured<growth::GrowthArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -94,6 +100,20 @@ pub async fn run(args: LoadArgs) -> Result<()> {
         }
         Command::Watch(args) => {
             measure("watch", &args.stage, &args.output, async |n| watch::run(&args.stage, &args.workload, n).await)
+                .await
+        }
+        Command::Overload(args) => {
+            measure("overload", &args.stage, &args.output, async |n| {
+                overload::run(&args.stage, &args.workload, n).await
+            })
+            .await
+        }
+        Command::Timers(args) => {
+            measure("timers", &args.stage, &args.output, async |n| timers::run(&args.stage, &args.workload, n).await)
+                .await
+        }
+        Command::Growth(args) => {
+            measure("growth", &args.stage, &args.output, async |n| growth::run(&args.stage, &args.workload, n).await)
                 .await
         }
         Command::Compare(args) => compare::run(args),

@@ -16,6 +16,7 @@ pub mod latency;
 pub mod orders;
 pub mod page;
 pub mod plot;
+pub mod preload;
 pub mod probes;
 pub mod report;
 pub mod smtp;

@@ -57,6 +57,11 @@ impl LivesArgs {
         self.rate.map_or(Pace::Closed { clients: self.clients }, |rate| Pace::Open { rate })
     }
 
+    /// The roles that it needs.
+    pub fn cast(&self) -> Cast {
+        Cast { step_ms: Some(self.dwell_ms), ..Cast::default() }
+    }
+
     fn variant(&self) -> String {
         let watch = if self.watch { ", one watcher of all" } else { "" };
         let ids = if self.request_ids { ", request ids" } else { "" };
@@ -69,37 +74,42 @@ pub async fn run(stage_args: &StageArgs, args: &LivesArgs, repeat: u32) -> Resul
     let mut run = begin("lives", &args.variant(), repeat);
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
-    stage.start(&Cast { step_ms: Some(args.dwell_ms), ..Cast::default() }).await?;
+    stage.start(&args.cast()).await?;
+    measure(stage, args, 0, &bar, &mut run).await?;
+    bar.finish_and_clear();
+    Ok(run)
+}
+
+/// Measures on roles that run, beside `preloaded` orders that have ended, and ends the stage.
+pub async fn measure(stage: Stage, args: &LivesArgs, preloaded: u64, bar: &ProgressBar, run: &mut Run) -> Result<()> {
     let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
 
     bar.set_message("warming up");
     let warm_up = WARM_UP.min(args.orders);
-    let warm = live(&connections, Pace::Closed { clients: 64 }, warm_up, args.request_ids, None, &bar).await;
-    gauges::drained(&stage.sql, warm.done()).await?;
+    let warm = live(&connections, Pace::Closed { clients: 64 }, warm_up, args.request_ids, None, bar).await;
+    gauges::drained(&stage.sql, preloaded + warm.done()).await?;
 
     let watch = if args.watch { Some(Watch::start(&stage).await?) } else { None };
     let meter = Meter::read(&stage).await?;
     let started = Instant::now();
     let sent = watch.as_ref().map(|watch| watch.seen.clone());
     let lives = async {
-        let outcomes = live(&connections, args.pace(), args.orders, args.request_ids, sent, &bar).await;
+        let outcomes = live(&connections, args.pace(), args.orders, args.request_ids, sent, bar).await;
         bar.set_message("waiting for the last deliveries");
-        gauges::drained(&stage.sql, warm.done() + outcomes.done()).await?;
+        gauges::drained(&stage.sql, preloaded + warm.done() + outcomes.done()).await?;
         Ok((outcomes, started.elapsed()))
     };
-    let (outcomes, elapsed) = observed(&stage, &mut run, lives).await?;
+    let (outcomes, elapsed) = observed(&stage, run, lives).await?;
     run.figure("lives/s", "1/s", outcomes.done() as f64 / elapsed.as_secs_f64(), Better::Higher);
-    note_calls(&outcomes, "orders accepted", &mut run);
-    meter.note(&stage, outcomes.done(), &mut run).await?;
+    note_calls(&outcomes, "orders accepted", run);
+    meter.note(&stage, outcomes.done(), run).await?;
     if let Some(watch) = watch {
-        watch.finish(outcomes.done(), &mut run).await?;
+        watch.finish(outcomes.done(), run).await?;
     }
 
     bar.set_message("checking");
-    let expected = Expected { versions: VERSIONS, ..Expected::default() };
-    conclude(stage, expected, &[&warm, &outcomes], &mut run).await?;
-    bar.finish_and_clear();
-    Ok(run)
+    let expected = Expected { preloaded, versions: VERSIONS, ..Expected::default() };
+    conclude(stage, expected, &[&warm, &outcomes], run).await
 }
 
 /// Creates orders at a pace, noting when each was sent.

@@ -1,9 +1,12 @@
 //! What can be measured. Each workload is run on a stage of its own and ends with the truth check.
 
 pub mod accept;
+pub mod growth;
 pub mod lives;
 pub mod mail;
+pub mod overload;
 pub mod probes;
+pub mod timers;
 pub mod watch;
 
 use std::{future::Future, sync::atomic::Ordering::Relaxed, time::Duration};

@@ -92,8 +92,7 @@ pub async fn run(stage_args: &StageArgs, args: &WatchArgs, repeat: u32) -> Resul
     let versions = match args.kind {
         Kind::Idle => 1,
         Kind::Many => 2,
-        Kind::Stalled => 3,
-        Kind::FanOut => 4,
+        Kind::FanOut | Kind::Stalled => 4,
     };
     gauges::told(&stage.sql, placed.done()).await?;
     conclude(stage, Expected { versions, ..Expected::default() }, &[&placed], &mut run).await?;
