@@ -1,5 +1,5 @@
 //! `accept`: how many orders a second are taken, and how long each takes. What happens to them later goes on meanwhile, up to the
-//! first transition; the timers of the workflow are minutes.
+//! first transition; none moves further, however long it takes.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,7 +14,7 @@ use crate::{
     report::Run,
     stage::{Cast, Stage, StageArgs},
     truth::Expected,
-    workloads::{begin, conclude, note_calls, observed, pace_text, progress},
+    workloads::{REST_MS, begin, conclude, note_calls, observed, pace_text, progress},
 };
 
 /// Orders that are created before anything counts.
@@ -49,7 +49,7 @@ pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Resu
     let mut run = begin("accept", &format!("{}{ids}", pace_text(args.pace())), repeat);
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
-    stage.start(&Cast::default()).await?;
+    stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
     let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
 
     bar.set_message("warming up");

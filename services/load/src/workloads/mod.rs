@@ -23,6 +23,9 @@ use crate::{
     truth::{self, Expected},
 };
 
+/// For workloads in which no order moves by itself: an hour for each step, in milliseconds.
+pub const REST_MS: u64 = 3_600_000;
+
 /// A run that has begun.
 pub fn begin(workload: &str, variant: &str, repeat: u32) -> Run {
     let start_time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::{
     report::{Better, Run},
     stage::{Cast, Stage, StageArgs},
     truth::Expected,
-    workloads::{begin, conclude, note_calls, observed, progress},
+    workloads::{REST_MS, begin, conclude, note_calls, observed, progress},
 };
 
 const WARM_UP: u64 = 5000;
@@ -45,7 +45,7 @@ pub async fn run(stage_args: &StageArgs, args: &OverloadArgs, repeat: u32) -> Re
     let mut run = begin("overload", &factors.join(", "), repeat);
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
-    stage.start(&Cast::default()).await?;
+    stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
     let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
 
     bar.set_message("warming up");

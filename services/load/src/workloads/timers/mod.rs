@@ -16,11 +16,9 @@ use crate::{
     report::{Better, Run},
     stage::{Stage, StageArgs},
     truth,
-    workloads::{begin, observed, progress},
+    workloads::{REST_MS, begin, observed, progress},
 };
 
-/// After the one step that is measured no further one comes.
-const REST_MS: u64 = 3_600_000;
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Settings of `timers`.
@@ -67,6 +65,7 @@ pub async fn run(stage_args: &StageArgs, args: &TimersArgs, repeat: u32) -> Resu
     Ok(run)
 }
 
+/// After the one step that is measured no further one comes.
 async fn start(stage: &mut Stage) -> Result<()> {
     stage.start_role("state-machine", &[("COMANDA_STEP_MS", REST_MS.to_string())]).await
 }

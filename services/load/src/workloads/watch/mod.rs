@@ -19,11 +19,8 @@ use crate::{
     report::Run,
     stage::{Stage, StageArgs},
     truth::Expected,
-    workloads::{begin, conclude, observed, progress},
+    workloads::{REST_MS, begin, conclude, observed, progress},
 };
-
-/// No timer of an order ends while anything is measured.
-const REST_MS: u64 = 3_600_000;
 
 /// What is watched, and what happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
