@@ -12,7 +12,7 @@ use crate::{
     page::page,
     report::{Report, Run},
     stage::StageArgs,
-    workloads::{accept, growth, lives, mail, overload, probes, timers, watch},
+    workloads::{accept, experiment, growth, lives, mail, overload, probes, timers, watch},
 };
 
 /// `comanda load`.
@@ -49,6 +49,8 @@ enum Command {
     Timers(Measured<timers::TimersArgs>),
     /// Whole lives on tables that are already full, beside the same on empty ones.
     Growth(Measured<growth::GrowthArgs>),
+    /// How long few orders take, over counts of orders, state machines and partitions; or what another system loses.
+    Experiment(Measured<experiment::ExperimentArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -116,9 +118,21 @@ pub async fn run(args: LoadArgs) -> Result<()> {
             measure("growth", &args.stage, &args.output, async |n| growth::run(&args.stage, &args.workload, n).await)
                 .await
         }
+        Command::Experiment(args) => experiment(&args).await,
         Command::Compare(args) => compare::run(args),
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
     }
+}
+
+/// Beside the report it leaves a picture, experiment.svg.
+async fn experiment(args: &Measured<experiment::ExperimentArgs>) -> Result<()> {
+    let (stage, workload) = (&args.stage, &args.workload);
+    measure("experiment", stage, &args.output, async |n| experiment::run(stage, workload, n).await).await?;
+    let folder = &args.output.output;
+    if let Some(picture) = experiment::draw(&Report::read(&folder.join("report.json"))?, workload) {
+        std::fs::write(folder.join("experiment.svg"), picture)?;
+    }
+    Ok(())
 }
 
 /// Repeats a workload, storing what is known after each run.

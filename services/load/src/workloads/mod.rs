@@ -1,6 +1,7 @@
 //! What can be measured. Each workload is run on a stage of its own and ends with the truth check.
 
 pub mod accept;
+pub mod experiment;
 pub mod growth;
 pub mod lives;
 pub mod mail;

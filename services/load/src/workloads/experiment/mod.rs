@@ -1,0 +1,144 @@
+//! `experiment`: how long a number of orders takes from the first call until the last is delivered, over counts of orders, of state
+//! machines and of partitions. And the same calls to another system over HTTP, to count what it loses.
+
+mod http;
+mod plot;
+
+pub use self::plot::draw;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::ProgressBar;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::lives::{VERSIONS, live};
+use crate::{
+    clients::{CONNECTIONS, Connections},
+    gauges,
+    generator::{Outcomes, Pace},
+    report::{Better, Run},
+    stage::{Cast, Stage, StageArgs},
+    truth::Expected,
+    workloads::{begin, conclude, observed, progress},
+};
+
+/// Settings of `experiment`.
+#[derive(Args, Clone, Debug)]
+pub struct ExperimentArgs {
+    /// Counts of orders, one after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 200, 500, 700, 1000], value_parser = clap::value_parser!(u64).range(1..))]
+    pub orders: Vec<u64>,
+    /// Counts of state machines.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
+    pub state_machines: Vec<usize>,
+    /// Partitions of each topic; `--partitions` does not count here.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
+    pub topic_partitions: Vec<i32>,
+    /// Clients, each waiting for its answer before it sends the next order.
+    #[arg(long, default_value_t = 64)]
+    pub clients: usize,
+    /// Drive another system instead: POST URL/new_order {"name", "price"}, and GET URL/orders, which answers rows with a `status`.
+    #[arg(long)]
+    pub http: Option<String>,
+    /// The statuses with which an order of that system has ended.
+    #[arg(long, value_delimiter = ',', default_values_t = ["finalizado".to_owned(), "entregado".to_owned()])]
+    pub last_status: Vec<String>,
+    /// How long nothing may change there before what has not ended counts as lost.
+    #[arg(long, default_value_t = 60)]
+    pub patience_seconds: u64,
+}
+
+impl ExperimentArgs {
+    fn pace(&self) -> Pace {
+        Pace::Closed { clients: self.clients }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience_seconds)
+    }
+}
+
+/// Runs every combination once.
+pub async fn run(stage_args: &StageArgs, args: &ExperimentArgs, repeat: u32) -> Result<Run> {
+    let variant = args.http.as_ref().map_or("Comanda, zero dwell".into(), |url| format!("system at {url}"));
+    let mut run = begin("experiment", &variant, repeat);
+    let bar = progress(&run);
+    if let Some(url) = &args.http {
+        http::measure(url.trim_end_matches('/'), args, &bar, &mut run).await?;
+        return Ok(run);
+    }
+    for &state_machines in &args.state_machines {
+        for &partitions in &args.topic_partitions {
+            combination(stage_args, args, (state_machines, partitions), &bar, &mut run).await?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(run)
+}
+
+async fn combination(
+    stage_args: &StageArgs,
+    args: &ExperimentArgs,
+    (state_machines, partitions): (usize, i32),
+    bar: &ProgressBar,
+    run: &mut Run,
+) -> Result<()> {
+    let line = line(state_machines, partitions);
+    let mut stage = Stage::set(stage_args, partitions).await?;
+    stage.start(&Cast { state_machines, step_ms: Some(0), ..Cast::default() }).await?;
+    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let mut found = Run::default();
+    let counts = async {
+        // The first order of all finds everything cold.
+        let mut all = vec![live(&connections, args.pace(), 64, false, None, bar).await];
+        gauges::drained(&stage.sql, all[0].done()).await?;
+        for &orders in &args.orders {
+            let (outcomes, seconds) = delivered(&stage, &connections, args, orders, &all, bar).await?;
+            found.figure(&name(orders, &line), "s", seconds, Better::Lower);
+            all.push(outcomes);
+        }
+        Ok(all)
+    };
+    let mut checked = Run::default();
+    let outcomes = observed(&stage, &mut checked, counts).await?;
+    let expected = Expected { versions: VERSIONS, ..Expected::default() };
+    conclude(stage, expected, &outcomes.iter().collect::<Vec<_>>(), &mut checked).await?;
+    run.figures.extend(found.figures);
+    for check in checked.checks {
+        run.check(&format!("{}, {line}", check.name), check.passed, check.detail);
+    }
+    Ok(())
+}
+
+/// Seconds from the first call until the last order's last transition, by the database's record of it.
+async fn delivered(
+    stage: &Stage,
+    connections: &Connections,
+    args: &ExperimentArgs,
+    orders: u64,
+    before: &[Outcomes],
+    bar: &ProgressBar,
+) -> Result<(Outcomes, f64)> {
+    let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
+    let outcomes = live(connections, args.pace(), orders, false, None, bar).await;
+    let all = outcomes.done() + before.iter().map(Outcomes::done).sum::<u64>();
+    gauges::drained(&stage.sql, all).await?;
+    let last = sqlx::query_scalar("SELECT max(status_time) FROM state_machine.states");
+    let last: OffsetDateTime = last.fetch_one(&stage.sql).await?;
+    // A database on another machine has another clock: it cannot have been later than now.
+    let seconds = (last - started).as_seconds_f64().clamp(0.0, clock.elapsed().as_secs_f64());
+    Ok((outcomes, seconds))
+}
+
+/// What runs.
+fn line(state_machines: usize, partitions: i32) -> String {
+    format!("state machines: {state_machines}, partitions: {partitions}")
+}
+
+/// What a figure is called; the plot finds it by that.
+fn name(orders: u64, line: &str) -> String {
+    format!("{orders} orders delivered, {line}")
+}
