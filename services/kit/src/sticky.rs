@@ -7,16 +7,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sqlx::{
-    PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 use crate::postgres::{ACQUIRE_TIMEOUT, Problem};
 
 /// How many statements of one kind of work run at once: a writer, a timer, a consumer, a relay.
-const CONNECTIONS: u32 = 4;
+const CONNECTIONS: usize = 4;
 
 /// When a commit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +30,22 @@ pub enum Commit {
 /// A few connections of its own.
 #[derive(Clone, Debug)]
 pub struct Sticky {
-    pool: PgPool,
-    idle: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
+    options: Arc<PgConnectOptions>,
+    turns: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
 /// A connection for one statement. Dropped without [`Taken::end`], as where a future is dropped half way, it is closed.
 #[derive(Debug)]
 pub struct Taken {
-    connection: Option<PoolConnection<Postgres>>,
-    home: Sticky,
+    connection: Option<PgConnection>,
+    idle: Arc<Mutex<Vec<PgConnection>>>,
+    /// Given back after the connection, so that whoever waits finds it.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Sticky {
-    /// Connects as `pool` does.
+    /// Connects as `pool` does, at the first use.
     pub fn new(pool: &PgPool, commit: Commit) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options());
         let options = options.options([("plan_cache_mode", "force_generic_plan")]);
@@ -50,22 +53,23 @@ impl Sticky {
             Commit::Durable => options,
             Commit::Relaxed => options.options([("synchronous_commit", "off")]),
         };
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Self { pool, idle: Arc::default() }
+        Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
     }
 
-    /// A connection that nobody uses now.
+    /// A connection that nobody uses now; waits for one, like a pool, for a bounded time.
     pub async fn take(&self) -> Result<Taken, Problem> {
+        timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(Problem::Busy))
+    }
+
+    async fn take_turn(&self) -> Result<Taken, Problem> {
+        let turn = self.turns.clone().acquire_owned().await.expect("never closed");
         let idle = self.idle.lock().expect("no holder panics").pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.pool.acquire().await?,
+            // Not connected is nothing done.
+            None => PgConnection::connect_with(&self.options).await.map_err(|_| Problem::Busy)?,
         };
-        Ok(Taken { connection: Some(connection), home: self.clone() })
+        Ok(Taken { connection: Some(connection), idle: self.idle.clone(), _turn: turn })
     }
 }
 
@@ -73,16 +77,9 @@ impl Taken {
     /// Ends its use: it is kept for the next statement if this one ended well.
     pub fn end<T>(mut self, result: Result<T, Problem>) -> Result<T, Problem> {
         if result.is_ok() {
-            self.home.idle.lock().expect("no holder panics").extend(self.connection.take());
+            self.idle.lock().expect("no holder panics").extend(self.connection.take());
         }
         result
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        // Not back to its pool: it may be in the middle of a statement.
-        drop(self.connection.take().map(PoolConnection::detach));
     }
 }
 

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use sqlx::PgPool;
 
 use crate::{
     compare::{self, CompareArgs},
     environment,
     page::page,
     report::{Report, Run},
-    stage::StageArgs,
+    stage::{StageArgs, server},
     workloads::{accept, experiment, growth, lives, mail, overload, probes, timers, watch},
 };
 
@@ -158,8 +157,7 @@ async fn measure(
 }
 
 async fn describe(stage: &StageArgs) -> Result<Vec<(String, String)>> {
-    let sql = PgPool::connect(&stage.postgres.database_url).await?;
-    environment::describe(&sql).await
+    environment::describe(&mut server(&stage.postgres.database_url).await?).await
 }
 
 /// Writes both files.

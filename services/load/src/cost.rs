@@ -185,7 +185,8 @@ async fn database(sql: &PgPool) -> Result<(f64, f64)> {
 fn kafka_bytes(stage: &Stage) -> Result<u64> {
     let broker = listener(port(&stage.kafka.kafka_bootstrap_servers)).context("the broker is elsewhere")?;
     let arguments = Process::new(broker)?.cmdline()?;
-    let settings = arguments.iter().find(|argument| argument.ends_with(".properties")).context("no settings")?;
+    let is_settings = |argument: &&String| argument.ends_with(".properties") && !argument.starts_with("-");
+    let settings = arguments.iter().find(is_settings).context("no settings")?;
     let folder = log_dir(Path::new(settings)).context("no log.dirs")?;
     let ours = [topics::ORDERS, topics::ORDER_TRANSITIONS].map(|topic| format!("{}-", stage.kafka.topic(topic)));
     let mut bytes = 0;

@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::Result;
 use procfs::{CurrentSI, KernelStats};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 /// The machine and the versions of everything.
-pub async fn describe(sql: &PgPool) -> Result<Vec<(String, String)>> {
+pub async fn describe(sql: &mut PgConnection) -> Result<Vec<(String, String)>> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
         fact("comanda", concat!("version ", env!("CARGO_PKG_VERSION")).into()),
@@ -21,7 +21,7 @@ pub async fn describe(sql: &PgPool) -> Result<Vec<(String, String)>> {
     for setting in
         ["server_version", "fsync", "synchronous_commit", "shared_buffers", "max_wal_size", "wal_compression"]
     {
-        let value: String = sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(sql).await?;
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(&mut *sql).await?;
         facts.push(fact(&format!("Postgres {setting}"), value));
     }
     facts.push(fact("Kafka", "acks=all, idempotent producers, replication factor 1".into()));

@@ -236,9 +236,9 @@ mod tests {
         .await;
         let latency = outcomes.tally.latency.latency("calls");
         assert_eq!((outcomes.done(), latency.count), (20, 20));
-        assert!(latency.at(50.0).is_some_and(|median| (1.0..200.0).contains(&median)), "{latency:?}");
-        assert!(latency.at(25.0).is_some_and(|quarter| quarter < 10.0), "{latency:?}");
-        assert!(latency.at(90.0).is_some_and(|slow| slow > 500.0), "{latency:?}");
+        let at = |percentile| latency.at(percentile).expect("a stored percentile");
+        assert!(at(25.0) < 10.0, "what came after the stall: {latency:?}");
+        assert!((400.0..600.0).contains(&at(75.0)) && (700.0..900.0).contains(&at(90.0)), "{latency:?}");
         assert!((1.9..2.2).contains(&outcomes.elapsed.as_secs_f64()), "{:?}", outcomes.elapsed);
     }
 
@@ -255,6 +255,6 @@ mod tests {
         )
         .await;
         assert_eq!((outcomes.done(), outcomes.tally.refused.load(Relaxed)), (20, 20));
-        assert_eq!(outcomes.rate.points.len(), 19);
+        assert!((19..=20).contains(&outcomes.rate.points.len()), "a point each half second: {:?}", outcomes.rate);
     }
 }

@@ -193,7 +193,7 @@ mod tests {
         assert!(rate > 0.0 && accepted > 0, "{rate}");
         assert_eq!(repeated, 0);
         source(sink.address, 1, 2000, Duration::from_millis(1)).await.expect("accepted");
-        assert_eq!(sink.accepted().1, 1, "the first mail of the first connection, again");
+        assert!(sink.accepted().1 >= 1, "the first mail of the first connection, again");
     }
 
     #[tokio::test]

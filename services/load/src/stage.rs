@@ -94,9 +94,7 @@ impl Stage {
     pub async fn set(args: &StageArgs, partitions: i32) -> Result<Self> {
         let name = format!("load_{}", Uuid::now_v7().simple());
         let server_url = args.postgres.database_url.clone();
-        let mut server = PgConnection::connect(&server_url)
-            .await
-            .context("no Postgres answers; start one with `scripts/postgres start`, or set DATABASE_URL")?;
+        let mut server = server(&server_url).await?;
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut server).await?;
         let (base, _) = server_url.rsplit_once('/').context("DATABASE_URL has no name of a database")?;
         let postgres = postgres::Config { database_url: format!("{base}/{name}"), ..args.postgres.clone() };
@@ -170,6 +168,10 @@ impl Stage {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.kafka.kafka_bootstrap_servers)
             .env("COMANDA_TOPIC_PREFIX", &self.kafka.topic_prefix)
             .env("COMANDA_LISTEN", "127.0.0.1:0")
+            // Where they listen is read from their logs.
+            .env("RUST_LOG", "info")
+            .env("COMANDA_LOG_FORMAT", "text")
+            .env_remove("COMANDA_ADMIN_LISTEN")
             .env_remove("COMANDA_MAIL_DIR")
             .env_remove("SMTP_URL")
             .envs(settings.iter().map(|(key, value)| (key, value)))
@@ -195,6 +197,13 @@ impl Stage {
         fs::remove_dir_all(&self.folder)?;
         Ok(())
     }
+}
+
+/// A connection to the Postgres to measure on.
+pub async fn server(url: &str) -> Result<PgConnection> {
+    PgConnection::connect(url)
+        .await
+        .context("no Postgres answers; start one with `scripts/postgres start`, or set DATABASE_URL")
 }
 
 async fn stop(roles: Vec<Role>) -> Result<()> {

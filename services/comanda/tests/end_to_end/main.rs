@@ -8,6 +8,7 @@ mod delivery;
 mod dev;
 mod discretion;
 mod faults;
+mod load;
 mod operator;
 mod starting;
 mod stopping;

@@ -194,7 +194,8 @@ async fn the_work_for_a_mail_does_not_grow_with_the_ledger() -> Result<()> {
     }
     service.stop().await?;
     let read = index_entries_read(world).await?;
-    assert!(read < 30_000, "200 mails took {read} index entries");
+    // Each claim also looks at what waits behind mails on their way; reading the ledger in each would be a million.
+    assert!(read < 100_000, "200 mails took {read} index entries");
     Ok(())
 }
 

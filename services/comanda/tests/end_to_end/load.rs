@@ -1,0 +1,46 @@
+//! The load harness on a handful of orders: it runs, finds the truth, and says so in its files.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn a_short_load_passes_its_truth_check_and_tells_what_it_found() {
+    let world = World::new().await;
+    let output = world.mail_dir().with_file_name("load");
+    let folder = output.to_str().expect("a plain name");
+    world
+        .run(&["load", "lives", "--orders", "100", "--clients", "4", "--watch", "--partitions", "3", "--output", folder])
+        .await;
+    let run = read(&output)["runs"][0].clone();
+    // Whether somebody else took the machine's time meanwhile is no matter here: it voids figures, not orders.
+    let failed: Vec<_> = list(&run["checks"])
+        .filter(|check| check["passed"] == false && !check["name"].to_string().contains("stolen"))
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(list(&run["checks"]).count() >= 8, "{run}");
+    let figures: Vec<_> = list(&run["figures"]).map(|figure| (figure["name"].clone(), figure["value"].as_f64())).collect();
+    assert!(figures.iter().all(|(_, value)| value.is_some_and(|value| value >= 0.0)), "{figures:?}");
+    assert!(figures.iter().any(|(name, value)| name == "lives/s" && *value > Some(0.0)), "{figures:?}");
+    let page = fs::read_to_string(output.join("report.html")).expect("a page");
+    assert!(page.contains("<svg") && page.contains("lives/s"));
+}
+
+#[tokio::test]
+async fn a_load_without_servers_says_how_to_start_them() {
+    let world = World::new().await;
+    let ended = world.run(&["load", "accept", "--database-url", "postgres://comanda@127.0.0.1:1/none"]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("scripts/postgres start"), "{}", ended.err);
+}
+
+fn read(output: &Path) -> Value {
+    let text = fs::read_to_string(output.join("report.json")).expect("a report");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
