@@ -41,7 +41,7 @@ Exit codes:
 
 /// Takes an order once and tells everyone where it is.
 #[derive(Debug, Parser)]
-#[command(name = "comanda", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(name = "comanda", version, after_help = AFTER_HELP, arg_required_else_help = true, args_override_self = true)]
 struct Cli {
     #[command(flatten)]
     logs: telemetry::Config,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    bench,
     compare::{self, CompareArgs},
     environment,
     page::page,
@@ -50,6 +51,8 @@ enum Command {
     Growth(Measured<growth::GrowthArgs>),
     /// How long few orders take, over counts of orders, state machines and partitions; or what another system loses.
     Experiment(Measured<experiment::ExperimentArgs>),
+    /// All of it, some minutes a round.
+    Bench(Measured<bench::BenchArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
     /// Draw the page of a report again.
@@ -81,74 +84,94 @@ pub struct OutputArgs {
     pub output: PathBuf,
 }
 
+/// A command of `comanda load`, by itself.
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
 /// Runs it.
 pub async fn run(args: LoadArgs) -> Result<()> {
     match args.command {
-        Command::Accept(args) => {
-            measure("accept", &args.stage, &args.output, async |n| accept::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Lives(args) => {
-            measure("lives", &args.stage, &args.output, async |n| lives::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Mail(args) => {
-            measure("mail", &args.stage, &args.output, async |n| mail::run(&args.stage, &args.workload, n).await).await
-        }
-        Command::Probes(args) => {
-            measure("probes", &args.stage, &args.output, async |n| probes::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Watch(args) => {
-            measure("watch", &args.stage, &args.output, async |n| watch::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Overload(args) => {
-            measure("overload", &args.stage, &args.output, async |n| {
-                overload::run(&args.stage, &args.workload, n).await
-            })
-            .await
-        }
-        Command::Timers(args) => {
-            measure("timers", &args.stage, &args.output, async |n| timers::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Growth(args) => {
-            measure("growth", &args.stage, &args.output, async |n| growth::run(&args.stage, &args.workload, n).await)
-                .await
-        }
-        Command::Experiment(args) => experiment(&args).await,
         Command::Compare(args) => compare::run(args),
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
+        Command::Bench(args) => {
+            let steps = args.workload.steps().map(|step| command(&step)).collect::<Result<Vec<_>>>()?;
+            measure("bench", &steps, &args.stage, &args.output).await
+        }
+        Command::Experiment(args) => {
+            let (workload, output) = (args.workload.clone(), args.output.clone());
+            let (stage, command) = (args.stage.clone(), Command::Experiment(args));
+            measure("experiment", &[command], &stage, &output).await?;
+            draw_experiment(&workload, &output)
+        }
+        command => {
+            let (title, stage, output) = command.terms().context("no workload")?;
+            measure(title, std::slice::from_ref(&command), stage, output).await
+        }
+    }
+}
+
+/// What somebody would write behind `comanda load`.
+fn command(line: &str) -> Result<Command> {
+    Ok(Line::try_parse_from(std::iter::once("load").chain(line.split_whitespace()))?.command)
+}
+
+impl Command {
+    /// Title, stage and output of one that measures.
+    fn terms(&self) -> Option<(&'static str, &StageArgs, &OutputArgs)> {
+        match self {
+            Self::Accept(args) => Some(("accept", &args.stage, &args.output)),
+            Self::Lives(args) => Some(("lives", &args.stage, &args.output)),
+            Self::Mail(args) => Some(("mail", &args.stage, &args.output)),
+            Self::Probes(args) => Some(("probes", &args.stage, &args.output)),
+            Self::Watch(args) => Some(("watch", &args.stage, &args.output)),
+            Self::Overload(args) => Some(("overload", &args.stage, &args.output)),
+            Self::Timers(args) => Some(("timers", &args.stage, &args.output)),
+            Self::Growth(args) => Some(("growth", &args.stage, &args.output)),
+            Self::Experiment(args) => Some(("experiment", &args.stage, &args.output)),
+            Self::Bench(_) | Self::Compare(_) | Self::Page { .. } => None,
+        }
+    }
+
+    /// Measures once.
+    async fn once(&self, stage: &StageArgs, repeat: u32) -> Result<Run> {
+        match self {
+            Self::Accept(args) => accept::run(stage, &args.workload, repeat).await,
+            Self::Lives(args) => lives::run(stage, &args.workload, repeat).await,
+            Self::Mail(args) => mail::run(stage, &args.workload, repeat).await,
+            Self::Probes(args) => probes::run(stage, &args.workload, repeat).await,
+            Self::Watch(args) => watch::run(stage, &args.workload, repeat).await,
+            Self::Overload(args) => overload::run(stage, &args.workload, repeat).await,
+            Self::Timers(args) => timers::run(stage, &args.workload, repeat).await,
+            Self::Growth(args) => growth::run(stage, &args.workload, repeat).await,
+            Self::Experiment(args) => experiment::run(stage, &args.workload, repeat).await,
+            Self::Bench(_) | Self::Compare(_) | Self::Page { .. } => bail!("no workload"),
+        }
     }
 }
 
 /// Beside the report it leaves a picture, experiment.svg.
-async fn experiment(args: &Measured<experiment::ExperimentArgs>) -> Result<()> {
-    let (stage, workload) = (&args.stage, &args.workload);
-    measure("experiment", stage, &args.output, async |n| experiment::run(stage, workload, n).await).await?;
-    let folder = &args.output.output;
-    if let Some(picture) = experiment::draw(&Report::read(&folder.join("report.json"))?, workload) {
-        std::fs::write(folder.join("experiment.svg"), picture)?;
+fn draw_experiment(workload: &experiment::ExperimentArgs, output: &OutputArgs) -> Result<()> {
+    let report = Report::read(&output.output.join("report.json"))?;
+    if let Some(picture) = experiment::draw(&report, workload) {
+        std::fs::write(output.output.join("experiment.svg"), picture)?;
     }
     Ok(())
 }
 
-/// Repeats a workload, storing what is known after each run.
-async fn measure(
-    title: &str,
-    stage: &StageArgs,
-    output: &OutputArgs,
-    workload: impl AsyncFn(u32) -> Result<Run>,
-) -> Result<()> {
-    let mut report = Report { title: title.into(), ..Report::default() };
-    report.environment = describe(stage).await?;
+/// Repeats workloads, one after the other in each round, storing what is known after each run.
+async fn measure(title: &str, commands: &[Command], stage: &StageArgs, output: &OutputArgs) -> Result<()> {
+    let mut report = Report { title: title.into(), environment: describe(stage).await?, ..Report::default() };
     std::fs::create_dir_all(&output.output)?;
     for repeat in 1..=output.repeats {
-        let run = workload(repeat).await?;
-        tell(&run);
-        report.runs.push(run);
-        store(&report, output)?;
+        for command in commands {
+            let run = command.once(stage, repeat).await?;
+            tell(&run);
+            report.runs.push(run);
+            store(&report, output)?;
+        }
     }
     if report.runs.iter().any(|run| !run.is_valid()) {
         bail!("a run is void: see the checks that failed above");
@@ -186,5 +209,22 @@ pub fn tell(run: &Run) {
     }
     for check in run.checks.iter().filter(|check| !check.passed) {
         println!("  FAILED: {}: {}", check.name, check.detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn every_step_of_the_bench_is_a_workload() {
+        for full in [false, true] {
+            for step in (bench::BenchArgs { full, only: Vec::new() }).steps() {
+                assert!(command(&step).expect("a command").terms().is_some(), "{step}");
+            }
+        }
+        assert!(Line::try_parse_from(["load", "nonsense"]).is_err());
     }
 }

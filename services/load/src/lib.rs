@@ -5,6 +5,7 @@
 //! should ([`truth`]): a run that lost, doubled or reordered anything is void. [`report`] is what is stored, [`page`] what people
 //! look at.
 
+pub mod bench;
 pub mod clients;
 pub mod command;
 pub mod compare;

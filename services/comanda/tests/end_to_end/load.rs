@@ -12,7 +12,19 @@ async fn a_short_load_passes_its_truth_check_and_tells_what_it_found() {
     let output = world.mail_dir().with_file_name("load");
     let folder = output.to_str().expect("a plain name");
     world
-        .run(&["load", "lives", "--orders", "100", "--clients", "4", "--watch", "--partitions", "3", "--output", folder])
+        .run(&[
+            "load",
+            "lives",
+            "--orders",
+            "100",
+            "--clients",
+            "4",
+            "--watch",
+            "--partitions",
+            "3",
+            "--output",
+            folder,
+        ])
         .await;
     let run = read(&output)["runs"][0].clone();
     // Whether somebody else took the machine's time meanwhile is no matter here: it voids figures, not orders.
@@ -21,7 +33,8 @@ async fn a_short_load_passes_its_truth_check_and_tells_what_it_found() {
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
     assert!(list(&run["checks"]).count() >= 8, "{run}");
-    let figures: Vec<_> = list(&run["figures"]).map(|figure| (figure["name"].clone(), figure["value"].as_f64())).collect();
+    let figures: Vec<_> =
+        list(&run["figures"]).map(|figure| (figure["name"].clone(), figure["value"].as_f64())).collect();
     assert!(figures.iter().all(|(_, value)| value.is_some_and(|value| value >= 0.0)), "{figures:?}");
     assert!(figures.iter().any(|(name, value)| name == "lives/s" && *value > Some(0.0)), "{figures:?}");
     let page = fs::read_to_string(output.join("report.html")).expect("a page");
