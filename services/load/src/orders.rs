@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// How many customers order.
 const CUSTOMERS: u64 = 1000;
 
-/// The `n`-th order: two items, one of [`CUSTOMERS`] customers, and a request id where asked for.
+/// The `n`-th order: two items, one of a thousand customers, and a request id where asked for.
 pub fn order(n: u64, with_request_id: bool) -> CreateOrderRequest {
     let customer = n % CUSTOMERS;
     CreateOrderRequest {
