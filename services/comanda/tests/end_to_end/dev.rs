@@ -70,6 +70,7 @@ async fn the_private_database_keeps_orders_and_stops_with_its_master() {
     let number = client(&world, &mut dev, &create).await[0]["order"]["number"].as_str().expect("a number").to_owned();
     let first = client(&world, &mut dev, &["order", "watch", &number]).await;
     assert_eq!(first.iter().filter(|line| !line["transition"].is_null()).count(), 4);
+    eventually("its mails are files", async || (data.mails() == 4).then_some(())).await;
     let postmaster = data.postmaster().expect("a Postgres that runs");
     assert!(is_alive(postmaster));
     dev.stops().await;
@@ -87,8 +88,7 @@ async fn the_private_database_keeps_orders_and_stops_with_its_master() {
     let last = data.postmaster().expect("a Postgres that runs");
     dev.stops().await;
     eventually("neither is left behind", async || (!is_alive(orphan) && !is_alive(last)).then_some(())).await;
-    let mails = fs::read_dir(data.0.join("mails")).expect("a folder").count();
-    assert_eq!(mails, 4);
+    assert_eq!(data.mails(), 4);
     world.stop([]).await;
 }
 
@@ -120,6 +120,11 @@ impl DataDir {
             // The program becomes another account, to which all of this must be open.
             fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(0o777)).expect("a folder of ours");
         }
+    }
+
+    /// How many files there are where mails are written.
+    fn mails(&self) -> usize {
+        fs::read_dir(self.0.join("mails")).expect("a folder").count()
     }
 
     /// The process of the running server.
