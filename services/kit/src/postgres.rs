@@ -164,11 +164,11 @@ pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>)
 
 /// Counts how often a statement lost a deadlock: Postgres undid it as a whole, so it can be repeated.
 #[derive(Debug, Default)]
-pub struct Deadlocks(usize);
+pub(crate) struct Deadlocks(usize);
 
 impl Deadlocks {
     /// Whether to run the statement once more.
-    pub fn repeat<T>(&mut self, result: &Result<T, Problem>) -> bool {
+    pub(crate) fn repeat<T>(&mut self, result: &Result<T, Problem>) -> bool {
         let lost = matches!(result, Err(Problem::Refused(error)) if is_deadlock(error));
         self.0 += usize::from(lost);
         lost && self.0 < DEADLOCK_TRIES

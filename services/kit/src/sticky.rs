@@ -3,6 +3,7 @@
 //! statements end well, and Postgres keeps their plans.
 
 use std::{
+    future::Future,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex},
 };
@@ -13,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::postgres::{ACQUIRE_TIMEOUT, Problem};
+use crate::postgres::{ACQUIRE_TIMEOUT, Deadlocks, Problem, bounded};
 
 /// How many statements of one kind of work run at once: a writer, a timer, a consumer, a relay.
 const CONNECTIONS: usize = 4;
@@ -59,6 +60,23 @@ impl Sticky {
     /// A connection that nobody uses now; waits for one, like a pool, for a bounded time.
     pub async fn take(&self) -> Result<Taken, Problem> {
         timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(Problem::Busy))
+    }
+
+    /// Runs one statement under the deadline, and repeats it where it lost a deadlock. `statement` returns the connection that it is
+    /// given beside its result.
+    pub async fn repeated<T, F>(&self, mut statement: impl FnMut(Taken) -> F) -> Result<T, Problem>
+    where
+        F: Future<Output = (Taken, Result<T, sqlx::Error>)>,
+    {
+        let mut deadlocks = Deadlocks::default();
+        loop {
+            let connection = self.take().await?;
+            let (connection, result) = bounded(async { Ok(statement(connection).await) }).await?;
+            let result = connection.end(result.map_err(Problem::from));
+            if !deadlocks.repeat(&result) {
+                return result;
+            }
+        }
     }
 
     async fn take_turn(&self) -> Result<Taken, Problem> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use comanda_kit::{
     kafka,
     lease::Lease,
-    postgres::{Deadlocks, Problem, bounded},
+    postgres::{Problem, bounded},
     relay::{Outbox, Outgoing},
     sticky::{Commit, Sticky},
 };
@@ -95,13 +95,13 @@ impl Store {
                 .bind(&revisions)
                 .bind(&statuses)
         };
-        let mut connection = self.sticky.take().await?;
-        let mut result = bounded(statement().fetch_all(&mut *connection)).await;
-        let mut deadlocks = Deadlocks::default();
-        while deadlocks.repeat(&result) {
-            result = bounded(statement().fetch_all(&mut *connection)).await;
-        }
-        let stored: Vec<Stored> = connection.end(result)?;
+        let stored: Vec<Stored> = self
+            .sticky
+            .repeated(|mut connection| async {
+                let result = statement().fetch_all(&mut *connection).await;
+                (connection, result)
+            })
+            .await?;
         Ok(stored.into_iter().map(|stored| (stored.order_id, stored)).collect())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comanda_kit::{
     kafka,
     lease::Lease,
-    postgres::{Deadlocks, Problem, bounded},
+    postgres::{Problem, bounded},
     relay::{Outbox, Outgoing},
     sticky::{Commit, Sticky},
 };
@@ -133,13 +133,14 @@ impl Store {
             .bind(Phase::Active as i16)
             .bind(Trigger::Create as i16)
         };
-        let mut connection = self.sticky.take().await?;
-        let mut result = bounded(statement().execute(&mut *connection)).await;
-        let mut deadlocks = Deadlocks::default();
-        while deadlocks.repeat(&result) {
-            result = bounded(statement().execute(&mut *connection)).await;
-        }
-        Ok(connection.end(result)?.rows_affected())
+        Ok(self
+            .sticky
+            .repeated(|mut connection| async {
+                let result = statement().execute(&mut *connection).await;
+                (connection, result)
+            })
+            .await?
+            .rows_affected())
     }
 
     /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
@@ -171,13 +172,14 @@ impl Store {
                 .bind(lease.map(|lease| lease.epoch))
                 .bind(Phase::Active as i16)
         };
-        let mut connection = self.sticky.take().await?;
-        let mut result = bounded(statement().execute(&mut *connection)).await;
-        let mut deadlocks = Deadlocks::default();
-        while deadlocks.repeat(&result) {
-            result = bounded(statement().execute(&mut *connection)).await;
-        }
-        Ok(connection.end(result)?.rows_affected())
+        Ok(self
+            .sticky
+            .repeated(|mut connection| async {
+                let result = statement().execute(&mut *connection).await;
+                (connection, result)
+            })
+            .await?
+            .rows_affected())
     }
 
     /// Orders whose timer ran out, the longest due first. `after` leaves out what was due up to then.

@@ -5,7 +5,7 @@
 //! 4 sent, 5 dead, 6 suppressed.
 
 use comanda_kit::{
-    postgres::{Deadlocks, Problem, bounded, repeated},
+    postgres::{Problem, bounded, repeated},
     sticky::{Commit, Sticky},
 };
 use comanda_proto::{
@@ -108,13 +108,12 @@ impl Store {
             .bind(&states)
             .bind(&not_before)
         };
-        let mut connection = self.sticky.take().await?;
-        let mut result = bounded(statement().execute(&mut *connection)).await;
-        let mut deadlocks = Deadlocks::default();
-        while deadlocks.repeat(&result) {
-            result = bounded(statement().execute(&mut *connection)).await;
-        }
-        connection.end(result)?;
+        self.sticky
+            .repeated(|mut connection| async {
+                let result = statement().execute(&mut *connection).await;
+                (connection, result)
+            })
+            .await?;
         Ok(())
     }
 
@@ -208,13 +207,12 @@ impl Store {
             .bind(&waits)
             .bind(&replies)
         };
-        let mut connection = self.sticky.take().await?;
-        let mut result = bounded(statement().fetch_all(&mut *connection)).await;
-        let mut deadlocks = Deadlocks::default();
-        while deadlocks.repeat(&result) {
-            result = bounded(statement().fetch_all(&mut *connection)).await;
-        }
-        connection.end(result)
+        self.sticky
+            .repeated(|mut connection| async {
+                let result = statement().fetch_all(&mut *connection).await;
+                (connection, result)
+            })
+            .await
     }
 
     /// Begins the life of an owner.
