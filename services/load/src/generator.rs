@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
 use indicatif::ProgressBar;
 use tokio::{
     sync::Semaphore,
@@ -39,6 +40,25 @@ pub enum Pace {
         /// Calls a second.
         rate: f64,
     },
+}
+
+/// The pace, as it is asked for.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub struct PaceArgs {
+    /// Closed loop: so many clients, each waiting for its answer before it creates the next order.
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Open loop instead: so many orders a second, timed from when each should have been sent.
+    #[arg(long, conflicts_with = "clients")]
+    rate: Option<f64>,
+}
+
+impl PaceArgs {
+    /// What was asked for.
+    pub fn pace(&self) -> Pace {
+        self.rate.map_or(Pace::Closed { clients: self.clients }, |rate| Pace::Open { rate })
+    }
 }
 
 /// When to stop.

@@ -9,7 +9,7 @@ use crate::{
     clients::{CONNECTIONS, Connections},
     cost::Meter,
     gauges,
-    generator::{self, Outcomes, Pace, Until},
+    generator::{self, Outcomes, Pace, PaceArgs, Until},
     orders::order,
     report::Run,
     stage::{Cast, Stage, StageArgs},
@@ -23,12 +23,8 @@ const WARM_UP: u64 = 5000;
 /// Settings of `accept`.
 #[derive(Args, Clone, Debug)]
 pub struct AcceptArgs {
-    /// Closed loop: so many clients, each waiting for its answer.
-    #[arg(long, default_value_t = 64)]
-    pub clients: usize,
-    /// Open loop instead: so many orders a second, timed from when each should have been sent.
-    #[arg(long, conflicts_with = "clients")]
-    pub rate: Option<f64>,
+    #[command(flatten)]
+    pace: PaceArgs,
     /// How long.
     #[arg(long, default_value_t = 20)]
     pub seconds: u64,
@@ -37,16 +33,10 @@ pub struct AcceptArgs {
     pub request_ids: bool,
 }
 
-impl AcceptArgs {
-    fn pace(&self) -> Pace {
-        self.rate.map_or(Pace::Closed { clients: self.clients }, |rate| Pace::Open { rate })
-    }
-}
-
 /// Runs it once.
 pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Result<Run> {
     let ids = if args.request_ids { ", request ids" } else { "" };
-    let mut run = begin("accept", &format!("{}{ids}", pace_text(args.pace())), repeat);
+    let mut run = begin("accept", &format!("{}{ids}", pace_text(args.pace.pace())), repeat);
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
@@ -56,7 +46,7 @@ pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Resu
     let warm = create(&connections, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), args.request_ids, &bar).await;
     let meter = Meter::read(&stage).await?;
     let until = Until::Elapsed(std::time::Duration::from_secs(args.seconds));
-    let calls = async { Ok(create(&connections, args.pace(), until, args.request_ids, &bar).await) };
+    let calls = async { Ok(create(&connections, args.pace.pace(), until, args.request_ids, &bar).await) };
     let outcomes = observed(&stage, &mut run, calls).await?;
     note_calls(&outcomes, "orders accepted", &mut run);
     bar.set_message("waiting until everything is told");

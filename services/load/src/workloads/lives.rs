@@ -16,7 +16,7 @@ use crate::{
     clients::{CONNECTIONS, Connections},
     cost::Meter,
     gauges,
-    generator::{self, Outcome, Outcomes, Pace, Until},
+    generator::{self, Outcome, Outcomes, Pace, PaceArgs, Until},
     latency::Recorder,
     orders::order,
     report::{Better, Run},
@@ -35,12 +35,8 @@ pub struct LivesArgs {
     /// How many orders.
     #[arg(long, default_value_t = 50_000)]
     pub orders: u64,
-    /// Closed loop: so many clients, each waiting for its answer before it creates the next order.
-    #[arg(long, default_value_t = 64)]
-    pub clients: usize,
-    /// Open loop instead: so many orders a second, timed from when each should have been sent.
-    #[arg(long, conflicts_with = "clients")]
-    pub rate: Option<f64>,
+    #[command(flatten)]
+    pace: PaceArgs,
     /// How long an order stays in each status, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pub dwell_ms: u64,
@@ -53,10 +49,6 @@ pub struct LivesArgs {
 }
 
 impl LivesArgs {
-    fn pace(&self) -> Pace {
-        self.rate.map_or(Pace::Closed { clients: self.clients }, |rate| Pace::Open { rate })
-    }
-
     /// The roles that it needs.
     pub fn cast(&self) -> Cast {
         Cast { step_ms: Some(self.dwell_ms), ..Cast::default() }
@@ -65,7 +57,7 @@ impl LivesArgs {
     fn variant(&self) -> String {
         let watch = if self.watch { ", one watcher of all" } else { "" };
         let ids = if self.request_ids { ", request ids" } else { "" };
-        format!("dwell {} ms, {}{watch}{ids}", self.dwell_ms, pace_text(self.pace()))
+        format!("dwell {} ms, {}{watch}{ids}", self.dwell_ms, pace_text(self.pace.pace()))
     }
 }
 
@@ -94,7 +86,7 @@ pub async fn measure(stage: Stage, args: &LivesArgs, preloaded: u64, bar: &Progr
     let started = Instant::now();
     let sent = watch.as_ref().map(|watch| watch.seen.clone());
     let lives = async {
-        let outcomes = live(&connections, args.pace(), args.orders, args.request_ids, sent, bar).await;
+        let outcomes = live(&connections, args.pace.pace(), args.orders, args.request_ids, sent, bar).await;
         bar.set_message("waiting for the last deliveries");
         gauges::drained(&stage.sql, preloaded + warm.done() + outcomes.done()).await?;
         Ok((outcomes, started.elapsed()))
