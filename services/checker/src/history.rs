@@ -1,0 +1,288 @@
+//! A history: everything that clients, servers and faults did in a run, and what was left at its end; one JSON object a line.
+//!
+//! A run writes `history.jsonl` while it lasts and `dump.jsonl` at its end, both of [`Line`]s. Lines of one file are in the order of
+//! [`Line::at_us`] as far as one writer is concerned; only that clock relates lines to each other.
+//!
+//! Codes are gRPC's names (`OK`, `INVALID_ARGUMENT`, ..). Times named `*_time_us` are microseconds since 1970, by the database's clock.
+
+#![allow(missing_docs, reason = "fields are named as in the API and the schema, where they are explained")]
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened, or one thing found at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Microseconds since the run began, by the recorder's monotonic clock.
+    pub at_us: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What a line tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// The first line: which run this is, and what it must contain to count.
+    Run(Run),
+
+    // What clients did.
+    /// A call was sent.
+    Invoke { call: u64, client: String, replica: String, op: Op },
+    /// Its answer, or what the client was left with (`CANCELLED` when it hung up itself).
+    Return {
+        call: u64,
+        code: String,
+        /// `ErrorInfo.reason`, where there was one.
+        reason: Option<String>,
+        /// Where the code is `OK`.
+        answer: Option<Answer>,
+    },
+    /// A stream of one order was opened.
+    Watch { stream: u64, client: String, replica: String, order_id: String, after_version: i64 },
+    /// A stream of many orders was opened.
+    WatchAll { stream: u64, client: String, replica: String, customer_id: String, start: Start },
+    /// A stream showed something.
+    Event { stream: u64, event: Event },
+    /// A stream ended: `OK`, a code, or `CLIENT` when its reader left.
+    StreamEnd { stream: u64, code: String, reason: Option<String> },
+
+    // What the mail server saw.
+    /// A message came in whole (its final dot was read). `reply` is the code that was sent back; 0 when the connection was cut or left silent instead.
+    Mail { message_id: String, recipients: Vec<String>, reply: u16 },
+
+    // What the run did to the system.
+    /// A fault began. It lasts until its [`What::Heal`].
+    Fault { fault: u64, name: String, target: String },
+    /// A fault ended, or, when `failed` is told, could not be made.
+    Heal { fault: u64, failed: Option<String> },
+    /// No fault follows, and clients start nothing new: from here on all must come to rest.
+    LastHeal,
+    /// All queues are empty and every order has come to its end.
+    Drained,
+    /// There was no progress for too long; the text shows every queue, lag and process.
+    Stuck { state: String },
+    /// A process of the system was started.
+    Started { process: String, pid: u32 },
+    /// It ended. `wanted`: the run had asked for it (by a fault or at the end).
+    Exited { process: String, pid: u32, code: Option<i32>, signal: Option<i32>, wanted: bool },
+    /// A line of a process' log that tells of a panic or of an error that must not be.
+    Alarm { process: String, line: String },
+    /// How large a process is.
+    Sample { process: String, rss_bytes: u64, threads: u64, files: u64 },
+    /// Pointers were put back on purpose (`comanda republish`, or a lost log was noticed).
+    Republished { why: String },
+
+    // What was left at the end.
+    /// A workflow's definition, as the database holds it.
+    Workflow(Workflow),
+    /// A row of `ordering.orders`.
+    OrderRow(OrderRow),
+    /// A row of `ordering.requests`.
+    RequestRow { request_id: String, order_id: String },
+    /// A row of `state_machine.states`.
+    StateRow { order_id: String, version: i64, status: String, phase: String, due_time_us: Option<i64> },
+    /// A row of `state_machine.transitions`.
+    TransitionRow {
+        #[serde(flatten)]
+        transition: Transition,
+        request_id: Option<String>,
+    },
+    /// A pointer that is still in an outbox.
+    OutboxRow { service: String, order_id: String, version: i64 },
+    /// A row of the mail ledger.
+    MailRow { order_id: String, version: i64, copy: i32, state: String, attempts: i32, message_id: String, recipient: String },
+    /// A record that was put aside.
+    ParkedRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
+    /// A record of a topic. `log` counts the logs that topic has had: 1, and one more after each loss of the log.
+    Record { topic: Topic, log: u32, partition: i32, offset: i64, key: String, content: RecordContent },
+    /// How far a consumer group was behind.
+    Lag { group: String, topic: Topic, partition: i32, records: i64 },
+    /// What a replica said of its health.
+    Health { replica: String, serving: bool },
+    /// A counter of a process (its metrics), at its end or at the run's.
+    Counter { process: String, name: String, value: f64 },
+}
+
+/// Which run a history is of, and the least it must contain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Of all random choices.
+    pub seed: u64,
+    /// `quick`, `random`, or the name of a trial.
+    pub profile: String,
+    /// The version of the system that was attacked.
+    pub commit: String,
+    /// Fewer accepted orders prove nothing.
+    pub least_orders: u64,
+    /// Fewer faults prove nothing.
+    pub least_faults: u64,
+    /// Fewer kinds of fault prove nothing.
+    pub least_fault_kinds: u64,
+    /// Within this time of [`What::LastHeal`] the run must be [`What::Drained`].
+    pub drain_ms: u64,
+    /// No process may become larger.
+    pub most_rss_bytes: u64,
+    /// Whether every status that has a template is due a mail.
+    pub mails: bool,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Op {
+    /// `CreateOrder`
+    Create(NewOrder),
+    /// `BatchCreateOrders`
+    CreateBatch { orders: Vec<NewOrder> },
+    /// `AdvanceOrder`, `CancelOrder`, `RejectOrder`: `trigger` is `advance`, `cancel` or `reject`
+    Move { trigger: String, order_id: String, request_id: Option<String>, expected_version: Option<i64>, to_status: Option<String> },
+    /// `GetOrder`
+    Get { order_id: String },
+    /// `ListTransitions`, all pages
+    History { order_id: String },
+    /// A call that must be refused, or bytes that are no call at all.
+    Bad { what: String, is_protobuf: bool },
+}
+
+/// An order as a client asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewOrder {
+    pub request_id: Option<String>,
+    pub customer_id: String,
+    pub email: String,
+    pub workflow: String,
+    /// A digest of customer, items and labels, made alike of requests, answers and rows.
+    pub digest: String,
+}
+
+/// The content of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Created { order: Order, replayed: bool },
+    /// One for each order of the batch, in its order.
+    Batch { results: Vec<BatchResult> },
+    Moved { transition: Transition, replayed: bool },
+    Order { order: Order },
+    History { transitions: Vec<Transition> },
+}
+
+/// What became of one order of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchResult {
+    pub code: String,
+    pub order: Option<Order>,
+    pub replayed: bool,
+}
+
+/// Where a stream of many orders starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "start", rename_all = "snake_case")]
+pub enum Start {
+    Snapshot,
+    Now,
+    /// With the last token that stream `of` showed.
+    Token { of: u64 },
+}
+
+/// What a stream shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Transition { transition: Transition },
+    Current { order: Order },
+    Heartbeat { version: i64 },
+    SnapshotComplete,
+}
+
+/// An order as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    pub order_id: String,
+    pub number: i64,
+    pub customer_id: String,
+    pub digest: String,
+    pub workflow: String,
+    pub revision: i32,
+    pub status: String,
+    pub phase: String,
+    pub version: i64,
+    pub create_time_us: i64,
+    pub status_time_us: i64,
+    pub next_time_us: Option<i64>,
+}
+
+/// A transition, wherever it is shown or kept. `phase` and `trigger` in lower case without prefix: `active`, `timer`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transition {
+    pub order_id: String,
+    pub version: i64,
+    pub from: String,
+    pub to: String,
+    pub phase: String,
+    pub time_us: i64,
+    pub trigger: String,
+    pub next_time_us: Option<i64>,
+}
+
+/// A row of `ordering.orders`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderRow {
+    pub order_id: String,
+    pub number: i64,
+    pub customer_id: String,
+    pub email: String,
+    pub digest: String,
+    pub workflow: String,
+    pub revision: i32,
+    pub first_status: String,
+    pub create_time_us: i64,
+}
+
+/// A topic of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    Orders,
+    Transitions,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "content", rename_all = "snake_case")]
+pub enum RecordContent {
+    Placed { order_id: String, number: i64, customer_id: String, workflow: String, revision: i32, status: String, create_time_us: i64 },
+    Transition { transition: Transition },
+    /// A record that the run itself put there: garbage, on purpose.
+    Planted,
+    /// Bytes that are neither.
+    Unreadable { why: String },
+}
+
+/// A lifecycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workflow {
+    pub name: String,
+    pub revision: i32,
+    pub statuses: Vec<Status>,
+    pub edges: Vec<Edge>,
+}
+
+/// A status of a lifecycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub name: String,
+    pub phase: String,
+    /// Whether reaching it is told by mail.
+    pub mail: bool,
+}
+
+/// A way from one status to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    pub from: String,
+    pub to: String,
+    pub trigger: String,
+    pub delay_us: i64,
+}
