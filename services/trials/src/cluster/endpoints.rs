@@ -1,0 +1,63 @@
+//! Where the parts of a cluster are reached.
+
+use std::net::SocketAddr;
+
+/// A role of the system; each runs as one or more processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Takes orders.
+    Ordering,
+    /// Moves them.
+    StateMachine,
+    /// Tells watchers and writes mails.
+    Notification,
+}
+
+impl Role {
+    /// All of them, in the order of an order's way.
+    pub const ALL: [Self; 3] = [Self::Ordering, Self::StateMachine, Self::Notification];
+
+    /// As the program calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ordering => "ordering",
+            Self::StateMachine => "state-machine",
+            Self::Notification => "notification",
+        }
+    }
+}
+
+/// One process of a role. Its addresses stay the same when it is started anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Such as `ordering-0`, as in the history.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Where clients reach it: through the proxy, so that it may be slow, silent or cut.
+    pub address: SocketAddr,
+    /// Where it listens itself, for questions that no fault may disturb (health).
+    pub direct: SocketAddr,
+    /// Where it serves its metrics, as Prometheus reads them, under `/metrics`; no fault disturbs this.
+    pub admin: SocketAddr,
+}
+
+/// What clients, and whoever looks at the remains of a run, need to know of a cluster.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// All processes of all roles.
+    pub replicas: Vec<Replica>,
+    /// The database itself, past the proxy.
+    pub database_url: String,
+    /// Kafka itself, past the proxy.
+    pub kafka_bootstrap_servers: String,
+    /// Before the name of each topic.
+    pub topic_prefix: String,
+}
+
+impl Endpoints {
+    /// The processes of one role.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(move |replica| replica.role == role)
+    }
+}

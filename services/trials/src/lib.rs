@@ -1,0 +1,9 @@
+//! Attacks a running Comanda with faults, records what clients saw, and has it judged.
+
+pub mod cluster;
+pub mod dump;
+pub mod nemesis;
+pub mod proxy;
+pub mod recorder;
+pub mod smtp;
+pub mod workload;
