@@ -125,6 +125,9 @@ pub struct Run {
     pub most_rss_bytes: u64,
     /// Whether every status that has a template is due a mail.
     pub mails: bool,
+    /// Replaces the delay of every timer edge, where the system was started so (`COMANDA_STEP_MS`).
+    #[serde(default)]
+    pub step_us: Option<i64>,
 }
 
 /// A call.
