@@ -91,7 +91,15 @@ pub enum What {
     /// A pointer that is still in an outbox.
     OutboxRow { service: String, order_id: String, version: i64 },
     /// A row of the mail ledger.
-    MailRow { order_id: String, version: i64, copy: i32, state: String, attempts: i32, message_id: String, recipient: String },
+    MailRow {
+        order_id: String,
+        version: i64,
+        copy: i32,
+        state: String,
+        attempts: i32,
+        message_id: String,
+        recipient: String,
+    },
     /// A record that was put aside.
     ParkedRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
     /// A record of a topic. `log` counts the logs that topic has had: 1, and one more after each loss of the log.
@@ -139,7 +147,13 @@ pub enum Op {
     /// `BatchCreateOrders`
     CreateBatch { orders: Vec<NewOrder> },
     /// `AdvanceOrder`, `CancelOrder`, `RejectOrder`: `trigger` is `advance`, `cancel` or `reject`
-    Move { trigger: String, order_id: String, request_id: Option<String>, expected_version: Option<i64>, to_status: Option<String> },
+    Move {
+        trigger: String,
+        order_id: String,
+        request_id: Option<String>,
+        expected_version: Option<i64>,
+        to_status: Option<String>,
+    },
     /// `GetOrder`
     Get { order_id: String },
     /// `ListTransitions`, all pages
@@ -163,12 +177,24 @@ pub struct NewOrder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    Created { order: Order, replayed: bool },
+    Created {
+        order: Order,
+        replayed: bool,
+    },
     /// One for each order of the batch, in its order.
-    Batch { results: Vec<BatchResult> },
-    Moved { transition: Transition, replayed: bool },
-    Order { order: Order },
-    History { transitions: Vec<Transition> },
+    Batch {
+        results: Vec<BatchResult>,
+    },
+    Moved {
+        transition: Transition,
+        replayed: bool,
+    },
+    Order {
+        order: Order,
+    },
+    History {
+        transitions: Vec<Transition>,
+    },
 }
 
 /// What became of one order of a batch.
@@ -186,7 +212,9 @@ pub enum Start {
     Snapshot,
     Now,
     /// With the last token that stream `of` showed.
-    Token { of: u64 },
+    Token {
+        of: u64,
+    },
 }
 
 /// What a stream shows.
@@ -255,12 +283,24 @@ pub enum Topic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "content", rename_all = "snake_case")]
 pub enum RecordContent {
-    Placed { order_id: String, number: i64, customer_id: String, workflow: String, revision: i32, status: String, create_time_us: i64 },
-    Transition { transition: Transition },
+    Placed {
+        order_id: String,
+        number: i64,
+        customer_id: String,
+        workflow: String,
+        revision: i32,
+        status: String,
+        create_time_us: i64,
+    },
+    Transition {
+        transition: Transition,
+    },
     /// A record that the run itself put there: garbage, on purpose.
     Planted,
     /// Bytes that are neither.
-    Unreadable { why: String },
+    Unreadable {
+        why: String,
+    },
 }
 
 /// A lifecycle.

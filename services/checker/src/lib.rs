@@ -1,5 +1,18 @@
 //! Judges a recorded run of Comanda: what clients saw, against what the database, the topics and the mail server hold.
 //!
 //! It knows the contracts and nothing of the code: its only input is a history, one [`history::Line`] a line of JSON.
+//! [`read`] reads it, [`judge()`] tells what is wrong with it.
 
+pub mod case;
+pub mod codes;
+pub mod compare;
+pub mod explain;
+pub mod figures;
 pub mod history;
+pub mod invariants;
+mod judge;
+pub mod read;
+pub mod verdict;
+
+pub use judge::judge;
+pub use verdict::{Invariant, Outcome, Verdict, Violation};

@@ -1,0 +1,110 @@
+//! A history put in order: by order, call, stream, fault and topic, as the judges ask for it.
+
+mod attempt;
+mod builder;
+mod fault;
+mod order;
+mod stream;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use attempt::{Attempt, Identity, Move, Outcome, Read};
+pub use fault::Fault;
+pub use order::{MailRow, Occurrence, OrderCase, Place, Sighting, StateRow, Step};
+pub use stream::{Kind, Stream};
+
+use crate::history::{Line, NewOrder, Order, Run, Topic, Transition, What, Workflow};
+
+/// All that is known of a run. Borrows the lines it was made of.
+#[derive(Debug, Default)]
+pub struct Case<'a> {
+    /// All lines, as they were told.
+    pub lines: &'a [Line],
+    /// Which run it is.
+    pub run: Option<&'a Run>,
+    /// Every order that anything tells of, by id.
+    pub orders: BTreeMap<&'a str, OrderCase<'a>>,
+    /// Every try to create an order; each order of a batch is one.
+    pub creates: Vec<Attempt<&'a NewOrder, &'a Order>>,
+    /// Every command.
+    pub moves: Vec<Attempt<Move<'a>, &'a Transition>>,
+    /// Every look at one order.
+    pub reads: Vec<Read<'a>>,
+    /// Every stream, by its number, so in the order of their opening.
+    pub streams: BTreeMap<u64, Stream<'a>>,
+    /// Every fault that could be made.
+    pub faults: Vec<Fault<'a>>,
+    /// Rows of remembered requests: id and order.
+    pub requests: HashMap<&'a str, Vec<&'a str>>,
+    /// Workflows by name and revision.
+    pub workflows: HashMap<(&'a str, i32), &'a Workflow>,
+    /// Mails that came in, by Message-ID: when, to whom, what was replied.
+    pub mails: BTreeMap<&'a str, Vec<(u64, &'a [String], u16)>>,
+    /// Records that are no message of the system, with their keys.
+    pub strange_records: Vec<(Topic, Place, &'a str, Option<&'a str>)>,
+    /// How many logs each topic has had.
+    pub logs: BTreeMap<Topic, u32>,
+    /// When pointers were put back on purpose.
+    pub republished: Vec<u64>,
+    /// When the last fault had ended and clients were told to stop.
+    pub last_heal_us: Option<u64>,
+    /// When everything had come to rest.
+    pub drained_us: Option<u64>,
+    /// When the last line of the run was told.
+    pub end_us: u64,
+    /// Whether anything tells what was left at the end.
+    pub dumped: bool,
+    /// At most this much is the database's clock ahead of the run's, in microseconds.
+    pub lead_us: Option<i64>,
+}
+
+impl<'a> Case<'a> {
+    /// Puts lines in order.
+    pub fn new(lines: &'a [Line]) -> Self {
+        builder::build(lines)
+    }
+
+    /// An order, where anything is known of it.
+    pub fn order(&self, order_id: &str) -> Option<&OrderCase<'a>> {
+        self.orders.get(order_id)
+    }
+
+    /// Whether no fault was made.
+    pub fn calm(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Whether everything had come to rest, so that what was left is the end and not a moment.
+    pub fn drained(&self) -> bool {
+        self.drained_us.is_some()
+    }
+
+    /// Faults that lasted into a time.
+    pub fn faults_within(&self, from_us: u64, to_us: u64) -> impl Iterator<Item = &Fault<'a>> {
+        self.faults.iter().filter(move |fault| fault.from_us <= to_us && fault.to_us >= from_us)
+    }
+
+    /// Lines of a sort that needs no index.
+    pub fn pick<T>(&self, pick: impl Fn(&'a Line) -> Option<T>) -> impl Iterator<Item = T> {
+        self.lines.iter().filter_map(pick)
+    }
+
+    /// Whether a line was found at the end instead of having happened.
+    pub fn is_dump(what: &What) -> bool {
+        use What::*;
+        matches!(
+            what,
+            Workflow(_)
+                | OrderRow(_)
+                | RequestRow { .. }
+                | StateRow { .. }
+                | TransitionRow { .. }
+                | OutboxRow { .. }
+                | MailRow { .. }
+                | ParkedRow { .. }
+                | Record { .. }
+                | Lag { .. }
+                | Health { .. }
+        )
+    }
+}

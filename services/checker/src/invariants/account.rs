@@ -1,0 +1,79 @@
+//! C9: what was consumed was dealt with; only what was planted was put aside; what repairs others' faults was idle without one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    case::{Case, OrderCase},
+    history::{Topic, What},
+    verdict::Findings,
+};
+
+/// Counters of what mends a fault. A run without faults that needs them hides a bug.
+const REPAIRS: &[&str] = &["comanda_watch_repairs_total", "comanda_watch_rewinds_total", "comanda_lost_logs_total"];
+
+/// Looks at lags, parked records and repairs.
+pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    if case.drained() {
+        lags(case, found);
+    }
+    parked(case, found);
+    if case.calm() {
+        repairs(case, found);
+    }
+}
+
+fn lags(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    for (group, topic, partition, records) in case.pick(|line| match &line.what {
+        What::Lag { group, topic, partition, records } if *records != 0 => Some((group, topic, partition, records)),
+        _ => None,
+    }) {
+        let evidence =
+            format!("group {group} is {records} records behind on {topic:?} {partition}, though all had come to rest");
+        found.system(None, evidence);
+    }
+}
+
+fn parked(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    let places = parked_places(case);
+    let strange: BTreeSet<_> =
+        case.strange_records.iter().map(|(topic, place, ..)| (*topic, place.partition, place.offset)).collect();
+    for (place, (service, reason)) in &places {
+        // Of a log that was lost no record is left to compare with.
+        if !strange.contains(place) && case.logs.get(&place.0).is_none_or(|logs| *logs == 1) {
+            found.system(None, format!("{service} parked {place:?} ({reason}), which nobody had planted"));
+        }
+    }
+    for (topic, place, key, why) in &case.strange_records {
+        let read = *topic == Topic::Orders || case.run.is_some_and(|run| run.mails);
+        // The key of an order is as good as the record: its reader looks the order up.
+        let looked_up = case.order(key).and_then(OrderCase::row).is_some();
+        let parked = places.contains_key(&(*topic, place.partition, place.offset));
+        if why.is_none() && case.drained() && read && !looked_up && !parked {
+            found.system(None, format!("the record planted at {topic:?} {place:?}, key {key:?}, was never parked"));
+        }
+    }
+}
+
+type Places<'a> = BTreeMap<(Topic, i32, i64), (&'a str, &'a str)>;
+
+fn parked_places<'a>(case: &Case<'a>) -> Places<'a> {
+    let rows = case.pick(|line| match &line.what {
+        What::ParkedRow { service, topic, partition, offset, reason } => {
+            let topic = if topic.contains("transitions") { Topic::Transitions } else { Topic::Orders };
+            Some(((topic, *partition, *offset), (service.as_str(), reason.as_str())))
+        }
+        _ => None,
+    });
+    rows.collect()
+}
+
+fn repairs(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    for (process, name, value) in case.pick(|line| match &line.what {
+        What::Counter { process, name, value } if *value > 0.0 => Some((process, name, value)),
+        _ => None,
+    }) {
+        if REPAIRS.iter().any(|repair| name.starts_with(repair)) {
+            found.system(None, format!("{process} repaired something in a run without faults: {name} = {value}"));
+        }
+    }
+}

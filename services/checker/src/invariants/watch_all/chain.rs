@@ -1,0 +1,141 @@
+//! One chain of streams, and what it has shown of each order.
+
+use std::{collections::HashMap, ops::Add};
+
+use super::Tell;
+use crate::{
+    case::{Case, Kind, Stream},
+    compare,
+    history::{Event, Order, Start, Transition},
+};
+
+/// A chain up to one of its streams.
+#[derive(Clone, Debug)]
+pub struct Chain<'a> {
+    /// The last stream.
+    pub tip: u64,
+    /// Only orders of this customer; empty means all.
+    pub customer_id: &'a str,
+    /// Per order: the first version shown and the last.
+    pub shown: HashMap<&'a str, (i64, i64)>,
+    /// Orders that were created by calls sent after this time must be shown from version 1 on.
+    pub from_us: Option<u64>,
+    /// Whether it began with a snapshot.
+    pub snapshot: bool,
+    /// Counts of what is no violation by itself.
+    pub counts: Counts,
+}
+
+/// What chains did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Transitions that had been shown before.
+    pub repeats: u64,
+    /// Streams that ended with OUT_OF_RANGE.
+    pub expired: u64,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { repeats: self.repeats + other.repeats, expired: self.expired + other.expired }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// A chain before its first stream has shown anything.
+    pub fn new(stream: &Stream<'a>) -> Self {
+        let (customer_id, snapshot) = match stream.kind {
+            Kind::All { customer_id, start } => (customer_id, *start == Start::Snapshot),
+            Kind::One { order_id, .. } => (order_id, false),
+        };
+        let counts = Counts::default();
+        Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, counts }
+    }
+
+    /// Adds what a stream showed.
+    pub fn follow(&mut self, case: &Case<'a>, stream: &Stream<'a>, tell: Tell<'_>) {
+        self.tip = stream.stream;
+        let snapshot = matches!(stream.kind, Kind::All { start: Start::Snapshot, .. });
+        let mut in_snapshot = snapshot;
+        for (place, &(at_us, event)) in stream.events.iter().enumerate() {
+            let problem = match event {
+                Event::Transition { .. } | Event::Heartbeat { .. } if in_snapshot => {
+                    Some((None, "shows something else before its snapshot was complete".into()))
+                }
+                Event::Current { .. } | Event::SnapshotComplete if !in_snapshot => {
+                    Some((None, "shows a snapshot that is over or was not asked for".into()))
+                }
+                Event::Transition { .. } if place == 0 => Some((None, "does not begin with a heartbeat".into())),
+                Event::Transition { transition } => {
+                    self.transition(case, transition).map(|problem| (Some(transition.order_id.as_str()), problem))
+                }
+                Event::Current { order } => {
+                    self.current(case, order).map(|problem| (Some(order.order_id.as_str()), problem))
+                }
+                Event::Heartbeat { version: 0 } | Event::SnapshotComplete => None,
+                Event::Heartbeat { version } => Some((None, format!("a heartbeat tells version {version}"))),
+            };
+            if let Some((order_id, problem)) = problem {
+                tell(order_id, at_us, format!("stream {}: {problem}", stream.stream));
+            }
+            in_snapshot &= *event != Event::SnapshotComplete;
+            if !in_snapshot {
+                self.from_us.get_or_insert(at_us);
+            }
+        }
+        self.end(stream, tell);
+    }
+
+    fn transition(&mut self, case: &Case<'a>, transition: &'a Transition) -> Option<String> {
+        let version = transition.version;
+        let before = self.shown.get(transition.order_id.as_str()).copied();
+        match before {
+            Some((_, last)) if version <= last => self.counts.repeats += 1,
+            Some((first, _)) => _ = self.shown.insert(&transition.order_id, (first, version)),
+            None => _ = self.shown.insert(&transition.order_id, (version, version)),
+        }
+        if let Some((_, last)) = before.filter(|(_, last)| version > last + 1) {
+            return Some(format!("version {version} comes with a hole after {last}"));
+        }
+        let order = case.order(&transition.order_id)?;
+        let problem = match order.step(version) {
+            Some(kept) => compare::transition(transition, kept),
+            None => Some("its history does not have it".into()),
+        };
+        problem
+            .or_else(|| self.foreign(case, &transition.order_id))
+            .map(|problem| format!("version {version}: {problem}"))
+    }
+
+    fn current(&mut self, case: &Case<'a>, now: &'a Order) -> Option<String> {
+        if self.shown.insert(&now.order_id, (now.version, now.version)).is_some() {
+            return Some("is twice in the snapshot".into());
+        }
+        if now.phase != "active" {
+            return Some(format!("is in the snapshot with phase {}", now.phase));
+        }
+        let order = case.order(&now.order_id)?;
+        let row = order.row().map_or(Some("has no row".into()), |row| compare::order(now, row));
+        let state = || compare::state(now, order.step(now.version)?);
+        row.or_else(state)
+            .or_else(|| self.foreign(case, &now.order_id))
+            .map(|problem| format!("in the snapshot: {problem}"))
+    }
+
+    fn foreign(&self, case: &Case<'_>, order_id: &str) -> Option<String> {
+        let row = case.order(order_id)?.row()?;
+        let foreign = !self.customer_id.is_empty() && row.customer_id != self.customer_id;
+        foreign.then(|| format!("is of customer {}, the filter is {}", row.customer_id, self.customer_id))
+    }
+
+    fn end(&mut self, stream: &Stream<'a>, tell: Tell<'_>) {
+        let Some((at_us, code, reason)) = stream.end else { return };
+        self.counts.expired += u64::from(code == "OUT_OF_RANGE");
+        let too_large = reason == Some("SNAPSHOT_TOO_LARGE");
+        if matches!(code, "OK" | "INVALID_ARGUMENT" | "NOT_FOUND") || code == "FAILED_PRECONDITION" && !too_large {
+            tell(None, at_us, format!("stream {} ended with {code} ({reason:?}), which it never may", stream.stream));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! From lines to a verdict.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    case::Case,
+    figures::Figures,
+    history::Line,
+    invariants,
+    verdict::{Findings, Invariant, Verdict},
+};
+
+/// Judges a run by all lines of its history, those of its end included, in any order of files.
+///
+/// Takes as much memory as the lines themselves, some hundred bytes each, and as much again for what it knows of each order.
+pub fn judge(lines: impl IntoIterator<Item = Line>) -> Verdict {
+    let mut lines: Vec<Line> = lines.into_iter().collect();
+    // Stable: lines of the same moment stay as they were told.
+    lines.sort_by_key(|line| line.at_us);
+    judge_case(&Case::new(&lines))
+}
+
+fn judge_case(case: &Case<'_>) -> Verdict {
+    let mut verdict =
+        Verdict { violations: Vec::new(), counts: BTreeMap::new(), doubts: doubts(case), figures: Figures::of(case) };
+    for &(invariant, check, needs_remains) in invariants::ALL {
+        if case.dumped || !needs_remains {
+            add(&mut verdict, case, invariant, check);
+        }
+    }
+    verdict
+}
+
+fn add(verdict: &mut Verdict, case: &Case<'_>, invariant: Invariant, check: invariants::Check) {
+    let mut found = Findings::new(invariant, case);
+    check(case, &mut found);
+    if found.count > 0 {
+        *verdict.counts.entry(invariant).or_default() += found.count;
+    }
+    verdict.violations.append(&mut found.violations);
+}
+
+/// Why a run proves nothing.
+fn doubts(case: &Case<'_>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if !case.dumped {
+        doubts.push("nothing tells what was left at the end: the run was not dumped".into());
+    }
+    if case.last_heal_us.is_none() {
+        doubts.push("the run was broken off before its last heal".into());
+    }
+    if !case.drained() {
+        doubts.push("the run did not come to rest".into());
+    }
+    let Some(run) = case.run else {
+        doubts.push("the history does not say which run it is of".into());
+        return doubts;
+    };
+    let kinds = case.faults.iter().map(|fault| fault.name).collect::<std::collections::BTreeSet<_>>();
+    let accepted = crate::figures::accepted(case).len() as u64;
+    for (what, there_are, least) in [
+        ("accepted orders", accepted, run.least_orders),
+        ("faults", case.faults.len() as u64, run.least_faults),
+        ("kinds of fault", kinds.len() as u64, run.least_fault_kinds),
+    ] {
+        if there_are < least {
+            doubts.push(format!("{there_are} {what}, where {least} are the least that count"));
+        }
+    }
+    doubts
+}
