@@ -1,0 +1,123 @@
+//! What a mail server does to whoever talks to it. Pure.
+
+/// Where a conversation stands: what the client has just done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It has connected.
+    Greeting,
+    /// It has said EHLO or HELO.
+    Hello,
+    /// It has named the sender.
+    Mail,
+    /// It has named a recipient.
+    Recipient,
+    /// It wants to send the message.
+    Data,
+    /// It has sent the whole message, with its final dot.
+    Dot,
+}
+
+impl Phase {
+    /// All of them, in the order of a conversation.
+    pub const ALL: [Self; 6] = [Self::Greeting, Self::Hello, Self::Mail, Self::Recipient, Self::Data, Self::Dot];
+}
+
+/// How a server treats its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Takes every message.
+    #[default]
+    Accept,
+    /// Puts clients off in this phase.
+    Refuse4xx(Phase),
+    /// Refuses them for good in this phase.
+    Refuse5xx(Phase),
+    /// Answers nothing in this phase, but keeps the connection until its mode is set again.
+    Silence(Phase),
+    /// Closes the connection instead of answering in this phase.
+    Cut(Phase),
+    /// Closes the connection in the middle of the message: it can not count as sent.
+    CutBeforeDot,
+    /// Closes the connection after it has read the final dot: the client can not know what became of the message.
+    CutAfterDot,
+    /// Accepts the message, says so, and closes the connection.
+    CutAfterReply,
+    /// Treats each step in a way of its own: mostly consents, and now and then does one of the above but a refusal for good.
+    Mixed,
+}
+
+/// What is done in one phase of one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Answer as the client hopes.
+    Consent,
+    /// Answer as the client hopes, then close the connection.
+    ConsentAndCut,
+    /// Answer this.
+    Refuse(&'static str),
+    /// Never answer.
+    Silence,
+    /// Close the connection.
+    Cut,
+}
+
+/// Of the steps of a mixed mode, so many are not consented to.
+const TROUBLE: f64 = 0.05;
+
+const LATER: &str = "451 4.3.0 not now";
+const NEVER: &str = "554 5.0.0 never";
+
+impl Mode {
+    /// What to do in a phase. `chance`, from 0 up to 1, is new for each.
+    pub fn action(self, phase: Phase, chance: f64) -> Action {
+        match self {
+            Self::Refuse4xx(at) if at == phase => Action::Refuse(LATER),
+            Self::Refuse5xx(at) if at == phase => Action::Refuse(NEVER),
+            Self::Silence(at) if at == phase => Action::Silence,
+            Self::Cut(at) if at == phase => Action::Cut,
+            Self::CutAfterDot if phase == Phase::Dot => Action::Cut,
+            Self::CutAfterReply if phase == Phase::Dot => Action::ConsentAndCut,
+            Self::Mixed => mixed(chance),
+            _ => Action::Consent,
+        }
+    }
+
+    /// Whether to close the connection in the middle of a message.
+    pub fn cuts_message(self, chance: f64) -> bool {
+        self == Self::CutBeforeDot || self == Self::Mixed && chance < TROUBLE
+    }
+}
+
+fn mixed(chance: f64) -> Action {
+    const TROUBLES: [Action; 4] = [Action::Refuse(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut];
+    let trouble = (chance / TROUBLE * TROUBLES.len() as f64) as usize;
+    TROUBLES.get(trouble).copied().unwrap_or(Action::Consent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_disturbs_its_own_phase_alone() {
+        for at in Phase::ALL {
+            for phase in Phase::ALL {
+                let expected = if phase == at { Action::Silence } else { Action::Consent };
+                assert_eq!(Mode::Silence(at).action(phase, 0.0), expected);
+            }
+        }
+        assert_eq!(Mode::CutAfterDot.action(Phase::Dot, 0.0), Action::Cut);
+        assert_eq!(Mode::CutAfterDot.action(Phase::Data, 0.0), Action::Consent);
+    }
+
+    #[test]
+    fn a_mixed_mode_mostly_consents_and_never_refuses_for_good() {
+        let actions: Vec<_> = (0..1000).map(|n| Mode::Mixed.action(Phase::Dot, f64::from(n) / 1000.0)).collect();
+        let consents = actions.iter().filter(|action| **action == Action::Consent).count();
+        assert_eq!(consents, 950);
+        for trouble in [Action::Refuse(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut] {
+            assert!(actions.contains(&trouble), "{trouble:?}");
+        }
+        assert!(!actions.contains(&Action::Refuse(NEVER)));
+    }
+}
