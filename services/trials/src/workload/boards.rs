@@ -1,0 +1,130 @@
+//! Clients that watch many orders at once, as a board on a wall does, for as long as the run lasts: by snapshot, from now on, and
+//! again and again from where a stream ended, on any replica.
+
+use std::{sync::Arc, time::Duration};
+
+use comanda_checker::history::{Event, Start, What};
+use comanda_proto::v1::{
+    WatchFilter, WatchOrdersRequest, WatchOrdersResponse, watch_orders_request, watch_orders_response,
+};
+use rand::{RngExt, rngs::StdRng};
+use tonic::Code;
+
+use super::{
+    clients::{Clients, count},
+    shown,
+    streams::{self, End, Habit},
+};
+use crate::cluster::Role;
+
+const STAY: Duration = Duration::from_secs(20);
+/// How often a board is of one customer alone.
+const OF_ONE_CUSTOMER: f64 = 0.25;
+/// How often a board begins anew though it could go on.
+const NEW_CHAINS: f64 = 0.03;
+const SNAPSHOTS: f64 = 0.7;
+
+/// A place to go on from.
+#[derive(Clone, Debug)]
+struct Token {
+    /// The stream that showed it.
+    of: u64,
+    bytes: Vec<u8>,
+}
+
+/// A client that watches many orders.
+pub(super) struct Board {
+    clients: Arc<Clients>,
+    name: String,
+    rng: StdRng,
+    /// Whose orders; empty means everybody's.
+    customer_id: String,
+    token: Option<Token>,
+    /// A snapshot would be too large.
+    is_crowded: bool,
+}
+
+impl Board {
+    pub(super) fn new(clients: Arc<Clients>, name: String, rng: StdRng) -> Self {
+        Self { clients, name, rng, customer_id: String::new(), token: None, is_crowded: false }
+    }
+
+    /// Watches until the run's last look.
+    pub(super) async fn run(mut self) {
+        loop {
+            if self.token.is_none() || self.rng.random_bool(NEW_CHAINS) {
+                self.begin_anew();
+            }
+            let end = self.watch().await;
+            match end.code() {
+                None if end == End::SeenAll => return,
+                None => {}
+                Some(Code::OutOfRange | Code::InvalidArgument) => self.token = None,
+                Some(Code::FailedPrecondition) => self.is_crowded = true,
+                Some(_) => tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..=500))).await,
+            }
+            count(&self.clients.counters.resumes, 1);
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.token = None;
+        let known = self.clients.known.any(&mut self.rng).filter(|_| self.rng.random_bool(OF_ONE_CUSTOMER));
+        self.customer_id = known.map(|order| order.customer_id).unwrap_or_default();
+    }
+
+    /// One stream, from its beginning to its end.
+    async fn watch(&mut self) -> End {
+        let way = self.clients.replicas.any(Role::Notification, &mut self.rng);
+        let stream = self.clients.recorder.number();
+        let (start, asked) = self.start();
+        self.clients.recorder.record(What::WatchAll {
+            stream,
+            client: self.name.clone(),
+            replica: way.replica.clone(),
+            customer_id: self.customer_id.clone(),
+            start,
+        });
+        let mut client = way.watches();
+        let filter = Some(WatchFilter { customer_id: self.customer_id.clone(), ..WatchFilter::default() });
+        let end = match streams::opened(client.watch_orders(WatchOrdersRequest { filter, start: Some(asked) })).await {
+            Ok(responses) => {
+                let habit = Habit::draw(STAY, &mut self.rng);
+                let (clients, token) = (&self.clients, &mut self.token);
+                streams::read(clients, responses, habit, &mut self.rng, |response| {
+                    see(clients, stream, token, response)
+                })
+                .await
+            }
+            Err(end) => end,
+        };
+        end.record(&self.clients, stream);
+        end
+    }
+
+    fn start(&mut self) -> (Start, watch_orders_request::Start) {
+        use watch_orders_request::Start::{Now, ResumeToken, Snapshot};
+        match &self.token {
+            Some(Token { of, bytes }) => (Start::Token { of: *of }, ResumeToken(bytes.clone().into())),
+            None if !self.is_crowded && self.rng.random_bool(SNAPSHOTS) => (Start::Snapshot, Snapshot(())),
+            None => (Start::Now, Now(())),
+        }
+    }
+}
+
+fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: WatchOrdersResponse) {
+    use watch_orders_response::Event::{Current, Heartbeat, SnapshotComplete, Transition};
+    let event = match response.event {
+        Some(Transition(transition)) => Event::Transition { transition: shown::transition(&transition) },
+        Some(Current(order)) => Event::Current { order: shown::order(&order) },
+        Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
+        Some(SnapshotComplete(())) => Event::SnapshotComplete,
+        None => return,
+    };
+    count(&clients.counters.watch_events, 1);
+    clients.recorder.record(What::Event { stream, event });
+    // Only now: whoever goes on from here has seen what the history says of this stream.
+    if !response.resume_token.is_empty() {
+        *token = Some(Token { of: stream, bytes: response.resume_token.to_vec() });
+    }
+}

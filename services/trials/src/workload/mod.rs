@@ -1,0 +1,194 @@
+//! The clients of a run: they create orders at a steady rate whatever becomes of them, move, look up and watch them, and also ask for
+//! what must be refused. All that they do and see goes into the history.
+
+mod bad;
+mod bad_requests;
+mod boards;
+mod calls;
+mod clients;
+mod content;
+mod create;
+pub mod digest;
+mod generator;
+mod moves;
+mod raw;
+mod reads;
+mod replicas;
+pub mod shown;
+mod streams;
+mod watch;
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::Result;
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use self::{boards::Board, clients::Clients, generator::Generator, replicas::Replicas};
+use crate::{cluster::Endpoints, recorder::Recorder};
+
+/// What clients get to see the ends of their orders before they are sent away.
+const LAST_LOOK: Duration = Duration::from_secs(60);
+
+/// What the clients do. Shares lie between 0 and 1.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Orders that are asked for in a second.
+    pub orders_per_second: f64,
+    /// Of the creating calls, so many ask for 2 to 20 orders at once.
+    pub batches: f64,
+    /// Of the orders, so many are moved by a client.
+    pub moved: f64,
+    /// A mover waits no longer than this before each move, unless it aims at a timer: about as long as an order lives.
+    pub move_within_ms: u64,
+    /// Of the orders, so many are watched, each by a client of its own.
+    pub watched: f64,
+    /// Streams that watch many orders.
+    pub boards: usize,
+    /// Reads, per order that is asked for.
+    pub reads: f64,
+    /// Calls that must be refused, per order that is asked for.
+    pub bad_calls: f64,
+    /// Connections to each replica.
+    pub connections: usize,
+    /// Creating, reading and bad calls that may be in flight at once; what would go beyond is held back, and counted.
+    pub most_calls: usize,
+    /// Clients that may move orders at once.
+    pub most_movers: usize,
+    /// Streams of one order that may be open at once.
+    pub most_streams: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            orders_per_second: 50.0,
+            batches: 0.1,
+            moved: 0.3,
+            move_within_ms: 3000,
+            watched: 0.2,
+            boards: 4,
+            reads: 0.5,
+            bad_calls: 0.02,
+            connections: 2,
+            most_calls: 400,
+            most_movers: 2000,
+            most_streams: 500,
+        }
+    }
+}
+
+/// What has been done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Orders that were asked for.
+    pub asked: u64,
+    /// Orders that were answered OK.
+    pub accepted: u64,
+    /// Orders and reads that were not asked for because too many calls were in flight.
+    pub held_back: u64,
+    /// Calls that were sent.
+    pub calls: u64,
+    /// Of these, calls that must be refused.
+    pub bad_calls: u64,
+    /// Moves that clients wanted, each with one call or more.
+    pub moves: u64,
+    /// Creating, reading and bad calls that are in flight.
+    pub in_flight: u64,
+    /// Streams of one order that are open.
+    pub streams: u64,
+    /// How often a stream was followed by another one.
+    pub resumes: u64,
+    /// What streams have shown.
+    pub watch_events: u64,
+    /// Clients that are not done.
+    pub clients: u64,
+}
+
+/// The clients at work.
+#[derive(Debug)]
+pub struct Workload {
+    clients: Arc<Clients>,
+}
+
+impl Workload {
+    /// Starts the clients. They leave everything as it is when `shutdown` comes.
+    pub fn start(
+        endpoints: &Endpoints,
+        settings: Settings,
+        recorder: Recorder,
+        seed: u64,
+        shutdown: &CancellationToken,
+    ) -> Result<Self> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let clients = Arc::new(Clients {
+            replicas: Replicas::new(endpoints, settings.connections)?,
+            recorder,
+            known: clients::Known::default(),
+            counters: clients::Counters::default(),
+            rate: clients::Rate::new(settings.orders_per_second),
+            calls: Arc::new(Semaphore::new(settings.most_calls)),
+            movers: Arc::new(Semaphore::new(settings.most_movers)),
+            streams: Arc::new(Semaphore::new(settings.most_streams)),
+            tasks: TaskTracker::new(),
+            no_more: CancellationToken::new(),
+            last_look: CancellationToken::new(),
+            shutdown: shutdown.child_token(),
+            settings,
+        });
+        for n in 0..clients.settings.boards {
+            let board = Board::new(clients.clone(), format!("board-{n}"), StdRng::from_rng(&mut rng));
+            clients.spawn(board.run());
+        }
+        clients.spawn(Generator::new(clients.clone(), rng).run());
+        Ok(Self { clients })
+    }
+
+    /// Asks for so many orders a second from now on.
+    pub fn set_rate(&self, orders_per_second: f64) {
+        self.clients.rate.set(orders_per_second);
+    }
+
+    /// Starts nothing new. What is under way is repeated until its outcome is known, or a few times, and streams go on.
+    pub fn stop_new(&self) {
+        self.clients.no_more.cancel();
+    }
+
+    /// What has been done so far.
+    pub fn counts(&self) -> Counts {
+        let Clients { settings, counters, calls, streams, tasks, .. } = &*self.clients;
+        Counts {
+            asked: counters.asked.load(Relaxed),
+            accepted: counters.accepted.load(Relaxed),
+            held_back: counters.held_back.load(Relaxed),
+            calls: counters.calls.load(Relaxed),
+            bad_calls: counters.bad_calls.load(Relaxed),
+            moves: counters.moves.load(Relaxed),
+            in_flight: settings.most_calls.saturating_sub(calls.available_permits()) as u64,
+            streams: settings.most_streams.saturating_sub(streams.available_permits()) as u64,
+            resumes: counters.resumes.load(Relaxed),
+            watch_events: counters.watch_events.load(Relaxed),
+            clients: tasks.len() as u64,
+        }
+    }
+
+    /// Starts nothing new and waits until every client is done: streams have shown all there is. Call it when every order has ended;
+    /// clients that are not done a minute later are sent away.
+    pub async fn join(self) -> Counts {
+        let Clients { last_look, tasks, shutdown, .. } = &*self.clients;
+        self.stop_new();
+        last_look.cancel();
+        tasks.close();
+        if timeout(LAST_LOOK, tasks.wait()).await.is_err() {
+            warn!("{} clients were not done in time", tasks.len());
+            shutdown.cancel();
+            tasks.wait().await;
+        }
+        self.counts()
+    }
+}

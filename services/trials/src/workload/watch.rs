@@ -1,0 +1,95 @@
+//! Clients that watch one order to its end, coming back to any replica with the last version they saw.
+
+use std::{sync::Arc, time::Duration};
+
+use comanda_checker::history::{Event, What};
+use comanda_proto::v1::{WatchOrderRequest, WatchOrderResponse, watch_order_response};
+use rand::{RngExt, rngs::StdRng};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Code;
+
+use super::{
+    clients::{Clients, count},
+    shown,
+    streams::{self, End, Habit},
+};
+use crate::cluster::Role;
+
+/// How long a reader stays, at most, before it comes back elsewhere.
+const STAY: Duration = Duration::from_secs(5);
+/// How often a reader stays to the end.
+const STAYERS: f64 = 0.3;
+const TO_THE_END: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a reader that leaves does not come back.
+const LEAVERS: f64 = 0.02;
+
+/// A client that watches one order.
+pub(super) struct Watcher {
+    pub(super) clients: Arc<Clients>,
+    pub(super) name: String,
+    pub(super) rng: StdRng,
+    pub(super) order_id: String,
+    /// The last version it has seen.
+    pub(super) version: i64,
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    /// Watches until the order has ended, or for as long as it likes.
+    pub(super) async fn run(mut self) {
+        loop {
+            let end = self.watch().await;
+            match end.code() {
+                None if end == End::SeenAll || self.rng.random_bool(LEAVERS) => return,
+                None => {}
+                Some(Code::Ok | Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition) => return,
+                Some(_) => tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..=500))).await,
+            }
+            count(&self.clients.counters.resumes, 1);
+        }
+    }
+
+    /// One stream, from its beginning to its end.
+    async fn watch(&mut self) -> End {
+        let way = self.clients.replicas.any(Role::Notification, &mut self.rng);
+        let (stream, order_id, after_version) = (self.clients.recorder.number(), self.order_id.clone(), self.version);
+        self.clients.recorder.record(What::Watch {
+            stream,
+            client: self.name.clone(),
+            replica: way.replica.clone(),
+            order_id: order_id.clone(),
+            after_version,
+        });
+        let mut client = way.watches();
+        let request = WatchOrderRequest { order_id, after_version };
+        let end = match streams::opened(client.watch_order(request)).await {
+            Ok(responses) => {
+                let stay = if self.rng.random_bool(STAYERS) { TO_THE_END } else { STAY };
+                let habit = Habit::draw(stay, &mut self.rng);
+                let (clients, version) = (&self.clients, &mut self.version);
+                streams::read(clients, responses, habit, &mut self.rng, |response| {
+                    see(clients, stream, version, response)
+                })
+                .await
+            }
+            Err(end) => end,
+        };
+        end.record(&self.clients, stream);
+        end
+    }
+}
+
+fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderResponse) {
+    use watch_order_response::Event::{Current, Heartbeat, Transition};
+    let event = match response.event {
+        Some(Transition(transition)) => {
+            *version = transition.version.max(*version);
+            Event::Transition { transition: shown::transition(&transition) }
+        }
+        Some(Current(order)) => Event::Current { order: shown::order(&order) },
+        Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
+        None => return,
+    };
+    count(&clients.counters.watch_events, 1);
+    clients.recorder.record(What::Event { stream, event });
+}
