@@ -1,0 +1,102 @@
+//! What is left at the end of a run: everything that the database and the topics hold, how far the groups have read, and what each
+//! process says of itself. One line of the history each.
+
+mod lags;
+mod metrics;
+mod processes;
+mod records;
+mod rows;
+mod tables;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use comanda_checker::history::Topic;
+use comanda_proto::topics;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+pub use self::{lags::Lag, records::PLANTED_HEADER};
+use crate::{cluster::Endpoints, recorder::Recorder};
+
+/// How long the database may take to take a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a dump needs to know beside addresses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What stands behind the @ of every Message-ID.
+    pub mail_domain: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mail_domain: "comanda.localhost".into() }
+    }
+}
+
+/// Writes down everything that is left. Call it when all is at rest: the parts are read one after the other.
+pub async fn everything(endpoints: &Endpoints, settings: &Settings, recorder: &Recorder) -> Result<()> {
+    let pool = connect(endpoints).await?;
+    tables::dump(&pool, settings, recorder).await.context("the database could not be read to the end")?;
+    let logs = Logs::read(&pool).await?;
+    pool.close().await;
+    records::dump(endpoints, logs, recorder).await?;
+    lags::dump(endpoints, logs, recorder).await?;
+    processes::dump(endpoints, recorder).await;
+    Ok(())
+}
+
+/// Writes down what the topics hold now: for whoever is about to delete them.
+pub async fn topics(endpoints: &Endpoints, recorder: &Recorder) -> Result<()> {
+    let pool = connect(endpoints).await?;
+    let logs = Logs::read(&pool).await?;
+    pool.close().await;
+    records::dump(endpoints, logs, recorder).await
+}
+
+/// How far the consumer groups are behind.
+pub async fn lags(endpoints: &Endpoints) -> Result<Vec<Lag>> {
+    let pool = connect(endpoints).await?;
+    let logs = Logs::read(&pool).await?;
+    pool.close().await;
+    lags::read(endpoints, logs).await
+}
+
+async fn connect(endpoints: &Endpoints) -> Result<PgPool> {
+    let options = PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_TIMEOUT);
+    options.connect(&endpoints.database_url).await.context("the database does not answer; is it still running?")
+}
+
+const TOPICS: [Topic; 2] = [Topic::Orders, Topic::Transitions];
+
+/// How many logs each topic has had, as its writer has noticed: its epoch.
+#[derive(Clone, Copy, Debug)]
+struct Logs {
+    orders: i64,
+    transitions: i64,
+}
+
+impl Logs {
+    async fn read(pool: &PgPool) -> Result<Self> {
+        let statement =
+            "SELECT (SELECT topic_epoch FROM ordering.topic_log), (SELECT topic_epoch FROM state_machine.topic_log)";
+        let (orders, transitions) = sqlx::query_as(statement).fetch_one(pool).await?;
+        Ok(Self { orders, transitions })
+    }
+
+    fn of(self, topic: Topic) -> i64 {
+        match topic {
+            Topic::Orders => self.orders,
+            Topic::Transitions => self.transitions,
+        }
+    }
+}
+
+/// A topic's full name.
+fn full_name(endpoints: &Endpoints, topic: Topic) -> String {
+    let name = match topic {
+        Topic::Orders => topics::ORDERS,
+        Topic::Transitions => topics::ORDER_TRANSITIONS,
+    };
+    format!("{}{name}", endpoints.topic_prefix)
+}

@@ -1,0 +1,75 @@
+//! All tables, row by row: none is held in memory whole.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use comanda_checker::history::What;
+use futures::{StreamExt, stream::BoxStream};
+use sqlx::PgPool;
+use tokio::time::timeout;
+
+use super::{
+    Settings,
+    rows::{MailRow, OrderRow, OutboxRow, ParkedRow, RequestRow, StateRow, TransitionRow, WorkflowRow},
+};
+use crate::recorder::Recorder;
+
+/// How long the next row may take.
+const ROW_TIMEOUT: Duration = Duration::from_secs(30);
+
+// Times become microseconds in the database, which alone knows what to do with those that are no time (infinity: none).
+const WORKFLOWS: &str = "SELECT name, revision, definition FROM state_machine.workflows";
+const ORDERS: &str = "
+    SELECT order_id, number, customer_id, customer_name, email, locale, content, workflow, workflow_revision, first_status,
+           (extract(epoch FROM create_time) * 1000000)::bigint AS create_time_us
+    FROM ordering.orders";
+const REQUESTS: &str = "SELECT request_id, order_id FROM ordering.requests";
+const STATES: &str = "
+    SELECT order_id, version, status, phase,
+           CASE WHEN isfinite(due_at) THEN (extract(epoch FROM due_at) * 1000000)::bigint END AS due_time_us
+    FROM state_machine.states";
+const TRANSITIONS: &str = "
+    SELECT order_id, version, from_status, to_status, phase, trigger, request_id,
+           (extract(epoch FROM transition_time) * 1000000)::bigint AS time_us,
+           CASE WHEN isfinite(due_at) THEN (extract(epoch FROM due_at) * 1000000)::bigint END AS due_time_us
+    FROM state_machine.transitions
+    ORDER BY order_id, version";
+const OUTBOXES: &str = "
+    SELECT 'ordering' AS service, order_id, version FROM ordering.outbox
+    UNION ALL
+    SELECT 'state-machine', order_id, version FROM state_machine.outbox";
+const MAILS: &str = "
+    SELECT m.order_id, m.version, m.copy, m.state, m.attempts, coalesce(o.email, '') AS recipient
+    FROM notification.mails m
+    LEFT JOIN ordering.orders o ON o.order_id = m.order_id";
+const PARKED: &str = r#"
+    SELECT 'state-machine' AS service, topic, partition, "offset", reason FROM state_machine.parked
+    UNION ALL
+    SELECT 'notification', topic, partition, "offset", reason FROM notification.parked"#;
+
+/// Writes all of them down.
+pub(super) async fn dump(pool: &PgPool, settings: &Settings, recorder: &Recorder) -> Result<()> {
+    each(sqlx::query_as(WORKFLOWS).fetch(pool), |row: WorkflowRow| {
+        recorder.record(row.line().context("a workflow can not be read")?);
+        Ok(())
+    })
+    .await?;
+    let write = |line: What| {
+        recorder.record(line);
+        Ok(())
+    };
+    each(sqlx::query_as(ORDERS).fetch(pool), |row: OrderRow| write(row.line())).await?;
+    each(sqlx::query_as(REQUESTS).fetch(pool), |row: RequestRow| write(row.line())).await?;
+    each(sqlx::query_as(STATES).fetch(pool), |row: StateRow| write(row.line())).await?;
+    each(sqlx::query_as(TRANSITIONS).fetch(pool), |row: TransitionRow| write(row.line())).await?;
+    each(sqlx::query_as(OUTBOXES).fetch(pool), |row: OutboxRow| write(row.line())).await?;
+    each(sqlx::query_as(MAILS).fetch(pool), |row: MailRow| write(row.line(&settings.mail_domain))).await?;
+    each(sqlx::query_as(PARKED).fetch(pool), |row: ParkedRow| write(row.line())).await
+}
+
+async fn each<R>(mut rows: BoxStream<'_, sqlx::Result<R>>, mut write: impl FnMut(R) -> Result<()>) -> Result<()> {
+    while let Some(row) = timeout(ROW_TIMEOUT, rows.next()).await.context("the database is silent")? {
+        write(row?)?;
+    }
+    Ok(())
+}
