@@ -169,10 +169,10 @@ impl Figures {
 
     fn count_mails(&mut self, case: &Case<'_>) {
         for came_in in case.mails.values() {
-            let accepted = came_in.iter().filter(|(_, _, reply)| *reply == 250).count() as u64;
+            let accepted = came_in.iter().filter(|delivery| delivery.accepted()).count() as u64;
             self.mails += accepted;
             self.repeated_mails += accepted.saturating_sub(1);
-            self.ambiguous_mails += came_in.iter().filter(|(_, _, reply)| *reply == 0).count() as u64;
+            self.ambiguous_mails += came_in.iter().filter(|delivery| delivery.unanswered()).count() as u64;
         }
         let dead = |order: &OrderCase<'_>| order.mails.iter().filter(|mail| mail.state == "dead").count() as u64;
         self.dead_mails = case.orders.values().map(dead).sum();

@@ -3,15 +3,34 @@
 use std::collections::HashMap;
 
 use super::{
-    Attempt, Case, Fault, Kind, MailRow, Occurrence, OrderCase, Place, Read, Sighting, StateRow, Step, Stream,
+    Attempt, Case, Delivery, Fault, Kind, MailRow, Occurrence, OrderCase, Outcome, Place, Read, Sighting, StateRow,
+    Step, Strange, Stream,
     attempt::{command, moved, outcome},
 };
 use crate::history::{Answer, BatchResult, Event, Line, NewOrder, Op, Order, RecordContent, What};
 
+/// A call as it was sent.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    call: u64,
+    line: usize,
+    at_us: u64,
+    op: &'a Op,
+}
+
+/// What came back.
+struct Back<'a> {
+    line: usize,
+    at_us: u64,
+    code: &'a str,
+    reason: Option<&'a String>,
+    answer: Option<&'a Answer>,
+}
+
 struct Builder<'a> {
     case: Case<'a>,
-    /// Calls that are not answered yet: the line that sent them.
-    open_calls: HashMap<u64, (usize, &'a Line, &'a Op)>,
+    /// Calls that are not answered yet.
+    open_calls: HashMap<u64, Sent<'a>>,
     /// Faults that are not healed yet, by their place in the case.
     open_faults: HashMap<u64, usize>,
     /// Lines of mails.
@@ -35,11 +54,12 @@ impl<'a> Builder<'a> {
         self.case.end_us = self.case.end_us.max(line.at_us);
         match &line.what {
             What::Invoke { call, op, .. } => {
-                self.open_calls.insert(*call, (at, line, op));
+                self.open_calls.insert(*call, Sent { call: *call, line: at, at_us: line.at_us, op });
             }
             What::Return { call, code, reason, answer } => {
                 if let Some(sent) = self.open_calls.remove(call) {
-                    self.answer((at, line), *call, sent, code, reason.as_ref(), answer.as_ref());
+                    let (reason, answer) = (reason.as_ref(), answer.as_ref());
+                    self.answer(sent, Back { line: at, at_us: line.at_us, code, reason, answer });
                 }
             }
             What::Watch { .. } | What::WatchAll { .. } | What::Event { .. } | What::StreamEnd { .. } => {
@@ -54,7 +74,7 @@ impl<'a> Builder<'a> {
         match what {
             What::Run(run) => case.run = Some(run),
             What::Mail { message_id, recipients, reply } => {
-                case.mails.entry(message_id).or_default().push((at_us, recipients, *reply));
+                case.mails.entry(message_id).or_default().push(Delivery { at_us, recipients, reply: *reply });
                 self.mail_lines.entry(message_id).or_default().push(at);
             }
             What::Fault { fault, name, target } => {
@@ -79,86 +99,83 @@ impl<'a> Builder<'a> {
 
     // --- calls ---
 
-    fn answer(
-        &mut self,
-        (at, line): (usize, &'a Line),
-        call: u64,
-        (sent_at, sent, op): (usize, &'a Line, &'a Op),
-        code: &'a str,
-        reason: Option<&'a String>,
-        answer: Option<&'a Answer>,
-    ) {
-        match op {
+    fn answer(&mut self, sent: Sent<'a>, back: Back<'a>) {
+        match sent.op {
             Op::Create(order) => {
-                let shown = match answer {
+                let shown = match back.answer {
                     Some(Answer::Created { order, replayed }) => Some((order, *replayed)),
                     _ => None,
                 };
-                let outcome = outcome(code, reason, shown);
-                self.created(&[sent_at, at], line.at_us, sent.at_us, (call, 0), order, outcome);
+                self.created(&sent, &back, 0, order, outcome(back.code, back.reason, shown));
             }
-            Op::CreateBatch { orders } => {
-                let results: &[BatchResult] = match answer {
-                    Some(Answer::Batch { results }) => results,
-                    _ => &[],
-                };
-                for (place, order) in orders.iter().enumerate() {
-                    let outcome = match results.get(place) {
-                        Some(result) => {
-                            outcome(&result.code, None, result.order.as_ref().map(|order| (order, result.replayed)))
-                        }
-                        None => outcome(code, reason, None),
-                    };
-                    self.created(&[sent_at, at], line.at_us, sent.at_us, (call, place), order, outcome);
-                }
-            }
-            Op::Move { order_id, .. } => {
-                let Some(asked) = command(op) else { return };
-                self.mention(order_id, &[sent_at, at]);
-                let shown = moved(answer);
-                if let Some((transition, replayed)) = shown {
-                    self.see(&transition.order_id, None, line.at_us, transition.version);
-                    if !replayed {
-                        self.bound_lead(transition.time_us, sent.at_us);
-                    }
-                }
-                let outcome = outcome(code, reason, shown);
-                self.case.moves.push(Attempt { call: (call, 0), sent_us: sent.at_us, asked, outcome });
-            }
-            Op::Get { order_id } | Op::History { order_id } => {
-                self.mention(order_id, &[sent_at, at]);
-                let version = match answer {
-                    Some(Answer::Order { order }) => Some(order.version),
-                    Some(Answer::History { transitions }) => transitions.last().map(|transition| transition.version),
-                    _ => None,
-                };
-                if let Some(version) = version {
-                    self.see(order_id, Some(sent.at_us), line.at_us, version);
-                }
-                self.case.reads.push(Read { sent_us: sent.at_us, done_us: line.at_us, order_id, code, answer });
-            }
+            Op::CreateBatch { orders } => self.batch(&sent, &back, orders),
+            Op::Move { .. } => self.moved(&sent, &back),
+            Op::Get { order_id } | Op::History { order_id } => self.looked(&sent, &back, order_id),
             Op::Bad { .. } => {}
+        }
+    }
+
+    fn batch(&mut self, sent: &Sent<'a>, back: &Back<'a>, orders: &'a [NewOrder]) {
+        let results: &[BatchResult] = match back.answer {
+            Some(Answer::Batch { results }) => results,
+            _ => &[],
+        };
+        for (place, order) in orders.iter().enumerate() {
+            let outcome = match results.get(place) {
+                Some(BatchResult { code, order, replayed }) => {
+                    outcome(code, None, order.as_ref().map(|order| (order, *replayed)))
+                }
+                None => outcome(back.code, back.reason, None),
+            };
+            self.created(sent, back, place, order, outcome);
         }
     }
 
     fn created(
         &mut self,
-        lines: &[usize],
-        done_us: u64,
-        sent_us: u64,
-        call: (u64, usize),
+        sent: &Sent<'a>,
+        back: &Back<'a>,
+        place: usize,
         asked: &'a NewOrder,
-        outcome: super::Outcome<&'a Order>,
+        outcome: Outcome<&'a Order>,
     ) {
-        let attempt = Attempt { call, sent_us, asked, outcome };
-        if let super::Outcome::Ok { shown, replayed } = attempt.outcome {
-            self.mention(&shown.order_id, lines);
-            self.see(&shown.order_id, Some(sent_us), done_us, shown.version);
+        if let Outcome::Ok { shown, replayed } = outcome {
+            self.mention(&shown.order_id, &[sent.line, back.line]);
+            self.see(&shown.order_id, Some(sent.at_us), back.at_us, shown.version);
             if !replayed {
-                self.bound_lead(shown.create_time_us, sent_us);
+                self.bound_lead(shown.create_time_us, sent.at_us);
             }
         }
+        let attempt = Attempt { call: (sent.call, place), sent_us: sent.at_us, asked, outcome };
         self.case.creates.push(attempt);
+    }
+
+    fn moved(&mut self, sent: &Sent<'a>, back: &Back<'a>) {
+        let Some(asked) = command(sent.op) else { return };
+        self.mention(asked.order_id, &[sent.line, back.line]);
+        let shown = moved(back.answer);
+        if let Some((transition, replayed)) = shown {
+            self.see(&transition.order_id, None, back.at_us, transition.version);
+            if !replayed {
+                self.bound_lead(transition.time_us, sent.at_us);
+            }
+        }
+        let outcome = outcome(back.code, back.reason, shown);
+        self.case.moves.push(Attempt { call: (sent.call, 0), sent_us: sent.at_us, asked, outcome });
+    }
+
+    fn looked(&mut self, sent: &Sent<'a>, back: &Back<'a>, order_id: &'a str) {
+        self.mention(order_id, &[sent.line, back.line]);
+        let version = match back.answer {
+            Some(Answer::Order { order }) => Some(order.version),
+            Some(Answer::History { transitions }) => transitions.last().map(|transition| transition.version),
+            _ => None,
+        };
+        if let Some(version) = version {
+            self.see(order_id, Some(sent.at_us), back.at_us, version);
+        }
+        let (sent_us, done_us) = (sent.at_us, back.at_us);
+        self.case.reads.push(Read { sent_us, done_us, order_id, code: back.code, answer: back.answer });
     }
 
     /// What was stamped by the database after a call was sent can not be older than the call.
@@ -257,8 +274,10 @@ impl<'a> Builder<'a> {
             RecordContent::Transition { transition } => {
                 self.mention(&transition.order_id, &[at]).transitions.push(occurrence);
             }
-            RecordContent::Planted => self.case.strange_records.push((*topic, place, key, None)),
-            RecordContent::Unreadable { why } => self.case.strange_records.push((*topic, place, key, Some(why))),
+            RecordContent::Planted => self.case.strange_records.push(Strange { topic: *topic, place, key, why: None }),
+            RecordContent::Unreadable { why } => {
+                self.case.strange_records.push(Strange { topic: *topic, place, key, why: Some(why) });
+            }
         }
     }
 
@@ -276,7 +295,11 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Case<'a> {
         let open = std::mem::take(&mut self.open_calls);
-        open.into_iter().for_each(|(call, sent)| self.never_answered(call, sent));
+        // A call without an answer is as good as unknown.
+        for sent in open.into_values() {
+            let (line, at_us) = (sent.line, sent.at_us);
+            self.answer(sent, Back { line, at_us, code: "CANCELLED", reason: None, answer: None });
+        }
         let mut case = self.case;
         case.faults.retain(|fault| !fault.name.is_empty());
         for order in case.orders.values_mut() {
@@ -289,10 +312,5 @@ impl<'a> Builder<'a> {
             order.lines.dedup();
         }
         case
-    }
-
-    /// A call without an answer is as good as unknown.
-    fn never_answered(&mut self, call: u64, (at, sent, op): (usize, &'a Line, &'a Op)) {
-        self.answer((at, sent), call, (at, sent, op), "CANCELLED", None, None);
     }
 }

@@ -4,6 +4,7 @@ mod attempt;
 mod builder;
 mod fault;
 mod order;
+mod outside;
 mod stream;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 pub use attempt::{Attempt, Identity, Move, Outcome, Read};
 pub use fault::Fault;
 pub use order::{MailRow, Occurrence, OrderCase, Place, Sighting, StateRow, Step};
+pub use outside::{Delivery, Strange};
 pub use stream::{Kind, Stream};
 
 use crate::history::{Line, NewOrder, Order, Run, Topic, Transition, What, Workflow};
@@ -38,10 +40,10 @@ pub struct Case<'a> {
     pub requests: HashMap<&'a str, Vec<&'a str>>,
     /// Workflows by name and revision.
     pub workflows: HashMap<(&'a str, i32), &'a Workflow>,
-    /// Mails that came in, by Message-ID: when, to whom, what was replied.
-    pub mails: BTreeMap<&'a str, Vec<(u64, &'a [String], u16)>>,
-    /// Records that are no message of the system, with their keys.
-    pub strange_records: Vec<(Topic, Place, &'a str, Option<&'a str>)>,
+    /// Mails that came in, by Message-ID.
+    pub mails: BTreeMap<&'a str, Vec<Delivery<'a>>>,
+    /// Records that are no message of the system.
+    pub strange_records: Vec<Strange<'a>>,
     /// How many logs each topic has had.
     pub logs: BTreeMap<Topic, u32>,
     /// When pointers were put back on purpose.

@@ -105,6 +105,11 @@ impl<'a> OrderCase<'a> {
         self.rows.first().copied()
     }
 
+    /// Whether the database knows nothing of it. What it knows of an order without a row is told by C2.
+    pub fn is_nothing(&self) -> bool {
+        self.rows.is_empty() && self.steps.is_empty()
+    }
+
     /// The transition of a version, as its history has it.
     pub fn step(&self, version: i64) -> Option<&'a Transition> {
         let found = self.steps.binary_search_by_key(&version, |step| step.transition.version);

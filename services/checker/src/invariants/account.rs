@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    case::{Case, OrderCase},
+    case::{Case, OrderCase, Strange},
     history::{Topic, What},
     verdict::Findings,
 };
@@ -36,14 +36,14 @@ fn lags(case: &Case<'_>, found: &mut Findings<'_, '_>) {
 fn parked(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     let places = parked_places(case);
     let strange: BTreeSet<_> =
-        case.strange_records.iter().map(|(topic, place, ..)| (*topic, place.partition, place.offset)).collect();
+        case.strange_records.iter().map(|record| (record.topic, record.place.partition, record.place.offset)).collect();
     for (place, (service, reason)) in &places {
         // Of a log that was lost no record is left to compare with.
         if !strange.contains(place) && case.logs.get(&place.0).is_none_or(|logs| *logs == 1) {
             found.system(None, format!("{service} parked {place:?} ({reason}), which nobody had planted"));
         }
     }
-    for (topic, place, key, why) in &case.strange_records {
+    for Strange { topic, place, key, why } in &case.strange_records {
         let read = *topic == Topic::Orders || case.run.is_some_and(|run| run.mails);
         // The key of an order is as good as the record: its reader looks the order up.
         let looked_up = case.order(key).and_then(OrderCase::row).is_some();

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    case::{Attempt, Case, Move, Outcome, Step},
+    case::{Attempt, Case, Identity, Move, Outcome, Step},
     compare,
     history::{NewOrder, Order, Transition},
     verdict::Findings,
 };
 
+type Create<'a> = Attempt<&'a NewOrder, &'a Order>;
+type Command<'a> = Attempt<Move<'a>, &'a Transition>;
+
 /// Looks for requests with two effects, or with answers that do not agree.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let mut creates: BTreeMap<&str, Vec<&Attempt<&NewOrder, &Order>>> = BTreeMap::new();
+    let mut creates: BTreeMap<&str, Vec<&Create<'_>>> = BTreeMap::new();
     for attempt in &case.creates {
         if let Some(request_id) = &attempt.asked.request_id {
             creates.entry(request_id).or_default().push(attempt);
@@ -22,7 +25,7 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         answers(found, request_id, attempts);
     }
     orders_of_customers(case, found);
-    let mut moves: BTreeMap<(&str, Option<&str>), Vec<&Attempt<Move<'_>, &Transition>>> = BTreeMap::new();
+    let mut moves: BTreeMap<(&str, Option<&str>), Vec<&Command<'_>>> = BTreeMap::new();
     for attempt in &case.moves {
         moves.entry((attempt.asked.order_id, attempt.asked.request_id)).or_default().push(attempt);
     }
@@ -34,12 +37,7 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
 
 // --- creating ---
 
-fn one_order(
-    case: &Case<'_>,
-    found: &mut Findings<'_, '_>,
-    request_id: &str,
-    attempts: &[&Attempt<&NewOrder, &Order>],
-) {
+fn one_order(case: &Case<'_>, found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Create<'_>]) {
     let rows = case.requests.get(request_id).map_or(&[][..], Vec::as_slice);
     let shown: BTreeSet<&str> =
         attempts.iter().filter_map(|attempt| Some(attempt.shown()?.order_id.as_str())).collect();
@@ -53,7 +51,7 @@ fn one_order(
     }
 }
 
-fn answers(found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Attempt<&NewOrder, &Order>]) {
+fn answers(found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Create<'_>]) {
     let mut first: Option<(&Order, &NewOrder)> = None;
     let mut made = 0;
     for attempt in attempts {
@@ -89,14 +87,8 @@ fn answers(found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Attempt<
 }
 
 /// "Same id, other content" may only be said where somebody sent another content.
-fn mismatch(
-    found: &mut Findings<'_, '_>,
-    request_id: &str,
-    attempts: &[&Attempt<&NewOrder, &Order>],
-    refused: &Attempt<&NewOrder, &Order>,
-) {
-    let may =
-        |other: &&&Attempt<&NewOrder, &Order>| other.may_have_applied() && other.asked.digest != refused.asked.digest;
+fn mismatch(found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Create<'_>], refused: &Create<'_>) {
+    let may = |other: &&&Create<'_>| other.may_have_applied() && other.asked.digest != refused.asked.digest;
     if attempts.iter().find(may).is_none() {
         let evidence =
             format!("request {request_id} was refused as IDEMPOTENCY_MISMATCH, but only one content was accepted");
@@ -115,9 +107,9 @@ fn orders_of_customers(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     for (order_id, order) in &case.orders {
         let Some(row) = order.row() else { continue };
         orders.entry(&row.customer_id).or_default().push(order_id);
-        let named = asked.get(row.customer_id.as_str()).is_some_and(|identities| {
-            identities.iter().all(|identity| matches!(identity, crate::case::Identity::Request(_)))
-        });
+        let named = asked
+            .get(row.customer_id.as_str())
+            .is_some_and(|identities| identities.iter().all(|identity| matches!(identity, Identity::Request(_))));
         if named && order.requests.is_empty() {
             found.order(order_id, "was asked for with a request id, which is not remembered");
         }
@@ -138,7 +130,7 @@ fn commands(
     found: &mut Findings<'_, '_>,
     order_id: &str,
     request_id: Option<&str>,
-    attempts: &[&Attempt<Move<'_>, &Transition>],
+    attempts: &[&Command<'_>],
 ) {
     let steps = case.order(order_id).map_or(&[][..], |order| &order.steps);
     let mut versions = BTreeSet::new();
@@ -162,12 +154,7 @@ fn commands(
 }
 
 /// What an OK showed is in the history, and is the command's own where it was not applied before.
-fn answer(
-    attempt: &Attempt<Move<'_>, &Transition>,
-    shown: &Transition,
-    replayed: bool,
-    steps: &[Step<'_>],
-) -> Option<String> {
+fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[Step<'_>]) -> Option<String> {
     let Some(step) = steps.iter().find(|step| step.transition.version == shown.version) else {
         return Some(format!("a command was answered with version {}, which its history does not have", shown.version));
     };
@@ -177,7 +164,8 @@ fn answer(
     let asked = &attempt.asked;
     let own = (step.request_id, shown.trigger.as_str()) == (asked.request_id, asked.trigger);
     let expected = asked.expected_version.is_none_or(|version| version == 0 || shown.version == version + 1);
-    (!replayed && !(own && expected)).then(|| {
+    let fits = replayed || (own && expected);
+    (!fits).then(|| {
         format!(
             "{asked:?} was answered with version {} as its own, which {:?} made by {}",
             shown.version, step.request_id, shown.trigger
@@ -189,7 +177,7 @@ fn applied(
     found: &mut Findings<'_, '_>,
     order_id: &str,
     request_id: &str,
-    attempts: &[&Attempt<Move<'_>, &Transition>],
+    attempts: &[&Command<'_>],
     steps: &[Step<'_>],
 ) {
     let rows: Vec<i64> =

@@ -51,7 +51,7 @@ fn truth(case: &Case<'_>, row: &OrderRow, step: &Transition, mail: &MailRow<'_>)
         return Some(format!("the mail of version {version} goes to {:?} instead of {:?}", mail.recipient, row.email));
     }
     let came_in = case.mails.get(mail.message_id).map_or(&[][..], Vec::as_slice);
-    let replied = |reply: fn(u16) -> bool| came_in.iter().any(|(_, _, code)| reply(*code));
+    let replied = |reply: fn(u16) -> bool| came_in.iter().any(|delivery| reply(delivery.reply));
     let problem = match mail.state {
         "suppressed" => due.then_some("suppressed, and a mail is due"),
         _ if !due => Some("in the ledger as a mail, and none is due"),

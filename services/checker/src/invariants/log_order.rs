@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    case::{Case, OrderCase, Place},
+    case::{Case, OrderCase, Place, Strange},
     compare,
     figures::{accepted, repeats},
     history::{Topic, Transition},
@@ -32,7 +32,7 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         }
         problems.into_iter().for_each(|problem| found.order(order_id, problem));
     }
-    for (topic, place, key, why) in &case.strange_records {
+    for Strange { topic, place, key, why } in &case.strange_records {
         if let Some(why) = why {
             found.system(None, format!("{topic:?} holds an unreadable record at {place:?}, key {key:?}: {why}"));
         }
@@ -115,8 +115,8 @@ fn whole(problems: &mut Vec<String>, case: &Case<'_>, order: &OrderCase<'_>, acc
     let told: BTreeSet<i64> =
         order.logs().remove(&log).into_iter().flatten().map(|(.., transition)| transition.version).collect();
     let versions = order.steps.iter().map(|step| step.transition.version);
-    let missing: Vec<i64> =
-        versions.filter(|version| !told.contains(version) && !(*version == 1 && accepted && log == 1)).collect();
+    let elsewhere = |version: i64| version == 1 && accepted && log == 1;
+    let missing: Vec<i64> = versions.filter(|&version| !told.contains(&version) && !elsewhere(version)).collect();
     if !missing.is_empty() {
         problems.push(format!("log {log} of the topic of transitions does not tell its versions {missing:?}"));
     }

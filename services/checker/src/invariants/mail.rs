@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    case::{Case, Fault, MailRow, OrderCase},
+    case::{Case, Delivery, Fault, MailRow, OrderCase},
     history::What,
     verdict::Findings,
 };
@@ -18,9 +18,9 @@ const ELSEWHERE: &[&str] = &["kafka", "broker", "topic", "ordering", "state-mach
 /// Looks at all mails that came in.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     let ends: Vec<u64> = sender_ends(case);
-    let mut known: HashMap<&str, (&str, &str)> = HashMap::new();
+    let mut known: HashMap<&str, (&str, Option<&str>)> = HashMap::new();
     for (order_id, order) in &case.orders {
-        let email = order.row().map_or("", |row| &row.email);
+        let email = order.row().map(|row| row.email.as_str());
         order.mails.iter().for_each(|mail| _ = known.insert(mail.message_id, (order_id, email)));
         for mail in &order.mails {
             copies(case, found, &ends, order_id, mail);
@@ -29,10 +29,14 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     }
     for (message_id, came_in) in &case.mails {
         let Some((order_id, email)) = known.get(message_id) else {
-            found.system(Some(came_in[0].0), format!("mail {message_id} came in, which no ledger knows"));
+            found.system(
+                came_in.first().map(|delivery| delivery.at_us),
+                format!("mail {message_id} came in, which no ledger knows"),
+            );
             continue;
         };
-        for (at_us, recipients, _) in came_in.iter().filter(|(_, recipients, _)| recipients[..] != [*email]) {
+        let Some(email) = email else { continue };
+        for Delivery { at_us, recipients, .. } in came_in.iter().filter(|delivery| delivery.recipients != [*email]) {
             found.at(order_id, *at_us, format!("mail {message_id} went to {recipients:?} instead of {email:?}"));
         }
     }
@@ -40,14 +44,14 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
 
 fn accepted(case: &Case<'_>, mail: &MailRow<'_>) -> Vec<u64> {
     let came_in = case.mails.get(mail.message_id).into_iter().flatten();
-    came_in.filter(|(_, _, reply)| *reply == 250).map(|(at_us, ..)| *at_us).collect()
+    came_in.filter(|delivery| delivery.accepted()).map(|delivery| delivery.at_us).collect()
 }
 
 /// Each acceptance after the first needs something that hid the one before.
 fn copies(case: &Case<'_>, found: &mut Findings<'_, '_>, ends: &[u64], order_id: &str, mail: &MailRow<'_>) {
     let accepted = accepted(case, mail);
     let mut unanswered =
-        case.mails.get(mail.message_id).into_iter().flatten().filter(|(_, _, reply)| *reply == 0).count();
+        case.mails.get(mail.message_id).into_iter().flatten().filter(|delivery| delivery.unanswered()).count();
     for pair in accepted.windows(2) {
         let (before_us, again_us) = (pair[0], pair[1]);
         if hidden(case, ends, before_us, again_us) {

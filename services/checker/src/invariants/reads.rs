@@ -31,8 +31,9 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
 
 /// What never changes. Of a create this is judged by C1.
 fn identity(case: &Case<'_>, found: &mut Findings<'_, '_>, at_us: u64, shown: &Order) {
-    let row = case.order(&shown.order_id).and_then(OrderCase::row);
-    let problem = row.map_or(Some("has no row".into()), |row| compare::order(shown, row));
+    let Some(kept) = case.order(&shown.order_id) else { return };
+    let nothing = kept.is_nothing().then(|| "nothing of it is there".into());
+    let problem = nothing.or_else(|| compare::order(shown, kept.row()?));
     if let Some(problem) = problem {
         found.at(&shown.order_id, at_us, format!("a client was shown the order, and {problem}"));
     }

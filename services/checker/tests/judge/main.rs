@@ -1,5 +1,12 @@
 //! The judge, on hand-made histories: a right one passes, and each broken one is caught by the invariant meant for it.
 
 mod alter;
+mod creation;
+mod ending;
+mod kept;
+mod mails;
+mod mutants;
 mod right;
 mod story;
+mod streams;
+mod topics;

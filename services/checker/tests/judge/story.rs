@@ -88,7 +88,7 @@ fn life(place: u64) -> Life {
     let mut steps =
         vec![(step(1, "", "received", "create", t1), None), (step(2, "received", "preparing", "timer", t2), None)];
     let command = Some(format!("command-{place}"));
-    if place % 2 == 0 {
+    if place.is_multiple_of(2) {
         steps.push((step(3, "preparing", "dispatched", "advance", t3), command));
         steps.push((step(4, "dispatched", "delivered", "timer", t3 + STEP_US + 5_000), None));
     } else {

@@ -117,7 +117,8 @@ impl<'a> Chain<'a> {
             return Some(format!("is in the snapshot with phase {}", now.phase));
         }
         let order = case.order(&now.order_id)?;
-        let row = order.row().map_or(Some("has no row".into()), |row| compare::order(now, row));
+        let nothing = order.is_nothing().then(|| "nothing of it is there".into());
+        let row = nothing.or_else(|| compare::order(now, order.row()?));
         let state = || compare::state(now, order.step(now.version)?);
         row.or_else(state)
             .or_else(|| self.foreign(case, &now.order_id))

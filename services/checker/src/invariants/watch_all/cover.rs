@@ -119,7 +119,7 @@ fn between(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>) {
         return;
     }
     let mut reach: HashMap<i32, (i64, i64)> = HashMap::new();
-    let strange: HashSet<&str> = case.strange_records.iter().map(|(_, _, key, _)| *key).collect();
+    let strange: HashSet<&str> = case.strange_records.iter().map(|record| record.key).collect();
     for (order_id, &(first, last)) in &chain.shown {
         // An unreadable record makes the server tell the order from its history, at any place.
         let Some(order) = case.order(order_id).filter(|_| !strange.contains(order_id)) else { continue };

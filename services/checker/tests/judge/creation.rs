@@ -1,0 +1,323 @@
+//! C1, C2, C3: what was asked for, what was answered and what is there.
+
+use comanda_checker::{Invariant::*, history::*};
+
+use crate::{
+    alter::{after, drop_where, edit, edit_everywhere, edit_step, found, happened, is_record},
+    story::{EPOCH_US, LAST_HEAL_US, calm, new_order},
+};
+
+// --- C1 ---
+
+#[test]
+fn an_accepted_order_that_left_no_trace_is_lost() {
+    let lost = after(|lines| {
+        // Whoever asked for it saw it once, and nobody asked again.
+        let order = new_order("customer-lost", Some("request-lost".into()));
+        let shown = lines.iter().find_map(|line| match &line.what {
+            What::Return { answer: Some(Answer::Created { order, .. }), .. } => Some(order.clone()),
+            _ => None,
+        });
+        let (order_id, customer_id, digest) = ("order-lost".into(), order.customer_id.clone(), order.digest.clone());
+        let create_time_us = EPOCH_US + LAST_HEAL_US as i64;
+        let shown = shown.expect("order 0 was created");
+        let shown = Order { order_id, number: 999, customer_id, digest, create_time_us, ..shown };
+        let (client, replica) = ("client".into(), "ordering-0".into());
+        happened(lines, What::Invoke { call: 991, client, replica, op: Op::Create(order) });
+        let answer = Some(Answer::Created { order: shown, replayed: false });
+        happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
+    });
+    // Its request is not remembered, either.
+    assert_eq!(lost, [C1Durable, C3Idempotent]);
+}
+
+#[test]
+fn an_accepted_order_without_its_row_is_lost() {
+    let lost =
+        after(|lines| drop_where(lines, |what| matches!(what, What::OrderRow(row) if row.order_id == "order-1")));
+    // Its remains are those of no order.
+    assert_eq!(lost, [C1Durable, C2NoPhantom]);
+}
+
+#[test]
+fn a_row_that_is_not_what_was_accepted_is_noticed() {
+    let changed = after(|lines| {
+        edit(lines, |what| match what {
+            What::OrderRow(row) => {
+                row.email = "someone@else.example".into();
+                true
+            }
+            _ => false,
+        });
+    });
+    assert_eq!(changed, [C1Durable, C2NoPhantom, C8Mail]);
+}
+
+#[test]
+fn an_accepted_order_that_was_never_published_is_noticed() {
+    let silent = after(|lines| drop_where(lines, |what| is_record(what, Topic::Orders, "order-1", 1)));
+    assert_eq!(silent, [C1Durable]);
+}
+
+#[test]
+fn one_order_that_answers_two_requests_is_noticed() {
+    let shared = after(|lines| {
+        let created =
+            |what: &What| matches!(what, What::Invoke { op: Op::Create(order), .. } if order.request_id.is_none());
+        let place = lines.iter().position(|line| created(&line.what)).expect("order 1");
+        let (mut sent, mut answered) = (lines[place].clone(), lines[place + 1].clone());
+        let (What::Invoke { call, .. }, What::Return { call: back, .. }) = (&mut sent.what, &mut answered.what) else {
+            panic!("a call and its answer")
+        };
+        (*call, *back) = (990, 990);
+        lines.insert(place, answered);
+        lines.insert(place, sent);
+    });
+    assert_eq!(shared, [C1Durable]);
+}
+
+#[test]
+fn a_number_that_names_two_orders_is_noticed() {
+    let twins = after(|lines| {
+        for line in lines {
+            let text = serde_json::to_string(&line).expect("a line");
+            *line = serde_json::from_str(&text.replace("\"number\":103", "\"number\":102")).expect("a line");
+        }
+    });
+    assert_eq!(twins, [C1Durable]);
+}
+
+#[test]
+fn an_order_that_is_not_found_any_more_is_noticed() {
+    let forgotten = after(|lines| {
+        let get = |what: &What| matches!(what, What::Return { answer: Some(Answer::Order { order }), .. } if order.version == 3);
+        edit(lines, |what| {
+            let chosen = get(what);
+            if let (true, What::Return { code, reason, answer, .. }) = (chosen, what) {
+                (*code, *reason, *answer) = ("NOT_FOUND".into(), Some("ORDER_NOT_FOUND".into()), None);
+            }
+            chosen
+        });
+    });
+    assert_eq!(forgotten, [C1Durable]);
+}
+
+// --- C2 ---
+
+#[test]
+fn an_order_that_nobody_asked_for_is_a_phantom() {
+    let phantom = after(|lines| drop_where(lines, |what| is_call_of(what, "customer-1")));
+    assert_eq!(phantom, [C2NoPhantom]);
+}
+
+#[test]
+fn an_order_whose_only_tries_were_refused_is_a_phantom() {
+    let phantom = after(|lines| {
+        let place = lines.iter().position(|line| is_call_of(&line.what, "customer-1")).expect("order 1");
+        let What::Return { code, answer, .. } = &mut lines[place + 1].what else { panic!("its answer") };
+        (*code, *answer) = ("RESOURCE_EXHAUSTED".into(), None);
+    });
+    assert_eq!(phantom, [C2NoPhantom]);
+}
+
+#[test]
+fn an_order_of_which_one_try_is_unknown_is_no_phantom_whatever_came_after() {
+    let mut lines = calm();
+    edit(&mut lines, |what| match what {
+        What::Return { code, answer, .. } if matches!(answer, Some(Answer::Created { replayed: true, .. })) => {
+            (*code, *answer) = ("RESOURCE_EXHAUSTED".into(), None);
+            true
+        }
+        _ => false,
+    });
+    let What::Run(run) = &mut lines[0].what else { panic!("the first line") };
+    run.least_orders = 3;
+    assert_eq!(crate::alter::violated(&crate::alter::verdict(lines)), []);
+}
+
+#[test]
+fn a_transition_by_a_command_that_nobody_gave_is_a_phantom() {
+    let phantom = after(|lines| {
+        edit(lines, |what| match what {
+            What::TransitionRow { request_id, .. } if request_id.as_deref() == Some("command-1") => {
+                *request_id = None;
+                true
+            }
+            _ => false,
+        });
+    });
+    // The command was answered with it, too.
+    assert_eq!(phantom, [C2NoPhantom, C3Idempotent]);
+}
+
+// --- C3 ---
+
+#[test]
+fn a_request_that_made_two_orders_is_noticed() {
+    let doubled = after(|lines| {
+        let row = lines.iter().find_map(|line| match &line.what {
+            What::OrderRow(row) if row.order_id == "order-0" => Some(row.clone()),
+            _ => None,
+        });
+        found(lines, What::OrderRow(OrderRow { order_id: "order-9".into(), number: 109, ..row.expect("order 0") }));
+    });
+    assert!(doubled.contains(&C3Idempotent), "{doubled:?}");
+}
+
+#[test]
+fn a_request_that_was_answered_with_two_orders_is_noticed() {
+    let doubled = after(|lines| {
+        edit(lines, |what| match what {
+            What::Return { answer: Some(Answer::Created { order, replayed: true }), .. } => {
+                order.order_id = "order-8".into();
+                true
+            }
+            _ => false,
+        });
+    });
+    assert!(doubled.contains(&C3Idempotent), "{doubled:?}");
+}
+
+#[test]
+fn a_request_id_that_took_another_content_is_noticed() {
+    let taken = after(|lines| {
+        let answer = lines.iter().find_map(|line| match &line.what {
+            What::Return { answer: answer @ Some(Answer::Created { replayed: true, .. }), .. } => Some(answer.clone()),
+            _ => None,
+        });
+        edit(lines, |what| match what {
+            What::Return { code, reason: reason @ Some(_), answer: shown, .. } if *code == "INVALID_ARGUMENT" => {
+                (*code, *reason, *shown) = ("OK".into(), None, answer.clone().expect("order 0"));
+                true
+            }
+            _ => false,
+        });
+    });
+    // What was accepted is not what is kept, either.
+    assert_eq!(taken, [C1Durable, C3Idempotent]);
+}
+
+#[test]
+fn a_mismatch_without_another_content_is_noticed() {
+    let wrong = after(|lines| {
+        edit(lines, |what| match what {
+            What::Return { code, reason, answer: answer @ Some(Answer::Created { replayed: true, .. }), .. } => {
+                *code = "INVALID_ARGUMENT".into();
+                (*reason, *answer) = (Some("IDEMPOTENCY_MISMATCH".into()), None);
+                true
+            }
+            _ => false,
+        });
+    });
+    assert_eq!(wrong, [C3Idempotent]);
+}
+
+#[test]
+fn a_request_id_that_is_not_remembered_is_noticed() {
+    let forgotten = after(|lines| {
+        drop_where(lines, |what| matches!(what, What::RequestRow { order_id, .. } if order_id == "order-2"));
+    });
+    assert_eq!(forgotten, [C3Idempotent]);
+}
+
+#[test]
+fn a_command_that_was_applied_twice_is_noticed() {
+    let twice = after(|lines| {
+        edit(lines, |what| match what {
+            What::TransitionRow { transition, request_id }
+                if transition.order_id == "order-0" && transition.version == 4 =>
+            {
+                *request_id = Some("command-0".into());
+                true
+            }
+            _ => false,
+        });
+    });
+    assert_eq!(twice, [C3Idempotent]);
+}
+
+#[test]
+fn a_command_whose_answers_do_not_agree_is_noticed() {
+    let torn = after(|lines| {
+        let fourth = lines.iter().find_map(|line| match &line.what {
+            What::TransitionRow { transition, .. } if (&*transition.order_id, transition.version) == ("order-0", 4) => {
+                Some(transition.clone())
+            }
+            _ => None,
+        });
+        let answer =
+            |what: &What| matches!(what, What::Return { answer: Some(Answer::Moved { replayed: true, .. }), .. });
+        let place = lines.iter().position(|line| answer(&line.what)).expect("a repeated command");
+        let What::Return { call, answer: Some(Answer::Moved { transition, .. }), .. } = &mut lines[place].what else {
+            panic!("chosen above")
+        };
+        let call = *call;
+        *transition = fourth.expect("order 0 is delivered");
+        // Late enough to have seen it.
+        for line in lines.iter_mut() {
+            let of_call = matches!(&line.what, What::Invoke { call: sent, .. } | What::Return { call: sent, .. } if *sent == call);
+            line.at_us += u64::from(of_call) * 2_000_000;
+        }
+    });
+    assert_eq!(torn, [C3Idempotent]);
+}
+
+#[test]
+fn a_refused_command_that_was_applied_is_noticed() {
+    let applied = after(|lines| {
+        let at = lines.iter().position(|line| matches!(&line.what, What::TransitionRow { request_id: Some(_), .. }));
+        let What::TransitionRow { request_id, .. } = &mut lines[at.expect("a command")].what else {
+            panic!("chosen above")
+        };
+        *request_id = Some("late".into());
+    });
+    assert_eq!(applied, [C3Idempotent]);
+}
+
+#[test]
+fn a_command_that_was_answered_and_is_not_in_the_history_is_noticed() {
+    let lost = after(|lines| {
+        edit_everywhere(lines, "order-1", 3, |transition| transition.time_us += 1_000);
+        edit_step(lines, "order-1", 3, |transition| transition.time_us -= 1_000);
+        drop_where(lines, |what| matches!(what, What::Record { .. } | What::Event { .. } | What::Watch { .. }));
+        drop_where(lines, |what| matches!(what, What::WatchAll { .. }));
+        drop_where(lines, |what| {
+            matches!(what, What::Return { answer: Some(Answer::History { .. } | Answer::Order { .. }), .. })
+        });
+    });
+    assert!(lost.contains(&C3Idempotent) && !lost.contains(&C4Chain), "{lost:?}");
+}
+
+#[test]
+fn a_batch_whose_row_was_repeated_under_another_number_is_noticed() {
+    let torn = after(|lines| {
+        let asked = lines.iter().find_map(|line| match &line.what {
+            What::Invoke { op: Op::CreateBatch { orders }, .. } => Some(orders[0].clone()),
+            _ => None,
+        });
+        let order = lines.iter().find_map(|line| match &line.what {
+            What::Return { answer: Some(Answer::Order { order }), .. } if order.order_id == "order-2" => {
+                Some(order.clone())
+            }
+            _ => None,
+        });
+        let order = Order { number: 555, ..order.expect("order 2 is read") };
+        let (client, replica) = ("client".into(), "ordering-0".into());
+        happened(lines, What::Invoke { call: 991, client, replica, op: Op::Create(asked.expect("a batch")) });
+        let answer = Some(Answer::Created { order, replayed: true });
+        happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
+    });
+    assert!(torn.contains(&C3Idempotent), "{torn:?}");
+}
+
+#[test]
+fn a_refused_request_that_is_remembered_is_noticed() {
+    let phantom = after(|lines| {
+        found(lines, What::RequestRow { request_id: "request-refused".into(), order_id: "order-7".into() });
+    });
+    assert_eq!(phantom, [C2NoPhantom]);
+}
+
+fn is_call_of(what: &What, customer: &str) -> bool {
+    matches!(what, What::Invoke { op: Op::Create(order), .. } if order.customer_id == customer)
+}
