@@ -5,5 +5,7 @@ pub mod dump;
 pub mod nemesis;
 pub mod proxy;
 pub mod recorder;
+pub mod report;
+pub mod run;
 pub mod smtp;
 pub mod workload;

@@ -61,6 +61,11 @@ impl Recorder {
         Ok(Self { began: Instant::now(), lines, numbers: Arc::default(), tally: Arc::default() })
     }
 
+    /// Begins another file of the same history: times, numbers and counts go on.
+    pub fn beside(&self, path: &Path) -> Result<Self> {
+        Ok(Self { lines: Self::create(path)?.lines, ..self.clone() })
+    }
+
     /// Notes that something happened now. May be called from anywhere; it returns at once unless the disk is far behind.
     pub fn record(&self, what: What) {
         self.tally.count(&what);

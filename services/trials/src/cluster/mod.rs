@@ -1,5 +1,21 @@
 //! The system under attack: its processes, and what they need, on loopback.
 
 mod endpoints;
+mod folder;
+mod kafka;
+mod ports;
+mod postgres;
+mod process;
+mod shape;
+mod start;
+mod wait;
+mod watch;
+mod wires;
 
 pub use endpoints::{Endpoints, Replica, Role};
+pub use folder::Folder;
+pub use process::{Process, Signal};
+pub use shape::{Shape, quick_settings, version};
+pub use start::Cluster;
+pub use wait::within;
+pub use wires::{Class, Wire};

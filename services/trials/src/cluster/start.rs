@@ -1,0 +1,232 @@
+//! Puts a cluster together, and takes it apart.
+
+use std::{fs, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use futures::future::{join_all, try_join_all};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::task::TaskTracker;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use super::{
+    endpoints::{Endpoints, Replica, Role},
+    folder::Folder,
+    kafka::{self, Broker},
+    ports::Ports,
+    postgres,
+    process::{Launch, Process, Signal},
+    shape::{Shape, quick_settings},
+    wait::within,
+    watch::watch,
+    wires::{Class, Servers, Wire, wire},
+};
+use crate::recorder::Recorder;
+
+const SERVE: Duration = Duration::from_secs(60);
+const MIGRATE: Duration = Duration::from_secs(120);
+const QUESTION: Duration = Duration::from_secs(2);
+const STOP: Duration = Duration::from_secs(60);
+/// The topics of the run.
+const TOPIC_PREFIX: &str = "trial.";
+
+/// A cluster that runs. Everything of it ends at the latest with its folder.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Where everything is reached.
+    pub endpoints: Endpoints,
+    /// The links between its parts.
+    pub wires: Vec<Wire>,
+    /// The processes of the system, as the endpoints' replicas.
+    pub roles: Vec<Process>,
+    /// The brokers.
+    pub brokers: Vec<Process>,
+    /// The database.
+    pub postgres: Process,
+    /// How it was asked for.
+    pub shape: Shape,
+    folder_path: std::path::PathBuf,
+    tasks: TaskTracker,
+    watching: JoinHandle<()>,
+}
+
+impl Cluster {
+    /// Starts everything and waits until each role serves. Mails go to `smtp`.
+    pub async fn start(shape: Shape, smtp: SocketAddr, folder: &Folder, recorder: &Recorder) -> Result<Self> {
+        let (path, tasks, mut ports) = (folder.path(), TaskTracker::new(), Ports::default());
+        let mut replicas = replicas(&shape, &mut ports)?;
+        let postgres_address = ports.free()?;
+        let servers = Servers { postgres: postgres_address, brokers: Vec::new(), smtp };
+        let (brokers, wires) = wire_all(&shape, &mut replicas, &servers, &mut ports).await?;
+        let data = path.join("postgres");
+        let (postgres, brokers_started) = tokio::try_join!(
+            postgres::start(&data, postgres_address, recorder, &tasks),
+            kafka::start(path, &brokers, recorder, &tasks)
+        )?;
+        let endpoints = Endpoints {
+            replicas,
+            database_url: postgres::url(postgres_address),
+            kafka_bootstrap_servers: kafka::servers(&brokers),
+            topic_prefix: TOPIC_PREFIX.into(),
+        };
+        let roles: Vec<Process> = endpoints
+            .replicas
+            .iter()
+            .map(|replica| {
+                Ok(Process::new(
+                    launch(&shape, path, replica, &wires)?,
+                    replica.direct,
+                    recorder.clone(),
+                    tasks.clone(),
+                ))
+            })
+            .collect::<Result<_>>()?;
+        let watching = tokio::spawn(watch(roles.clone(), recorder.clone()));
+        let folder_path = path.to_owned();
+        let cluster =
+            Self { endpoints, wires, roles, brokers: brokers_started, postgres, shape, folder_path, tasks, watching };
+        cluster.migrate(&[]).await?;
+        try_join_all(cluster.roles.iter().map(Process::start)).await?;
+        cluster.serves().await?;
+        Ok(cluster)
+    }
+
+    /// Makes the schema and the topics that are not there; with `["--only", "topics"]` only these.
+    pub async fn migrate(&self, arguments: &[&str]) -> Result<()> {
+        let factor = if self.shape.brokers >= 3 { 3 } else { 1 };
+        let settings = [
+            ("COMANDA_PARTITIONS", self.shape.partitions.to_string()),
+            ("COMANDA_REPLICATION_FACTOR", factor.to_string()),
+        ];
+        self.run("migrate", arguments, &settings).await
+    }
+
+    /// Runs a command of the program to its end, past the proxy.
+    pub async fn run(&self, command: &str, arguments: &[&str], settings: &[(&str, String)]) -> Result<()> {
+        let direct = [
+            ("DATABASE_URL", self.endpoints.database_url.clone()),
+            ("KAFKA_BOOTSTRAP_SERVERS", self.endpoints.kafka_bootstrap_servers.clone()),
+            ("COMANDA_TOPIC_PREFIX", self.endpoints.topic_prefix.clone()),
+        ];
+        let environment =
+            direct.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let arguments = [command].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
+        let (folder, log) = (self.folder_path.clone(), self.folder_path.join(format!("{command}.log")));
+        let program = self.shape.binary.clone();
+        let launch = Launch { name: command.into(), program, arguments, environment, folder, log, account: None };
+        launch.run(MIGRATE).await
+    }
+
+    /// Waits until every replica says that it serves.
+    pub async fn serves(&self) -> Result<()> {
+        let serving = self.roles.iter().map(|role| async move {
+            within(SERVE, &format!("{} serves", role.name()), async || is_serving(role.address()).await.then_some(()))
+                .await
+                .with_context(|| role.launch().end_of_log())
+        });
+        try_join_all(serving).await.map(|_| ())
+    }
+
+    /// Whether Postgres answers now.
+    pub async fn postgres_answers(&self) -> bool {
+        timeout(QUESTION, postgres::answers(self.postgres.address())).await.is_ok_and(|answer| answer.is_some())
+    }
+
+    /// How many brokers Kafka has now.
+    pub async fn brokers_alive(&self) -> usize {
+        kafka::members(&self.endpoints.kafka_bootstrap_servers).await.unwrap_or(0)
+    }
+
+    /// A process by its name.
+    pub fn process(&self, name: &str) -> Result<&Process> {
+        let mut all = self.roles.iter().chain(&self.brokers).chain([&self.postgres]);
+        all.find(|process| process.name() == name).with_context(|| format!("there is no process {name}"))
+    }
+
+    /// Links of one class.
+    pub fn wires_of(&self, class: Class) -> impl Iterator<Item = &Wire> {
+        self.wires.iter().filter(move |wire| wire.class == class)
+    }
+
+    /// Stops the roles as an operator would; database and brokers go on, for whoever looks at the remains.
+    pub async fn stop_roles(&self) -> Result<()> {
+        join_all(self.roles.iter().map(|role| role.end(Signal::Term))).await.into_iter().collect()
+    }
+
+    /// Stops everything.
+    pub async fn stop(self) -> Result<()> {
+        self.stop_roles().await?;
+        // Their data is not needed again.
+        try_join_all(self.brokers.iter().map(|broker| broker.end(Signal::Kill))).await?;
+        self.postgres.end(Signal::Int).await?;
+        self.watching.abort();
+        self.tasks.close();
+        timeout(STOP, self.tasks.wait()).await.context("a process does not end")
+    }
+}
+
+fn replicas(shape: &Shape, ports: &mut Ports) -> Result<Vec<Replica>> {
+    let names = Role::ALL.into_iter().flat_map(|role| (0..shape.replicas).map(move |n| (role, n)));
+    let replica = |(role, n): (Role, usize)| {
+        let (direct, admin) = (ports.free()?, ports.free()?);
+        Ok(Replica { name: format!("{}-{n}", role.name()), role, address: direct, direct, admin })
+    };
+    names.map(replica).collect()
+}
+
+/// The links of all replicas, and the ports of the brokers: each has a port for each replica, since a client connects to where
+/// the broker tells it to, and that is told by port.
+async fn wire_all(
+    shape: &Shape,
+    replicas: &mut [Replica],
+    servers: &Servers,
+    ports: &mut Ports,
+) -> Result<(Vec<Broker>, Vec<Wire>)> {
+    let mut brokers = Vec::new();
+    for id in 1..=shape.brokers {
+        brokers.push(Broker { id, inner: ports.free()?, controller: ports.free()?, clients: Vec::new() });
+    }
+    let mut wires = Vec::new();
+    for (n, replica) in replicas.iter_mut().enumerate() {
+        let listens = brokers.iter().map(|_| ports.free()).collect::<Result<Vec<_>>>()?;
+        let servers = Servers { brokers: listens.clone(), ..servers.clone() };
+        let own = wire(replica, &servers, shape.seed.wrapping_add((n as u64) << 48)).await?;
+        let links = own.iter().filter(|wire| wire.class == Class::Kafka);
+        for ((broker, wire), listen) in brokers.iter_mut().zip(links).zip(listens) {
+            broker.clients.push((listen, wire.link.address));
+        }
+        wires.extend(own);
+    }
+    Ok((brokers, wires))
+}
+
+fn launch(shape: &Shape, folder: &std::path::Path, replica: &Replica, wires: &[Wire]) -> Result<Launch> {
+    let (name, program) = (replica.name.clone(), shape.binary.clone());
+    let own = |class| wires.iter().filter(move |wire| wire.class == class && wire.replica == replica.name);
+    let addresses = |class| own(class).map(|wire| wire.link.address.to_string()).collect::<Vec<_>>().join(",");
+    let database = own(Class::Postgres).next().context("each replica has a link to Postgres")?;
+    let mut environment = quick_settings(shape.step_ms);
+    let links = [
+        ("DATABASE_URL", postgres::url(database.link.address)),
+        ("KAFKA_BOOTSTRAP_SERVERS", addresses(Class::Kafka)),
+        ("COMANDA_TOPIC_PREFIX", TOPIC_PREFIX.into()),
+        ("COMANDA_LISTEN", replica.direct.to_string()),
+        ("COMANDA_ADMIN_LISTEN", replica.admin.to_string()),
+    ];
+    environment.extend(links.map(|(key, value)| (key.to_owned(), value)));
+    environment.extend(own(Class::Smtp).map(|wire| ("SMTP_URL".into(), format!("smtp://{}", wire.link.address))));
+    environment.extend(shape.settings.iter().cloned());
+    let (log, folder) = (folder.join(format!("{name}.log")), folder.join(&name));
+    fs::create_dir_all(&folder)?;
+    Ok(Launch { name, program, arguments: vec![replica.role.name().into()], environment, folder, log, account: None })
+}
+
+/// Whether a replica says that it serves.
+pub async fn is_serving(address: SocketAddr) -> bool {
+    let asked = async {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).ok()?;
+        let mut health = HealthClient::new(endpoint.connect().await.ok()?);
+        let answer = health.check(HealthCheckRequest::default()).await.ok()?.into_inner();
+        (answer.status() == ServingStatus::Serving).then_some(())
+    };
+    timeout(QUESTION, asked).await.is_ok_and(|serving| serving.is_some())
+}

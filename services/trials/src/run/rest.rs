@@ -1,0 +1,117 @@
+//! Whether everything has come to rest: all queues empty, every order at its end, every mail sent or given up.
+
+use std::{fmt, time::Duration};
+
+use anyhow::{Context, Result};
+use sqlx::{Connection, FromRow, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{cluster::Cluster, dump, recorder::Recorder, run::progress::Progress};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(30);
+/// So long may nothing change before the run is called stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What still waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Waiting {
+    /// Orders that Kafka has not been told of.
+    pub unpublished_orders: i64,
+    /// Transitions that Kafka has not been told of.
+    pub unpublished_transitions: i64,
+    /// Orders that no state machine has taken up.
+    pub unadopted: i64,
+    /// Orders that have not ended.
+    pub active: i64,
+    /// Transitions that have no row in the mail ledger.
+    pub unentered_mails: i64,
+    /// Mails that are neither sent nor given up nor suppressed.
+    pub unsent_mails: i64,
+    /// Records that consumer groups have not said to have taken; -1 where Kafka does not tell.
+    #[sqlx(default)]
+    pub lag: i64,
+}
+
+const LOOK_INTO: &str = "SELECT
+    (SELECT count(*) FROM ordering.outbox) AS unpublished_orders,
+    (SELECT count(*) FROM state_machine.outbox) AS unpublished_transitions,
+    (SELECT count(*) FROM ordering.orders) - (SELECT count(*) FROM state_machine.states) AS unadopted,
+    (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
+    (SELECT count(*) FROM state_machine.transitions) - (SELECT count(*) FROM notification.mails WHERE copy = 0) AS unentered_mails,
+    (SELECT count(*) FROM notification.mails WHERE state IN (1, 2, 3)) AS unsent_mails";
+
+impl Waiting {
+    /// Looks once.
+    pub async fn look(cluster: &Cluster) -> Result<Self> {
+        let asked = async {
+            let mut connection = PgConnection::connect(&cluster.endpoints.database_url).await?;
+            let mut found: Self = sqlx::query_as(LOOK_INTO).fetch_one(&mut connection).await?;
+            connection.close().await?;
+            let lags = dump::lags(&cluster.endpoints).await;
+            found.lag = lags.map_or(-1, |lags| lags.iter().map(|lag| lag.records).sum());
+            anyhow::Ok(found)
+        };
+        timeout(LOOK, asked).await.context("Postgres or Kafka is silent")?
+    }
+
+    /// Whether nothing waits.
+    pub fn is_nothing(&self) -> bool {
+        let Self { unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, unsent_mails, lag } =
+            self;
+        [unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, unsent_mails, lag]
+            .into_iter()
+            .all(|waiting| *waiting == 0)
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unpublished {} + {}, unadopted {}, active {}, mails {} + {}, lag {}",
+            self.unpublished_orders,
+            self.unpublished_transitions,
+            self.unadopted,
+            self.active,
+            self.unentered_mails,
+            self.unsent_mails,
+            self.lag
+        )
+    }
+}
+
+/// Waits until nothing waits any more. Returns the state of everything where that is stuck: nothing changed for a minute.
+pub async fn come_to_rest(cluster: &Cluster, recorder: &Recorder, progress: &Progress) -> Result<(), String> {
+    let (mut before, mut changed) = (None, Instant::now());
+    loop {
+        let now = Waiting::look(cluster).await;
+        if now.as_ref().is_ok_and(Waiting::is_nothing) {
+            return Ok(());
+        }
+        let now = now.map_or_else(|error| format!("{error:#}"), |waiting| waiting.to_string());
+        progress.show(recorder, &now);
+        if before.as_ref() != Some(&now) {
+            (before, changed) = (Some(now), Instant::now());
+        } else if changed.elapsed() > PATIENCE {
+            return Err(state(cluster, &now).await);
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Every queue, lag and process.
+async fn state(cluster: &Cluster, waiting: &str) -> String {
+    let processes = cluster.roles.iter().chain(&cluster.brokers).chain([&cluster.postgres]);
+    let processes = processes.map(|process| {
+        let state = process.pid().map_or("does not run".into(), |pid| format!("runs (pid {pid})"));
+        format!("{} {state}", process.name())
+    });
+    let lags = dump::lags(&cluster.endpoints).await.unwrap_or_default();
+    let lags = lags.iter().filter(|lag| lag.records != 0);
+    let lags = lags.map(|lag| format!("{} partition {}: {} records behind", lag.group, lag.partition, lag.records));
+    let lines = [waiting.to_owned()].into_iter().chain(processes).chain(lags);
+    lines.collect::<Vec<_>>().join("\n")
+}
