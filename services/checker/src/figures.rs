@@ -113,7 +113,6 @@ pub fn repeats(case: &Case<'_>, topic: Topic) -> (u64, u64) {
 impl Figures {
     /// The figures of a case.
     pub fn of(case: &Case<'_>) -> Self {
-        let watches = watch_all::counts(case);
         let mut figures = Self {
             seed: case.run.map_or(0, |run| run.seed),
             run_ms: case.end_us / 1000,
@@ -124,14 +123,14 @@ impl Figures {
             transitions: case.orders.values().map(|order| order.steps.len() as u64).sum(),
             repeated_orders: repeats(case, Topic::Orders).1,
             repeated_transitions: repeats(case, Topic::Transitions).1,
-            watch_repeats: watches.repeats,
-            watch_expired: watches.expired,
+            watch_repeats: watch_all::repeats(case),
+            watch_expired: watch_all::expired(case),
             timers: lateness(case),
             goodput: recovery::accepted_per_second(case),
             recovery: recovery::by_kind(case),
             ..Self::default()
         };
-        case.faults.iter().for_each(|fault| *figures.faults.entry(fault.name.into()).or_default() += 1);
+        case.made_faults().for_each(|fault| *figures.faults.entry(fault.name.into()).or_default() += 1);
         case.lines.iter().for_each(|line| figures.count(&line.what));
         figures.count_mails(case);
         figures

@@ -1,10 +1,10 @@
 //! From lines to a verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     case::Case,
-    figures::Figures,
+    figures::{Figures, accepted},
     history::Line,
     invariants,
     verdict::{Findings, Invariant, Verdict},
@@ -56,11 +56,11 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
         doubts.push("the history does not say which run it is of".into());
         return doubts;
     };
-    let kinds = case.faults.iter().map(|fault| fault.name).collect::<std::collections::BTreeSet<_>>();
-    let accepted = crate::figures::accepted(case).len() as u64;
+    let kinds = case.made_faults().map(|fault| fault.name).collect::<BTreeSet<_>>();
+    let accepted = accepted(case).len() as u64;
     for (what, there_are, least) in [
         ("accepted orders", accepted, run.least_orders),
-        ("faults", case.faults.len() as u64, run.least_faults),
+        ("faults", case.made_faults().count() as u64, run.least_faults),
         ("kinds of fault", kinds.len() as u64, run.least_fault_kinds),
     ] {
         if there_are < least {

@@ -1,6 +1,6 @@
 //! Faults as spans of time.
 
-/// A fault that was made.
+/// A fault.
 #[derive(Clone, Debug)]
 pub struct Fault<'a> {
     /// What it was.
@@ -11,6 +11,8 @@ pub struct Fault<'a> {
     pub from_us: u64,
     /// When it was healed; the end of the run where it never was.
     pub to_us: u64,
+    /// Whether it was made and healed as planned. If not, it may still have had effects.
+    pub made: bool,
 }
 
 impl Fault<'_> {

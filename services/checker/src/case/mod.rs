@@ -34,7 +34,7 @@ pub struct Case<'a> {
     pub reads: Vec<Read<'a>>,
     /// Every stream, by its number, so in the order of their opening.
     pub streams: BTreeMap<u64, Stream<'a>>,
-    /// Every fault that could be made.
+    /// Every fault, also those that could not be made: they may have had effects.
     pub faults: Vec<Fault<'a>>,
     /// Rows of remembered requests: id and order.
     pub requests: HashMap<&'a str, Vec<&'a str>>,
@@ -71,7 +71,12 @@ impl<'a> Case<'a> {
         self.orders.get(order_id)
     }
 
-    /// Whether no fault was made.
+    /// Faults that count.
+    pub fn made_faults(&self) -> impl Iterator<Item = &Fault<'a>> {
+        self.faults.iter().filter(|fault| fault.made)
+    }
+
+    /// Whether no fault was tried.
     pub fn calm(&self) -> bool {
         self.faults.is_empty()
     }
@@ -107,6 +112,7 @@ impl<'a> Case<'a> {
                 | Record { .. }
                 | Lag { .. }
                 | Health { .. }
+                | Counter { .. }
         )
     }
 }

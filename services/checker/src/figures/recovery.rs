@@ -62,7 +62,7 @@ pub fn by_kind(case: &Case<'_>) -> BTreeMap<String, Recovery> {
     let series = [accepted_per_second(case), shown_per_second(case)];
     let until_us = case.last_heal_us.unwrap_or(case.end_us);
     let mut times_ms: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
-    for fault in &case.faults {
+    for fault in case.made_faults() {
         let next_us = case.faults.iter().map(|next| next.from_us).filter(|from_us| *from_us > fault.to_us).min();
         let until_us = next_us.map_or(until_us, |next_us| next_us.min(until_us));
         times_ms.entry(fault.name.into()).or_default().push(recovery_ms(&series, fault, until_us));

@@ -9,8 +9,6 @@ use crate::{
     verdict::Findings,
 };
 
-/// A cut connection may show as a code of the transport's own so long after a fault, in microseconds.
-const AFTERMATH_US: u64 = 10_000_000;
 /// Signals by which a program ends itself: illegal instruction, trap, abort, bus error, arithmetic, segment.
 const CRASHES: &[i32] = &[4, 5, 6, 7, 8, 11];
 /// What may come and go without being a leak.
@@ -62,20 +60,19 @@ fn codes(case: &Case<'_>, found: &mut Findings<'_, '_>) {
             What::StreamEnd { stream, code, reason } if code != "CLIENT" => (format!("stream {stream}"), code, reason),
             _ => continue,
         };
-        let forbidden = meaning(code) == Meaning::Forbidden || code == "INTERNAL";
-        if forbidden && !by_transport(case, line.at_us, reason.as_deref()) {
+        if forbidden(code) {
             found.system(Some(line.at_us), format!("{what} ended with {code} ({reason:?})"));
         }
     }
 }
 
-/// Services give a reason with each error. What comes without one, while something is cut, was made up by the client's own library.
-fn by_transport(case: &Case<'_>, at_us: u64, reason: Option<&str>) -> bool {
-    reason.is_none() && case.faults_within(at_us.saturating_sub(AFTERMATH_US), at_us).next().is_some()
+/// What a client's own library makes of a cut connection is recorded as UNAVAILABLE, so any such code comes from a service.
+fn forbidden(code: &str) -> bool {
+    meaning(code) == Meaning::Forbidden || code == "INTERNAL"
 }
 
 fn row_code(found: &mut Findings<'_, '_>, at_us: u64, replica: &str, code: &str) {
-    if meaning(code) == Meaning::Forbidden || code == "INTERNAL" {
+    if forbidden(code) {
         found.system(Some(at_us), format!("a row of a batch at {replica} ended with {code}"));
     }
 }

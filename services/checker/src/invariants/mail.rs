@@ -13,7 +13,8 @@ const DOUBT_US: u64 = 30_000_000;
 /// By so much two lines of different conversations may be told in the wrong order, in microseconds.
 const JITTER_US: u64 = 50_000;
 /// A fault with one of these words does not come between a sender, its database and its mail server.
-const ELSEWHERE: &[&str] = &["kafka", "broker", "topic", "ordering", "state-machine", "offsets", "garbage", "replay"];
+const ELSEWHERE: &[&str] =
+    &["kafka", "broker", "topic", "client", "ordering", "state-machine", "consumer group", "garbage", "replay"];
 
 /// Looks at all mails that came in.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
@@ -68,7 +69,7 @@ fn copies(case: &Case<'_>, found: &mut Findings<'_, '_>, ends: &[u64], order_id:
 
 fn hidden(case: &Case<'_>, ends: &[u64], before_us: u64, again_us: u64) -> bool {
     let (from_us, to_us) = (before_us.saturating_sub(DOUBT_US), again_us.min(before_us + DOUBT_US));
-    let near = |fault: &Fault<'_>| !fault.tells_of(ELSEWHERE) || fault.tells_of(&["notification", "all"]);
+    let near = |fault: &Fault<'_>| !fault.tells_of(ELSEWHERE) || fault.tells_of(&["notification"]);
     case.faults_within(from_us, to_us).any(near) || ends.iter().any(|at_us| (from_us..=to_us).contains(at_us))
 }
 

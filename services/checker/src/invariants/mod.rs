@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod chain;
+pub mod commands;
 pub mod durable;
 pub mod hygiene;
 pub mod idempotent;
@@ -28,6 +29,7 @@ pub const ALL: &[(Invariant, Check, bool)] = &[
     (Invariant::C1Durable, durable::check, true),
     (Invariant::C2NoPhantom, phantom::check, true),
     (Invariant::C3Idempotent, idempotent::check, true),
+    (Invariant::C3Idempotent, commands::check, true),
     (Invariant::C4Chain, chain::check, true),
     (Invariant::C4Chain, reads::check, true),
     (Invariant::C5LogOrder, log_order::check, true),

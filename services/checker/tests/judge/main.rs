@@ -4,6 +4,7 @@ mod alter;
 mod creation;
 mod ending;
 mod kept;
+mod large;
 mod mails;
 mod mutants;
 mod right;

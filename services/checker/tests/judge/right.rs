@@ -94,20 +94,6 @@ fn a_planted_record_that_was_parked_is_no_violation() {
 }
 
 #[test]
-fn a_cut_connection_may_show_as_a_code_of_the_transport_s_own() {
-    let mut lines = calm();
-    fault(&mut lines, "cut", "client", 2_900_000, 3_000_000);
-    let at = lines.iter().position(|line| matches!(line.what, What::Return { ref code, .. } if code == "ABORTED"));
-    let What::Return { code, reason, .. } = &mut lines[at.expect("a refused command")].what else { unreachable!() };
-    (*code, *reason) = ("UNKNOWN".into(), None);
-    lines.sort_by_key(|line| line.at_us);
-    // Its time is before the fault: the transport has no excuse yet.
-    assert_eq!(violated(&verdict(lines.clone())).len(), 1);
-    fault(&mut lines, "cut", "client", 1_000_000, 1_100_000);
-    assert_eq!(violated(&verdict(lines)), []);
-}
-
-#[test]
 fn a_run_with_too_little_in_it_proves_nothing() {
     let mut lines = calm();
     let What::Run(run) = &mut lines[0].what else { panic!("the first line") };

@@ -1,8 +1,8 @@
 //! One chain of streams, and what it has shown of each order.
 
-use std::{collections::HashMap, ops::Add};
+use std::collections::HashMap;
 
-use super::Tell;
+use super::{Tell, Told};
 use crate::{
     case::{Case, Kind, Stream},
     compare,
@@ -22,25 +22,8 @@ pub struct Chain<'a> {
     pub from_us: Option<u64>,
     /// Whether it began with a snapshot.
     pub snapshot: bool,
-    /// Counts of what is no violation by itself.
-    pub counts: Counts,
-}
-
-/// What chains did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
     /// Transitions that had been shown before.
     pub repeats: u64,
-    /// Streams that ended with OUT_OF_RANGE.
-    pub expired: u64,
-}
-
-impl Add for Counts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { repeats: self.repeats + other.repeats, expired: self.expired + other.expired }
-    }
 }
 
 impl<'a> Chain<'a> {
@@ -50,12 +33,11 @@ impl<'a> Chain<'a> {
             Kind::All { customer_id, start } => (customer_id, *start == Start::Snapshot),
             Kind::One { order_id, .. } => (order_id, false),
         };
-        let counts = Counts::default();
-        Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, counts }
+        Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
     }
 
     /// Adds what a stream showed.
-    pub fn follow(&mut self, case: &Case<'a>, stream: &Stream<'a>, tell: Tell<'_>) {
+    pub fn follow(&mut self, case: &Case<'a>, stream: &Stream<'a>, tell: Tell<'_, 'a>) {
         self.tip = stream.stream;
         let snapshot = matches!(stream.kind, Kind::All { start: Start::Snapshot, .. });
         let mut in_snapshot = snapshot;
@@ -78,21 +60,21 @@ impl<'a> Chain<'a> {
                 Event::Heartbeat { version } => Some((None, format!("a heartbeat tells version {version}"))),
             };
             if let Some((order_id, problem)) = problem {
-                tell(order_id, at_us, format!("stream {}: {problem}", stream.stream));
+                let problem = format!("stream {}: {problem}", stream.stream);
+                tell(Told::Wrong { order_id, at_us, problem });
             }
             in_snapshot &= *event != Event::SnapshotComplete;
             if !in_snapshot {
                 self.from_us.get_or_insert(at_us);
             }
         }
-        self.end(stream, tell);
     }
 
     fn transition(&mut self, case: &Case<'a>, transition: &'a Transition) -> Option<String> {
         let version = transition.version;
         let before = self.shown.get(transition.order_id.as_str()).copied();
         match before {
-            Some((_, last)) if version <= last => self.counts.repeats += 1,
+            Some((_, last)) if version <= last => self.repeats += 1,
             Some((first, _)) => _ = self.shown.insert(&transition.order_id, (first, version)),
             None => _ = self.shown.insert(&transition.order_id, (version, version)),
         }
@@ -130,13 +112,14 @@ impl<'a> Chain<'a> {
         let foreign = !self.customer_id.is_empty() && row.customer_id != self.customer_id;
         foreign.then(|| format!("is of customer {}, the filter is {}", row.customer_id, self.customer_id))
     }
+}
 
-    fn end(&mut self, stream: &Stream<'a>, tell: Tell<'_>) {
-        let Some((at_us, code, reason)) = stream.end else { return };
-        self.counts.expired += u64::from(code == "OUT_OF_RANGE");
-        let too_large = reason == Some("SNAPSHOT_TOO_LARGE");
-        if matches!(code, "OK" | "INVALID_ARGUMENT" | "NOT_FOUND") || code == "FAILED_PRECONDITION" && !too_large {
-            tell(None, at_us, format!("stream {} ended with {code} ({reason:?}), which it never may", stream.stream));
-        }
+/// Whether a stream ended with a code that it may have.
+pub fn end<'a>(stream: &Stream<'a>, tell: Tell<'_, 'a>) {
+    let Some((at_us, code, reason)) = stream.end else { return };
+    let too_large = reason == Some("SNAPSHOT_TOO_LARGE");
+    if matches!(code, "OK" | "INVALID_ARGUMENT" | "NOT_FOUND") || code == "FAILED_PRECONDITION" && !too_large {
+        let problem = format!("stream {} ended with {code} ({reason:?}), which it never may", stream.stream);
+        tell(Told::Wrong { order_id: None, at_us, problem });
     }
 }

@@ -1,0 +1,59 @@
+//! What was left at the end.
+
+use super::Builder;
+use crate::{
+    case::{MailRow, Occurrence, Place, StateRow, Step, Strange},
+    history::{RecordContent, What},
+};
+
+impl<'a> Builder<'a> {
+    pub(super) fn take_remains(&mut self, at: usize, what: &'a What) {
+        match what {
+            What::Workflow(workflow) => {
+                self.case.workflows.insert((&workflow.name, workflow.revision), workflow);
+            }
+            What::OrderRow(row) => self.mention(&row.order_id, &[at]).rows.push(row),
+            What::RequestRow { request_id, order_id } => {
+                self.mention(order_id, &[at]).requests.push(request_id);
+                self.case.requests.entry(request_id).or_default().push(order_id);
+            }
+            What::StateRow { order_id, version, status, phase, due_time_us } => {
+                let row = StateRow { version: *version, status, phase, due_time_us: *due_time_us };
+                self.mention(order_id, &[at]).states.push(row);
+            }
+            What::TransitionRow { transition, request_id } => {
+                let step = Step { transition, request_id: request_id.as_deref() };
+                self.mention(&transition.order_id, &[at]).steps.push(step);
+            }
+            What::MailRow { order_id, version, copy, state, attempts, message_id, recipient } => {
+                let (version, copy, attempts) = (*version, *copy, *attempts);
+                let row = MailRow { version, copy, state, attempts, message_id, recipient };
+                let lines = self.mail_lines.remove(message_id.as_str()).unwrap_or_default();
+                let order = self.mention(order_id, &lines);
+                order.lines.push(at);
+                order.mails.push(row);
+            }
+            What::OutboxRow { order_id, .. } => _ = self.mention(order_id, &[at]),
+            What::Record { .. } => self.take_record(at, what),
+            _ => {}
+        }
+    }
+
+    fn take_record(&mut self, at: usize, what: &'a What) {
+        let What::Record { topic, log, partition, offset, key, content } = what else { return };
+        let place = Place { log: *log, partition: *partition, offset: *offset };
+        let logs = self.case.logs.entry(*topic).or_default();
+        *logs = (*logs).max(*log);
+        let occurrence = Occurrence { place, key, content };
+        match content {
+            RecordContent::Placed { order_id, .. } => self.mention(order_id, &[at]).placed.push(occurrence),
+            RecordContent::Transition { transition } => {
+                self.mention(&transition.order_id, &[at]).transitions.push(occurrence);
+            }
+            RecordContent::Planted => self.case.strange_records.push(Strange { topic: *topic, place, key, why: None }),
+            RecordContent::Unreadable { why } => {
+                self.case.strange_records.push(Strange { topic: *topic, place, key, why: Some(why) });
+            }
+        }
+    }
+}
