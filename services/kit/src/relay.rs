@@ -33,7 +33,7 @@ use crate::{
 /// How many records one round publishes at most.
 const BATCH: i64 = 1000;
 /// How long the relay rests when the outbox is empty: rows of other replicas wait this long.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 /// How often the broker's log is compared with what it acknowledged.
 const CHECK: Duration = Duration::from_secs(30);
 /// How often the outbox is measured.

@@ -9,6 +9,11 @@ use tokio::time::{Instant, sleep};
 use crate::report::Series;
 
 const SAMPLE: Duration = Duration::from_millis(250);
+/// How often the end of a run is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// After a question, at least so many times as long as it took nothing is asked: counting what waits may not cost more than a twentieth
+/// of a core of what is measured.
+const REST: u32 = 20;
 /// A run in which nothing moves for so long is stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -29,8 +34,7 @@ impl Waiting {
             "SELECT (SELECT count(*) FROM ordering.outbox) AS orders_outbox,
                     (SELECT count(*) FROM state_machine.outbox) AS transitions_outbox,
                     (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
-                    (SELECT count(*) FROM notification.mails WHERE state = 1)
-                    + (SELECT count(*) FROM notification.mails WHERE state IN (2, 3)) AS mails",
+                    (SELECT count(*) FROM notification.mails WHERE next_try_time IS NOT NULL) AS mails",
         )
         .fetch_one(sql)
         .await?)
@@ -43,6 +47,7 @@ pub async fn sample(sql: &PgPool, series: &mut Vec<Series>) {
     let name = |name: &str| Series { name: name.into(), unit: "rows".into(), points: Vec::new() };
     *series = ["orders outbox", "transitions outbox", "active orders", "unsent mails"].map(name).into();
     loop {
+        let asked = Instant::now();
         if let Ok(waiting) = Waiting::now(sql).await {
             let at = started.elapsed().as_secs_f64();
             let values = [waiting.orders_outbox, waiting.transitions_outbox, waiting.active, waiting.mails];
@@ -50,7 +55,7 @@ pub async fn sample(sql: &PgPool, series: &mut Vec<Series>) {
                 series.points.push((at, value as f64));
             }
         }
-        sleep(SAMPLE).await;
+        sleep(SAMPLE.max(asked.elapsed() * REST)).await;
     }
 }
 
@@ -67,6 +72,7 @@ pub async fn told(sql: &PgPool, orders: u64) -> Result<()> {
 async fn settled(sql: &PgPool, orders: u64, is_settled: impl Fn(Waiting) -> bool) -> Result<()> {
     let (mut before, mut moved) = ((Waiting::default(), 0), Instant::now());
     loop {
+        let asked = Instant::now();
         let waiting = Waiting::now(sql).await?;
         // Reads all states: only asked where it may be the last question.
         let adopted = if is_settled(waiting) { adopted(sql).await? } else { before.1 };
@@ -79,7 +85,7 @@ async fn settled(sql: &PgPool, orders: u64, is_settled: impl Fn(Waiting) -> bool
         if moved.elapsed() > STUCK {
             bail!("nothing has moved for {STUCK:?}: {waiting:?}, {adopted} of {orders} orders were adopted");
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(LOOK.max(asked.elapsed() * REST)).await;
     }
 }
 

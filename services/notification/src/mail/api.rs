@@ -99,7 +99,7 @@ impl Api {
             state: state.into(),
             attempts: row.attempts,
             last_reply: row.last_reply,
-            next_try_time: (state == MailState::Due).then(|| timestamp(row.next_try_time)),
+            next_try_time: row.next_try_time.filter(|_| state == MailState::Due).map(timestamp),
             update_time: Some(timestamp(row.update_time)),
             message_id: row.key.message_id(&self.domain),
         }

@@ -59,14 +59,13 @@ impl Desk {
         Self { store, workflows, composer, schedule, route, senders: config.smtp_connections, pause, due, changes }
     }
 
-    /// Writes a change, however long that takes. False if the mail is no longer ours: then nothing was changed.
-    pub async fn write(&self, change: Change) -> bool {
+    /// Writes a change, however long that takes. Where the mail is no longer ours, nothing is changed.
+    pub async fn write(&self, change: Change) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             match self.changes.write(change.clone()).await {
-                Ok(Written::Applied) => return true,
-                Ok(Written::NotOurs) => return false,
-                // Writing it again is safe: it names the step that it starts from.
+                Ok(Written::Applied | Written::NotOurs) => return,
+                // Writing it again is safe: it names the try that it is about.
                 Ok(Written::Unknown) | Err(_) => tokio::time::sleep(backoff.next_delay()).await,
             }
         }

@@ -87,8 +87,6 @@ pub enum Fate {
     GivenBack,
     /// We are stopping while the server's answer is awaited.
     Interrupted,
-    /// Somebody else has taken it.
-    Lost,
 }
 
 /// What a failure in a phase means.
@@ -108,8 +106,6 @@ pub fn fate(phase: Phase, failure: &Failure) -> Fate {
 pub struct Terms<'a> {
     /// Who has taken the mail.
     pub owner: Uuid,
-    /// Whether it was committed as `sending`.
-    pub sending: bool,
     /// When to try again.
     pub schedule: &'a Schedule,
     /// Between -1 and 1.
@@ -118,16 +114,9 @@ pub struct Terms<'a> {
     pub pause: Duration,
 }
 
-/// The step from `claimed` to `sending`, which counts as a try.
-pub fn begin(mail: &Claimed, owner: Uuid) -> Change {
-    let (from, to) = (step(MailState::Claimed, mail.attempts), step(MailState::Sending, mail.attempts + 1));
-    Change { key: mail.key, owner, from, to, wait: Duration::ZERO, reply: String::new() }
-}
-
-/// The step that a fate leads to; `None` where the mail is no longer ours.
-pub fn change(mail: &Claimed, fate: &Fate, terms: &Terms<'_>) -> Option<Change> {
-    let (before, tried) = (mail.attempts, mail.attempts + 1);
-    let from = if terms.sending { step(MailState::Sending, tried) } else { step(MailState::Claimed, before) };
+/// The step that a fate leads to. A mail that was not tried gets its try back.
+pub fn change(mail: &Claimed, fate: &Fate, terms: &Terms<'_>) -> Change {
+    let (before, tried) = (mail.attempts - 1, mail.attempts);
     let (to, wait, reply) = match fate {
         Fate::Sent(reply) => (step(MailState::Sent, tried), Duration::ZERO, reply.clone()),
         Fate::Dead(reply) => (step(MailState::Dead, tried), Duration::ZERO, reply.clone()),
@@ -137,9 +126,8 @@ pub fn change(mail: &Claimed, fate: &Fate, terms: &Terms<'_>) -> Option<Change> 
         Fate::Paused(_, reply) => (step(MailState::Due, before), terms.pause, reply.clone()),
         Fate::GivenBack => (step(MailState::Due, before), Duration::ZERO, String::new()),
         Fate::Interrupted => (step(MailState::Due, tried), Duration::ZERO, "ambiguous: the sender was stopped".into()),
-        Fate::Lost => return None,
     };
-    Some(Change { key: mail.key, owner: terms.owner, from, to, wait, reply: shown(&reply, &mail.contact.email) })
+    Change { key: mail.key, owner: terms.owner, tried, to, wait, reply: shown(&reply, &mail.contact.email) }
 }
 
 fn retried(terms: &Terms<'_>, tried: i32, reply: String) -> (Step, Duration, String) {
@@ -224,40 +212,38 @@ mod tests {
         Claimed { key, status: text(), attempts, next_try_time: time::OffsetDateTime::UNIX_EPOCH, contact }
     }
 
-    fn after(fate: Fate, attempts: i32, sending: bool) -> (Step, Step, Duration, String) {
+    fn after(fate: Fate, tried: i32) -> (Step, Duration, String) {
         let schedule = "1m,5m".parse().expect("a schedule");
-        let terms =
-            Terms { owner: Uuid::nil(), sending, schedule: &schedule, chance: 0.0, pause: Duration::from_secs(7) };
-        let change = change(&mail(attempts), &fate, &terms).expect("ours");
-        (change.from, change.to, change.wait, change.reply)
+        let terms = Terms { owner: Uuid::nil(), schedule: &schedule, chance: 0.0, pause: Duration::from_secs(7) };
+        let change = change(&mail(tried), &fate, &terms);
+        assert_eq!(change.tried, tried);
+        (change.to, change.wait, change.reply)
     }
 
     #[test]
     fn tries_are_counted_when_the_mail_was_tried_and_end_with_the_schedule() {
         let minutes = |count: u64| Duration::from_secs(60 * count);
-        let (from, to, wait, _) = after(Fate::Later("no".into()), 0, false);
-        assert_eq!((from, to), (step(MailState::Claimed, 0), step(MailState::Due, 1)));
-        assert_eq!(wait, minutes(1));
-        let (from, to, wait, reply) = after(Fate::Ambiguous("cut".into()), 1, true);
-        assert_eq!((from, to), (step(MailState::Sending, 2), step(MailState::Due, 2)));
-        assert_eq!((wait, &*reply), (minutes(5), "ambiguous: cut"));
-        let (_, to, _, reply) = after(Fate::Later("no".into()), 2, false);
+        let (to, wait, _) = after(Fate::Later("no".into()), 1);
+        assert_eq!((to, wait), (step(MailState::Due, 1), minutes(1)));
+        let (to, wait, reply) = after(Fate::Ambiguous("cut".into()), 2);
+        assert_eq!((to, wait, &*reply), (step(MailState::Due, 2), minutes(5), "ambiguous: cut"));
+        let (to, _, reply) = after(Fate::Later("no".into()), 3);
         assert_eq!((to, &*reply), (step(MailState::Dead, 3), "given up after 3 tries: no"));
     }
 
     #[test]
     fn a_pause_and_a_stop_use_up_no_try() {
-        let (_, to, wait, _) = after(Fate::Paused(Cause::Refused, "535".into()), 1, false);
+        let (to, wait, _) = after(Fate::Paused(Cause::Refused, "535".into()), 2);
         assert_eq!((to, wait), (step(MailState::Due, 1), Duration::from_secs(7)));
-        let (from, to, ..) = after(Fate::GivenBack, 1, true);
-        assert_eq!((from, to), (step(MailState::Sending, 2), step(MailState::Due, 1)));
+        let (to, ..) = after(Fate::GivenBack, 2);
+        assert_eq!(to, step(MailState::Due, 1));
     }
 
     #[test]
     fn the_address_stays_out_of_the_reply() {
-        let (.., reply) = after(Fate::Dead("550 <ana@example.com>\0 unknown".into()), 0, false);
+        let (.., reply) = after(Fate::Dead("550 <ana@example.com>\0 unknown".into()), 1);
         assert_eq!(reply, "550 <(recipient)>  unknown");
-        let (.., reply) = after(Fate::Dead("x".repeat(600)), 0, false);
+        let (.., reply) = after(Fate::Dead("x".repeat(600)), 1);
         assert_eq!(reply.len(), 500);
     }
 }

@@ -4,7 +4,7 @@
 //! `ledger` enters each mail; an `owner` claims due ones for its `sender`s; `fate` decides what becomes of each. SQL is in
 //! `store` alone.
 //!
-//! The states: `due` -> `claimed` (by an owner) -> `sending` (committed before it is sent, a few together) -> `sent` or `dead`, or back to `due`.
+//! The states: `due` -> `sending` (taken by an owner, committed before it is sent, a few together) -> `sent` or `dead`, or back to `due`.
 //! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.
 
 mod api;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     claim::claim,
     desk::Desk,
-    sender::{Sender, ambiguous},
+    sender::{Sender, TOGETHER, ambiguous},
     store::OWNER_SECONDS,
 };
 
@@ -31,11 +31,10 @@ use super::{
 const TRUST: Duration = Duration::from_secs(9);
 /// How often the row is renewed.
 const RENEWAL: Duration = Duration::from_secs(1);
+/// At the first of so many renewals, mails of lost owners are looked for even if no owner is known to have ended.
+const LOOK_TICKS: u64 = 60;
 /// How often the mails that are not finished are counted, for the metrics.
 const CENSUS: Duration = Duration::from_secs(15);
-/// How many claimed mails may wait for each sender.
-const QUEUE_PER_SENDER: usize = 16;
-
 const _: () = assert!(TRUST.as_secs_f64() < OWNER_SECONDS);
 
 /// What an owner knows of its row.
@@ -102,14 +101,16 @@ impl Owner {
             done.cancel();
             sent
         });
+        // Every sender has noted what it began; what is left is what waited in the queue.
+        sent?;
         if let Err(problem) = self.desk.store.release(self.id).await {
             warn!("claimed mails wait until their owner has run out: {problem}");
         }
-        sent
+        Ok(())
     }
 
     async fn send(&self) -> Result<()> {
-        let (queue, mails) = mpsc::channel(QUEUE_PER_SENDER * usize::from(self.desk.senders));
+        let (queue, mails) = mpsc::channel(TOGETHER * usize::from(self.desk.senders));
         let (mails, mut senders) = (Arc::new(tokio::sync::Mutex::new(mails)), JoinSet::new());
         for _ in 0..self.desk.senders {
             let sender = Sender::new(self.desk.clone(), self.id, self.lease.clone(), self.stop.clone());
@@ -133,8 +134,11 @@ impl Owner {
         };
         let taking_over = async {
             let mut ticks = Ticks::every(RENEWAL, done);
-            while ticks.next().await {
-                self.take_over().await;
+            for tick in 0u64.. {
+                if !ticks.next().await {
+                    break;
+                }
+                self.take_over(tick.is_multiple_of(LOOK_TICKS)).await;
             }
         };
         let counting = async {
@@ -162,15 +166,15 @@ impl Owner {
         }
     }
 
-    async fn take_over(&self) {
+    async fn take_over(&self, look_anyway: bool) {
         // Not once the row has run out: the senders may still hold answers that make mails of ours certain.
         if self.stop.is_cancelled() {
             return;
         }
-        match self.desk.store.recover().await {
-            Ok(lost) if lost.is_empty() => {}
+        match self.desk.store.recover(look_anyway).await {
+            Ok(0) => {}
             Ok(lost) => {
-                ambiguous(lost.iter().filter(|lost| lost.was_on_the_wire()).count());
+                ambiguous(lost);
                 self.desk.due.notify_one();
             }
             Err(problem) => warn!("mails that others have left wait: {problem}"),

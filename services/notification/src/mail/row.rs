@@ -27,39 +27,27 @@ pub struct Claimed {
     #[sqlx(flatten)]
     pub key: Key,
     pub status: String,
+    /// Tries, this one included.
     pub attempts: i32,
     pub next_try_time: time::OffsetDateTime,
     #[sqlx(flatten)]
     pub contact: ContactRow,
 }
 
-/// A mail that its owner has left behind.
-#[derive(Clone, Copy, Debug, FromRow)]
-pub struct Left {
-    /// Its state until then.
-    pub was: i16,
-}
-
-impl Left {
-    /// Whether it may have been accepted.
-    pub fn was_on_the_wire(self) -> bool {
-        i32::from(self.was) == MailState::Sending as i32
-    }
-}
-
-/// Where a mail stands: a change names the step it starts from, so that whoever lost the mail changes nothing.
+/// Where a mail is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub state: MailState,
     pub attempts: i32,
 }
 
-/// A step of one mail by the owner that has taken it.
+/// What became of a try, told by the owner that made it: whoever lost the mail meanwhile changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub key: Key,
     pub owner: Uuid,
-    pub from: Step,
+    /// The number of the try.
+    pub tried: i32,
     pub to: Step,
     /// From now until the next try.
     pub wait: Duration,
@@ -76,7 +64,7 @@ pub struct Listed {
     pub state: i16,
     pub attempts: i32,
     pub last_reply: String,
-    pub next_try_time: time::OffsetDateTime,
+    pub next_try_time: Option<time::OffsetDateTime>,
     pub update_time: time::OffsetDateTime,
     pub email: String,
 }

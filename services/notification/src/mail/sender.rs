@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{
@@ -29,8 +29,11 @@ use super::{
 
 /// After so long without a mail a connection is closed.
 const IDLE: Duration = Duration::from_secs(20);
-/// How many mails are noted as `sending` together. So many of a sender that is killed count as ambiguous, under a backlog.
-const TOGETHER: usize = 16;
+/// How many mails one sender takes from the queue together. Of a process that is killed under a backlog twice as many for each of its
+/// senders count as ambiguous: those in its hands and those in the queue.
+pub const TOGETHER: usize = 8;
+/// How long an outcome waits for others before it is noted.
+const NOTED_WITHIN: Duration = Duration::from_millis(20);
 /// How long the server may still take to answer when we are stopping. Less than the hard stop of the process.
 const DRAIN: Duration = Duration::from_secs(7);
 
@@ -46,6 +49,8 @@ pub struct Sender {
     transport: Transport,
     /// Waits of this sender alone, while it can not connect: another one may well be connected.
     backoff: Backoff,
+    /// The notes of the last batch, on their way.
+    noting: JoinSet<()>,
 }
 
 impl Sender {
@@ -53,7 +58,7 @@ impl Sender {
     pub fn new(desk: Arc<Desk>, owner: Uuid, lease: Arc<Lease>, stop: CancellationToken) -> Self {
         let transport = desk.route.open();
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        Self { desk, owner, lease, stop, transport, backoff }
+        Self { desk, owner, lease, stop, transport, backoff, noting: JoinSet::new() }
     }
 
     /// Sends until the stop.
@@ -62,6 +67,7 @@ impl Sender {
             self.handle(mails).await;
             self.desk.pause.over(&self.stop).await;
         }
+        while self.noting.join_next().await.is_some() {}
         self.transport.close().await;
     }
 
@@ -82,26 +88,27 @@ impl Sender {
         }
     }
 
-    /// Tries mails one after the other. They are noted as `sending` together, and what becomes of each is noted while the next is
-    /// tried: a note waits for the disk, which takes longer than a mail.
+    /// Tries mails one after the other.
     async fn handle(&mut self, mails: Vec<Claimed>) {
         let mut notes = Notes::new(self.desk.clone());
         let mut ready = Vec::with_capacity(mails.len());
         for mail in mails {
             match self.compose(&mail).await {
                 Ok(letter) => ready.push((mail, letter)),
-                Err(fate) => self.conclude(&mail, fate, false, &mut notes).await,
+                Err(fate) => self.conclude(&mail, fate, &mut notes).await,
             }
         }
         match self.connect().await {
             Ok(()) => self.send_all(ready, &mut notes).await,
             Err(mut fate) => {
                 for (mail, _) in &ready {
-                    self.conclude(mail, std::mem::replace(&mut fate, Fate::GivenBack), false, &mut notes).await;
+                    self.conclude(mail, std::mem::replace(&mut fate, Fate::GivenBack), &mut notes).await;
                 }
             }
         }
-        notes.written().await;
+        // The notes of one batch are written while the next is sent, and no further.
+        while self.noting.join_next().await.is_some() {}
+        self.noting = notes.end();
     }
 
     async fn connect(&mut self) -> Result<(), Fate> {
@@ -112,17 +119,11 @@ impl Sender {
     }
 
     async fn send_all(&mut self, ready: Vec<(Claimed, Letter)>, notes: &mut Notes) {
-        let begun = ready.iter().map(|(mail, _)| self.desk.write(fate::begin(mail, self.owner)));
-        let begun = join_all(begun).await;
         let mut works = true;
-        for ((mail, letter), ours) in ready.into_iter().zip(begun) {
-            if !ours {
-                self.conclude(&mail, Fate::Lost, false, notes).await;
-                continue;
-            }
+        for (mail, letter) in ready {
             let fate = if works && self.lease.is_live() { self.send(&letter).await } else { Fate::GivenBack };
             works &= !matches!(fate, Fate::Paused(..));
-            self.conclude(&mail, fate, true, notes).await;
+            self.conclude(&mail, fate, notes).await;
         }
     }
 
@@ -153,7 +154,7 @@ impl Sender {
     }
 
     /// Begins to note what became of a mail, and learns from it.
-    async fn conclude(&mut self, mail: &Claimed, fate: Fate, sending: bool, notes: &mut Notes) {
+    async fn conclude(&mut self, mail: &Claimed, fate: Fate, notes: &mut Notes) {
         let pause = match &fate {
             Fate::Paused(Cause::Refused, reply) => {
                 warn!("the mail server refuses us, all mails wait: {reply}");
@@ -162,10 +163,8 @@ impl Sender {
             _ => Duration::ZERO,
         };
         let chance = rand::random_range(-1.0..=1.0);
-        let terms = Terms { owner: self.owner, sending, schedule: &self.desk.schedule, chance, pause };
-        if let Some(change) = fate::change(mail, &fate, &terms) {
-            notes.add(change).await;
-        }
+        let terms = Terms { owner: self.owner, schedule: &self.desk.schedule, chance, pause };
+        notes.add(fate::change(mail, &fate, &terms)).await;
         self.learn(mail, &fate).await;
     }
 
@@ -179,7 +178,6 @@ impl Sender {
             }
             Fate::Dead(_) => warn!(%order_id, version, "a mail is dead; ListMails tells why"),
             Fate::Ambiguous(_) | Fate::Interrupted => ambiguous(1),
-            Fate::Lost => info!(%order_id, version, "another sender has taken a mail of ours"),
             Fate::Paused(Cause::Unreachable, reply) => self.wait(reply).await,
             Fate::Suppressed | Fate::Later(_) | Fate::Paused(Cause::Refused, _) | Fate::GivenBack => {}
         }
@@ -197,7 +195,8 @@ impl Sender {
     }
 }
 
-/// What became of mails, written while further ones are sent: what comes in during a commit goes out with the next.
+/// What became of the mails of a batch, noted while further ones are sent: all at once at the end of the batch, and before that
+/// whenever [`NOTED_WITHIN`] has passed, which a slow server may take for a single mail.
 struct Notes {
     changes: mpsc::Sender<Change>,
     writer: JoinSet<()>,
@@ -208,9 +207,12 @@ impl Notes {
         let (changes, mut noted) = mpsc::channel(TOGETHER);
         let mut writer = JoinSet::new();
         writer.spawn(async move {
-            let mut together = Vec::new();
-            while noted.recv_many(&mut together, TOGETHER).await > 0 {
-                join_all(together.drain(..).map(|change| desk.write(change))).await;
+            while let Some(first) = noted.recv().await {
+                let mut together = vec![first];
+                let collecting = async { while noted.recv_many(&mut together, TOGETHER).await > 0 {} };
+                // A timeout means that the batch goes on.
+                let _ = timeout(NOTED_WITHIN, collecting).await;
+                join_all(together.into_iter().map(|change| desk.write(change))).await;
                 // A later mail of the order may go out now.
                 desk.due.notify_one();
             }
@@ -222,16 +224,16 @@ impl Notes {
         self.changes.send(change).await.expect("the writer lasts as long as these");
     }
 
-    async fn written(mut self) {
-        drop(self.changes);
-        while self.writer.join_next().await.is_some() {}
+    /// The batch has ended; what becomes of it is still to be awaited.
+    fn end(self) -> JoinSet<()> {
+        self.writer
     }
 }
 
 /// Counts mails that may be sent twice, with one Message-ID.
-pub fn ambiguous(count: usize) {
+pub fn ambiguous(count: u64) {
     if count > 0 {
-        counter!("comanda_mail_ambiguous_total").increment(count as u64);
+        counter!("comanda_mail_ambiguous_total").increment(count);
         warn!(count, "mails whose fate is unknown are sent again, with the same Message-ID");
     }
 }

@@ -1,8 +1,10 @@
 //! The SQL of the mails: the ledger, its owners, and the views of other services.
 //!
 //! Statements that change several rows take them in key order (arrays sorted by the caller, `unnest` outside): overlapping
-//! batches would deadlock otherwise. States stand as numbers where a partial index must be found: 1 due, 2 claimed, 3 sending,
-//! 4 sent, 5 dead, 6 suppressed.
+//! batches would deadlock otherwise. States stand as numbers: 1 due, 3 sending, 4 sent, 5 dead, 6 suppressed.
+//!
+//! A mail is open (1, 3) while it has a `next_try_time`, which is what the index of open mails knows; a step that leaves that
+//! column alone costs no entry in any index.
 
 use comanda_kit::{
     postgres::{Problem, bounded, repeated},
@@ -16,7 +18,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::row::{Change, Claimed, Entry, Key, Known, Left, Listed, NewMail};
+use super::row::{Change, Claimed, Entry, Key, Known, Listed, NewMail};
 
 /// How long an owner lives without renewal, by the database's clock.
 pub const OWNER_SECONDS: f64 = 10.0;
@@ -97,7 +99,7 @@ impl Store {
         let statement = || {
             sqlx::query(
                 "INSERT INTO mails (order_id, version, status, state, next_try_time)
-                 SELECT order_id, version, status, state, greatest(now(), not_before)
+                 SELECT order_id, version, status, state, CASE WHEN state = 1 THEN greatest(now(), not_before) END
                  FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::smallint[], $5::timestamptz[])
                      AS w (order_id, version, status, state, not_before)
                  ON CONFLICT DO NOTHING",
@@ -117,7 +119,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes due mails for an owner that is alive: none whose order has an earlier one that is not finished.
+    /// Takes due mails for an owner that is alive, which counts as a try: none whose order has an earlier one that is not finished.
     pub async fn claim(&self, owner: Uuid, most: i64, since: Option<OffsetDateTime>) -> Result<Vec<Claimed>, Problem> {
         let statement = sqlx::query_as(
             "WITH due AS MATERIALIZED (
@@ -131,7 +133,7 @@ impl Store {
                        FROM mails e
                        WHERE e.order_id = m.order_id
                          AND (e.version, e.copy) < (m.version, m.copy)
-                         AND e.state IN (1, 2, 3)
+                         AND e.next_try_time IS NOT NULL
                    )
                    AND EXISTS (SELECT FROM mail_owners WHERE owner = $1 AND expires_at > now())
                  ORDER BY next_try_time
@@ -139,7 +141,7 @@ impl Store {
                  FOR UPDATE OF m SKIP LOCKED
              )
              UPDATE mails m
-             SET state = 2, owner = $1, update_time = now()
+             SET state = 3, attempts = m.attempts + 1, owner = $1, update_time = now()
              FROM due d
              LEFT JOIN LATERAL (SELECT * FROM ordering.order_contacts o WHERE o.order_id = d.order_id LIMIT 1) c ON true
              WHERE m.order_id = d.order_id AND m.version = d.version AND m.copy = d.copy
@@ -153,36 +155,34 @@ impl Store {
         connection.end(claimed)
     }
 
-    /// Applies changes, sorted by key, each only to a mail that is still where the change expects it, in the hands of the owner it
-    /// names. Returns which were applied; a change that was applied before and left its owner counts as applied. When a mail is
-    /// put off, later ones of its order are as well: they could not be sent, and would crowd the head of the index.
+    /// Notes what became of mails, sorted by key, each only if it still is in the hands of the owner that the change names, at the same
+    /// try. Returns which were noted. When a mail is put off, later ones of its order are as well: they could not be sent, and would
+    /// crowd the head of the index.
     pub async fn change(&self, changes: &[Change]) -> Result<Vec<Key>, Problem> {
         let orders: Vec<_> = changes.iter().map(|change| change.key.order_id).collect();
         let versions: Vec<_> = changes.iter().map(|change| change.key.version).collect();
         let copies: Vec<_> = changes.iter().map(|change| change.key.copy).collect();
         let owners: Vec<_> = changes.iter().map(|change| change.owner).collect();
-        let from_states: Vec<_> = changes.iter().map(|change| code(change.from.state)).collect();
-        let from_attempts: Vec<_> = changes.iter().map(|change| change.from.attempts).collect();
-        let to_states: Vec<_> = changes.iter().map(|change| code(change.to.state)).collect();
-        let to_attempts: Vec<_> = changes.iter().map(|change| change.to.attempts).collect();
+        let tries: Vec<_> = changes.iter().map(|change| change.tried).collect();
+        let states: Vec<_> = changes.iter().map(|change| code(change.to.state)).collect();
+        let attempts: Vec<_> = changes.iter().map(|change| change.to.attempts).collect();
         let waits: Vec<_> = changes.iter().map(|change| change.wait.as_secs_f64()).collect();
         let replies: Vec<_> = changes.iter().map(|change| &*change.reply).collect();
         let statement = || {
             sqlx::query_as(
                 "WITH changed AS (
                      UPDATE mails m
-                     SET state = w.to_state,
-                         attempts = w.to_attempts,
-                         owner = CASE WHEN w.to_state = 3 THEN w.owner END,
-                         next_try_time = now() + make_interval(secs => w.wait),
+                     SET state = w.state,
+                         attempts = w.attempts,
+                         owner = NULL,
+                         next_try_time = CASE WHEN w.state = 1 THEN now() + make_interval(secs => w.wait) END,
                          last_reply = coalesce(nullif(w.reply, ''), m.last_reply),
                          update_time = now()
-                     FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::uuid[], $5::smallint[], $6::integer[],
-                                 $7::smallint[], $8::integer[], $9::float8[], $10::text[])
-                         AS w (order_id, version, copy, owner, from_state, from_attempts, to_state, to_attempts, wait, reply)
+                     FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::uuid[], $5::integer[], $6::smallint[],
+                                 $7::integer[], $8::float8[], $9::text[])
+                         AS w (order_id, version, copy, owner, tried, state, attempts, wait, reply)
                      WHERE m.order_id = w.order_id AND m.version = w.version AND m.copy = w.copy
-                       AND m.owner = w.owner
-                       AND (m.state, m.attempts) IN ((w.from_state, w.from_attempts), (w.to_state, w.to_attempts))
+                       AND m.state = 3 AND m.owner = w.owner AND m.attempts = w.tried
                      RETURNING m.order_id, m.version, m.copy, m.state, m.next_try_time
                  ), put_off AS (
                      UPDATE mails l
@@ -191,8 +191,9 @@ impl Store {
                      WHERE c.state = 1
                        AND l.order_id = c.order_id
                        AND (l.version, l.copy) > (c.version, c.copy)
-                       AND l.state + 0 = 1 -- written so, Postgres does not read the index of all due mails
-                       AND l.next_try_time < c.next_try_time
+                       AND l.state = 1
+                       -- written so, Postgres does not read the index of all open mails
+                       AND l.next_try_time + interval '0' < c.next_try_time
                  )
                  SELECT order_id, version, copy FROM changed",
             )
@@ -200,10 +201,9 @@ impl Store {
             .bind(&versions)
             .bind(&copies)
             .bind(&owners)
-            .bind(&from_states)
-            .bind(&from_attempts)
-            .bind(&to_states)
-            .bind(&to_attempts)
+            .bind(&tries)
+            .bind(&states)
+            .bind(&attempts)
             .bind(&waits)
             .bind(&replies)
         };
@@ -236,14 +236,14 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends the life of an owner and gives back what it had only claimed.
+    /// Ends the life of an owner and gives back what it still has: none of that may have been begun.
     pub async fn release(&self, owner: Uuid) -> Result<(), Problem> {
         let statement = || {
             sqlx::query(
                 "WITH given_back AS (
                      UPDATE mails
-                     SET state = 1, owner = NULL, update_time = now()
-                     WHERE owner = $1 AND state = 2
+                     SET state = 1, attempts = attempts - 1, owner = NULL, update_time = now()
+                     WHERE next_try_time IS NOT NULL AND owner = $1
                  )
                  DELETE FROM mail_owners WHERE owner = $1",
             )
@@ -254,15 +254,18 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the mails of owners that have ended: due again at once.
-    pub async fn recover(&self) -> Result<Vec<Left>, Problem> {
-        let statement = sqlx::query_as(
+    /// Takes the mails of owners that have ended: due again at once. Returns how many. Looks through all open mails, so only when told to, or while
+    /// there is a row of an owner that has ended; those stay for longer than any statement of such an owner can last.
+    pub async fn recover(&self, look_anyway: bool) -> Result<u64, Problem> {
+        let statement = sqlx::query(
             "WITH ended AS (
-                 DELETE FROM mail_owners WHERE expires_at < now() - interval '1 minute'
+                 DELETE FROM mail_owners WHERE expires_at < now() - interval '15 seconds'
              ), lost AS MATERIALIZED (
-                 SELECT order_id, version, copy, state
+                 SELECT order_id, version, copy
                  FROM mails m
-                 WHERE state IN (2, 3)
+                 WHERE ($1 OR EXISTS (SELECT FROM mail_owners WHERE expires_at <= now()))
+                   AND next_try_time IS NOT NULL
+                   AND state = 3
                    AND NOT EXISTS (SELECT FROM mail_owners o WHERE o.owner = m.owner AND o.expires_at > now())
                  FOR UPDATE OF m SKIP LOCKED
              )
@@ -270,24 +273,22 @@ impl Store {
              SET state = 1,
                  owner = NULL,
                  next_try_time = now(),
-                 last_reply = CASE WHEN l.state = 3 THEN 'ambiguous: the sender was lost' ELSE m.last_reply END,
+                 last_reply = 'ambiguous: the sender was lost',
                  update_time = now()
              FROM lost l
-             WHERE m.order_id = l.order_id AND m.version = l.version AND m.copy = l.copy
-             RETURNING l.state AS was",
+             WHERE m.order_id = l.order_id AND m.version = l.version AND m.copy = l.copy",
         );
-        bounded(statement.fetch_all(&self.pool)).await
+        Ok(bounded(statement.bind(look_anyway).execute(&self.pool)).await?.rows_affected())
     }
 
     /// How many mails are not finished, by state.
-    pub async fn open(&self) -> Result<[(&'static str, i64); 3], Problem> {
-        let statement = sqlx::query_as::<_, (i64, i64, i64)>(
-            "SELECT (SELECT count(*) FROM (SELECT FROM mails WHERE state = 1 LIMIT $1) due),
-                    (SELECT count(*) FROM (SELECT FROM mails WHERE state IN (2, 3) AND state = 2 LIMIT $1) claimed),
-                    (SELECT count(*) FROM (SELECT FROM mails WHERE state IN (2, 3) AND state = 3 LIMIT $1) sending)",
+    pub async fn open(&self) -> Result<[(&'static str, i64); 2], Problem> {
+        let statement = sqlx::query_as::<_, (i64, i64)>(
+            "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state = 3)
+             FROM (SELECT state FROM mails WHERE next_try_time IS NOT NULL LIMIT $1) open",
         );
-        let (due, claimed, sending) = bounded(statement.bind(COUNT_LIMIT).fetch_one(&self.pool)).await?;
-        Ok([("due", due), ("claimed", claimed), ("sending", sending)])
+        let (due, sending) = bounded(statement.bind(COUNT_LIMIT).fetch_one(&self.pool)).await?;
+        Ok([("due", due), ("sending", sending)])
     }
 
     /// Whether there is such an order.

@@ -18,20 +18,15 @@ use super::{
 const ANA: &str = "ana@example.com";
 
 #[tokio::test]
-async fn what_a_dead_owner_left_is_sent_by_another_and_only_the_one_on_the_wire_counts_as_a_try() -> Result<()> {
+async fn what_a_dead_owner_left_is_sent_by_another() -> Result<()> {
     let world = World::without_topic().await?;
-    let (claimed, sending) = (world.order_with_mails(ANA, 1).await?, world.order_with_mails(ANA, 1).await?);
-    for (order, state, attempts) in [(claimed, 2i16, 0), (sending, 3, 1)] {
-        sqlx::query("UPDATE mails SET state = $2, attempts = $3, owner = gen_random_uuid() WHERE order_id = $1")
-            .bind(order)
-            .bind(state)
-            .bind(attempts)
-            .execute(&world.pool)
-            .await?;
-    }
+    let order = world.order_with_mails(ANA, 1).await?;
+    sqlx::query("UPDATE mails SET state = 3, attempts = 1, owner = gen_random_uuid() WHERE order_id = $1")
+        .bind(order)
+        .execute(&world.pool)
+        .await?;
     let service = world.start(&[]).await?;
-    assert_eq!(world.states(claimed, &[Sent]).await[0].attempts, 1);
-    assert_eq!(world.states(sending, &[Sent]).await[0].attempts, 2);
+    assert_eq!(world.states(order, &[Sent]).await[0].attempts, 2);
     service.stop().await
 }
 
@@ -154,7 +149,8 @@ async fn fill(world: &World) -> Result<()> {
     world
         .sql(
             "INSERT INTO mails (order_id, version, status, state, next_try_time)
-             SELECT gen_random_uuid(), 1, 'received', CASE WHEN n % 20 = 0 THEN 1 ELSE 4 END, now() + interval '1 day'
+             SELECT gen_random_uuid(), 1, 'received', CASE WHEN n % 20 = 0 THEN 1 ELSE 4 END,
+                    CASE WHEN n % 20 = 0 THEN now() + interval '1 day' END
              FROM generate_series(1, 20000) n",
         )
         .await
