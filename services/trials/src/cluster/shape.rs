@@ -34,7 +34,8 @@ pub fn quick_settings(step_ms: u64) -> Vec<(String, String)> {
         ("COMANDA_SMTP_TIMEOUT_MS", "2000".into()),
         ("COMANDA_SMTP_DATA_TIMEOUT_MS", "3000".into()),
         ("COMANDA_SMTP_PAUSE_MS", "250".into()),
-        ("COMANDA_WATCH_HEARTBEAT_MS", "2000".into()),
+        // Longer than the silence after which a client that looks for the last time is content.
+        ("COMANDA_WATCH_HEARTBEAT_MS", "4000".into()),
         ("COMANDA_WATCH_EPOCH_MS", "1000".into()),
         ("COMANDA_WATCH_STALL_MS", "10000".into()),
         ("COMANDA_KAFKA_CONFIG", "session.timeout.ms=6000".into()),

@@ -198,7 +198,7 @@ impl Kind {
             Self::Link(_, Hurt::Reset) => (300, 3_000),
             Self::Link(..) => (1_000, 9_000),
             // A mail that is refused is dead.
-            Self::Mail(Trouble::Refuses) => (100, 500),
+            Self::Mail(Trouble::Refuses) => (50, 200),
             Self::Mail(_) => (1_000, 9_000),
             Self::ProcessorsStarved => (1_000, 5_000),
             Self::GarbagePlanted | Self::RecordsReplayed => (0, 0),
