@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use comanda_checker::history::{Answer, Op, What};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{
@@ -61,7 +61,9 @@ impl Bad {
 
 /// What to complain of in a refusal that does not name the field which is wrong.
 fn unnamed_field(status: &Status, field: Option<&str>) -> Option<String> {
-    let field = field.filter(|_| status.code() == tonic::Code::InvalidArgument)?;
+    use Code::{Aborted, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
+    let is_refusal = matches!(status.code(), InvalidArgument | NotFound | FailedPrecondition | OutOfRange | Aborted);
+    let field = field.filter(|_| is_refusal)?;
     let named = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
     let is_named = named.iter().any(|violation| violation.field == field);
     (!is_named).then(|| format!("a refusal does not name the field {field:?}: {}", status.message()))

@@ -129,7 +129,8 @@ fn watches(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
     let order_id = order_id.unwrap_or(&nobody).to_owned();
     let watch = |order_id: &str, after_version| WatchOrderRequest { order_id: order_id.into(), after_version };
     let all = |start| WatchOrdersRequest { start, filter: None };
-    let junk: Vec<u8> = (0..rng.random_range(1..100)).map(|_| rng.random()).collect();
+    // No token begins like this.
+    let junk: Vec<u8> = [0xee].into_iter().chain((0..rng.random_range(0..100)).map(|_| rng.random())).collect();
     let role = Role::Notification;
     vec![
         bad(role, WATCH, &watch("nothing", 0), Some("order_id")),
@@ -159,7 +160,7 @@ pub(super) fn no_protobuf(rng: &mut StdRng) -> Bad {
     ];
     let (role, method) = *methods.choose(rng).expect("some");
     // A field whose length goes beyond the end, a wire type that there is not, a number without an end, a text that is none.
-    let mut bytes = vec![vec![0x0a, 0x7f, 0x01], vec![0x0f], vec![0xff; 11], vec![0x0a, 0x02, 0x0a, 0x7f]];
+    let mut bytes = vec![vec![0x0a, 0x7f, 0x01], vec![0x0f], vec![0xff; 11], vec![0x0a, 0x02, 0xff, 0xfe]];
     let bytes = bytes.swap_remove(rng.random_range(0..bytes.len()));
     Bad { role, method, bytes, what: "no protobuf".into(), field: None, is_protobuf: false }
 }

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::cluster::Role;
 
-const STAY: Duration = Duration::from_secs(20);
+/// How long a board stays with one stream, at most.
+const STAY: Duration = Duration::from_secs(8);
 /// How often a board is of one customer alone.
 const OF_ONE_CUSTOMER: f64 = 0.25;
 /// How often a board begins anew though it could go on.
@@ -112,19 +113,22 @@ impl Board {
     }
 }
 
-fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: WatchOrdersResponse) {
+/// Records what a stream shows; true where it is more than a heartbeat.
+fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: WatchOrdersResponse) -> bool {
     use watch_orders_response::Event::{Current, Heartbeat, SnapshotComplete, Transition};
     let event = match response.event {
         Some(Transition(transition)) => Event::Transition { transition: shown::transition(&transition) },
         Some(Current(order)) => Event::Current { order: shown::order(&order) },
         Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
         Some(SnapshotComplete(())) => Event::SnapshotComplete,
-        None => return,
+        None => return false,
     };
+    let is_news = !matches!(event, Event::Heartbeat { .. });
     count(&clients.counters.watch_events, 1);
     clients.recorder.record(What::Event { stream, event });
     // Only now: whoever goes on from here has seen what the history says of this stream.
     if !response.resume_token.is_empty() {
         *token = Some(Token { of: stream, bytes: response.resume_token.to_vec() });
     }
+    is_news
 }

@@ -44,8 +44,8 @@ pub struct Settings {
     pub batches: f64,
     /// Of the orders, so many are moved by a client.
     pub moved: f64,
-    /// A mover waits no longer than this before each move, unless it aims at a timer: about as long as an order lives.
-    pub move_within_ms: u64,
+    /// How long an order lives, about: what clients do with one is spread over this time.
+    pub order_life_ms: u64,
     /// Of the orders, so many are watched, each by a client of its own.
     pub watched: f64,
     /// Streams that watch many orders.
@@ -70,12 +70,12 @@ impl Default for Settings {
             orders_per_second: 50.0,
             batches: 0.1,
             moved: 0.3,
-            move_within_ms: 3000,
+            order_life_ms: 3000,
             watched: 0.2,
             boards: 4,
             reads: 0.5,
             bad_calls: 0.02,
-            connections: 2,
+            connections: 3,
             most_calls: 400,
             most_movers: 2000,
             most_streams: 500,

@@ -66,7 +66,7 @@ impl Mover {
             let due_us = self.order.next_time_us.unwrap_or_default().saturating_add(offset_ms * 1000);
             Duration::from_micros(u64::try_from(due_us - now_us()).unwrap_or_default()).min(MOST_WAIT)
         } else {
-            Duration::from_millis(self.rng.random_range(0..=self.clients.settings.move_within_ms))
+            Duration::from_millis(self.rng.random_range(0..=self.clients.settings.order_life_ms))
         };
         self.clients.pause(wait).await
     }

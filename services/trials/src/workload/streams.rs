@@ -13,7 +13,7 @@ use super::{clients::Clients, shown};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(6);
 /// A stream that shows nothing for longer than heartbeats are apart is left.
 const SILENCE: Duration = Duration::from_secs(40);
-/// A last look ends after so much silence.
+/// A last look ends when for so long nothing came but heartbeats.
 const LAST_SILENCE: Duration = Duration::from_millis(2500);
 
 /// How a stream ended.
@@ -81,26 +81,35 @@ pub(super) async fn opened<T>(
     }
 }
 
-/// Reads a stream, handing each thing it shows to `see`, until it ends or its reader leaves.
+/// Reads a stream, handing each thing it shows to `see`, which tells whether it is news, until it ends or its reader leaves.
 pub(super) async fn read<T>(
     clients: &Clients,
     mut stream: Streaming<T>,
     habit: Habit,
     rng: &mut StdRng,
-    mut see: impl FnMut(T),
+    mut see: impl FnMut(T) -> bool,
 ) -> End {
     let leaves_at = Instant::now() + habit.leaves_after;
+    let (mut heard_at, mut news_at, mut is_last_look) = (Instant::now(), Instant::now(), false);
     loop {
-        let is_last_look = clients.last_look.is_cancelled();
-        let patience = if is_last_look { LAST_SILENCE } else { SILENCE };
+        if !is_last_look && clients.last_look.is_cancelled() {
+            (is_last_look, news_at) = (true, Instant::now());
+        }
+        let silent_at = if is_last_look { news_at + LAST_SILENCE } else { heard_at + SILENCE };
         let message = tokio::select! {
-            message = stream.message() => message,
+            biased;
             () = sleep_until(leaves_at), if !is_last_look => return End::Left,
             () = clients.last_look.cancelled(), if !is_last_look => continue,
-            () = sleep(patience) => return if is_last_look { End::SeenAll } else { End::Left },
+            message = stream.message() => message,
+            () = sleep_until(silent_at) => return if is_last_look { End::SeenAll } else { End::Left },
         };
         match message {
-            Ok(Some(shown)) => see(shown),
+            Ok(Some(shown)) => {
+                heard_at = Instant::now();
+                if see(shown) {
+                    news_at = heard_at;
+                }
+            }
             Ok(None) => return End::Ended(Code::Ok, None),
             Err(status) => return End::of(&status),
         }

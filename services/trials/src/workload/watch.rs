@@ -15,10 +15,10 @@ use super::{
 };
 use crate::cluster::Role;
 
-/// How long a reader stays, at most, before it comes back elsewhere.
-const STAY: Duration = Duration::from_secs(5);
+/// A reader stays for so much of an order's life, at most, before it comes back elsewhere.
+const STAY: f64 = 0.3;
 /// How often a reader stays to the end.
-const STAYERS: f64 = 0.3;
+const STAYERS: f64 = 0.2;
 const TO_THE_END: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a reader that leaves does not come back.
 const LEAVERS: f64 = 0.02;
@@ -64,7 +64,8 @@ impl Watcher {
         let request = WatchOrderRequest { order_id, after_version };
         let end = match streams::opened(client.watch_order(request)).await {
             Ok(responses) => {
-                let stay = if self.rng.random_bool(STAYERS) { TO_THE_END } else { STAY };
+                let short = Duration::from_millis(self.clients.settings.order_life_ms).mul_f64(STAY);
+                let stay = if self.rng.random_bool(STAYERS) { TO_THE_END } else { short };
                 let habit = Habit::draw(stay, &mut self.rng);
                 let (clients, version) = (&self.clients, &mut self.version);
                 streams::read(clients, responses, habit, &mut self.rng, |response| {
@@ -79,7 +80,8 @@ impl Watcher {
     }
 }
 
-fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderResponse) {
+/// Records what a stream shows; true where it is more than a heartbeat.
+fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderResponse) -> bool {
     use watch_order_response::Event::{Current, Heartbeat, Transition};
     let event = match response.event {
         Some(Transition(transition)) => {
@@ -88,8 +90,10 @@ fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderRe
         }
         Some(Current(order)) => Event::Current { order: shown::order(&order) },
         Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
-        None => return,
+        None => return false,
     };
+    let is_news = !matches!(event, Event::Heartbeat { .. });
     count(&clients.counters.watch_events, 1);
     clients.recorder.record(What::Event { stream, event });
+    is_news
 }
