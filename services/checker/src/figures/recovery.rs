@@ -17,12 +17,13 @@ const SHARE_PERCENT: u64 = 90;
 /// .. over so many seconds in a row.
 const WINDOW_S: usize = 2;
 
-/// Of all faults of a kind: the time from the heal until accepted orders and shown transitions were back.
+/// Of all faults of a kind: the time from the heal until accepted orders and shown transitions were back, whatever other faults came
+/// meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recovery {
     /// Faults after which all went as before.
     pub recovered: u64,
-    /// Faults after which that could not be seen: there was too little traffic before, or the run ended or the next fault came first.
+    /// Faults after which that could not be seen: there was no traffic before, or the run ended first.
     pub unseen: u64,
     /// Half of them took no longer, in milliseconds.
     pub p50_ms: u64,
@@ -63,8 +64,6 @@ pub fn by_kind(case: &Case<'_>) -> BTreeMap<String, Recovery> {
     let until_us = case.last_heal_us.unwrap_or(case.end_us);
     let mut times_ms: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
     for fault in case.made_faults() {
-        let next_us = case.faults.iter().map(|next| next.from_us).filter(|from_us| *from_us > fault.to_us).min();
-        let until_us = next_us.map_or(until_us, |next_us| next_us.min(until_us));
         times_ms.entry(fault.name.into()).or_default().push(recovery_ms(&series, fault, until_us));
     }
     times_ms.into_iter().map(|(name, times_ms)| (name, summary(times_ms))).collect()

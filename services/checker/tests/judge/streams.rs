@@ -169,6 +169,13 @@ fn an_order_that_is_missing_in_a_snapshot_is_noticed() {
         });
     });
     assert_eq!(missing, [C7Watch]);
+    let late = after(|lines| {
+        drop_where(lines, |what| match what {
+            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-2",
+            _ => false,
+        });
+    });
+    assert_eq!(late, [C7Watch], "shown later, but not in the snapshot");
 }
 
 #[test]

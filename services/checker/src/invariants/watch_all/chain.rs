@@ -1,6 +1,6 @@
 //! One chain of streams, and what it has shown of each order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Tell, Told};
 use crate::{
@@ -20,8 +20,8 @@ pub struct Chain<'a> {
     pub shown: HashMap<&'a str, (i64, i64)>,
     /// Orders that were created by calls sent after this time must be shown from version 1 on.
     pub from_us: Option<u64>,
-    /// Whether it began with a snapshot.
-    pub snapshot: bool,
+    /// The orders of the snapshot that it began with, where it did.
+    pub snapshot: Option<HashSet<&'a str>>,
     /// Transitions that had been shown before.
     pub repeats: u64,
 }
@@ -30,8 +30,8 @@ impl<'a> Chain<'a> {
     /// A chain before its first stream has shown anything.
     pub fn new(stream: &Stream<'a>) -> Self {
         let (customer_id, snapshot) = match stream.kind {
-            Kind::All { customer_id, start } => (customer_id, *start == Start::Snapshot),
-            Kind::One { order_id, .. } => (order_id, false),
+            Kind::All { customer_id, start } => (customer_id, (*start == Start::Snapshot).then(HashSet::new)),
+            Kind::One { order_id, .. } => (order_id, None),
         };
         Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
     }
@@ -92,7 +92,8 @@ impl<'a> Chain<'a> {
     }
 
     fn current(&mut self, case: &Case<'a>, now: &'a Order) -> Option<String> {
-        if self.shown.insert(&now.order_id, (now.version, now.version)).is_some() {
+        self.shown.insert(&now.order_id, (now.version, now.version));
+        if !self.snapshot.get_or_insert_default().insert(&now.order_id) {
             return Some("is twice in the snapshot".into());
         }
         if now.phase != "active" {

@@ -82,21 +82,22 @@ fn to_the_end(
     }
 }
 
-/// An order that was there before the snapshot was asked for, and had not ended when it was complete, is in it.
+/// An order that was there before the snapshot was asked for, and had not ended when it was complete, is in it. One that nobody had
+/// looked at yet may follow with its first transition instead.
 fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, created: &Created<'_>) {
-    let (Some(complete_us), Some(lead_us)) = (chain.from_us.filter(|_| chain.snapshot), case.lead_us) else { return };
-    let Some(opened_us) = root(case, chain.tip) else { return };
-    for (order_id, order) in matching(case, chain) {
+    let (Some(complete_us), Some(lead_us)) = (chain.from_us, case.lead_us) else { return };
+    let (Some(listed), Some(opened_us)) = (&chain.snapshot, root(case, chain.tip)) else { return };
+    let latest_us = i64::try_from(complete_us).unwrap_or(i64::MAX).saturating_add(lead_us + DRIFT_US);
+    for (order_id, order) in matching(case, chain).filter(|(order_id, _)| !listed.contains(*order_id)) {
         let there = created.get(order_id).is_some_and(|(_, seen_us)| *seen_us < opened_us);
-        let end = order.last().filter(|last| last.phase != "active");
-        let latest_us = i64::try_from(complete_us).unwrap_or(i64::MAX).saturating_add(lead_us + DRIFT_US);
-        let alive = end.is_some_and(|end| end.time_us > latest_us);
-        // Whoever is shown later from a version on, without its place in the snapshot, would pass as a beginning.
-        if there && alive && !chain.shown.contains_key(order_id) {
-            found.order(
-                order_id,
-                format!("had not ended, and is not in the snapshot of the chain to stream {}", chain.tip),
-            );
+        let alive = order.last().is_some_and(|last| last.phase != "active" && last.time_us > latest_us);
+        let followed = match chain.shown.get(order_id) {
+            Some((first, _)) => *first == 1,
+            None => !order.seen_before(opened_us, 2),
+        };
+        if there && alive && !followed {
+            let tip = chain.tip;
+            found.order(order_id, format!("had not ended, and is not in the snapshot of the chain to stream {tip}"));
         }
     }
 }
@@ -125,7 +126,9 @@ fn between(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>) {
         let Some(order) = case.order(order_id).filter(|_| !strange.contains(order_id)) else { continue };
         for version in first..=last {
             // The first version may come from a snapshot, which has no place.
-            if let Some((partition, from, to)) = places(order, version).filter(|_| version > first || !chain.snapshot) {
+            if let Some((partition, from, to)) =
+                places(order, version).filter(|_| version > first || chain.snapshot.is_none())
+            {
                 let (low, high) = reach.entry(partition).or_insert((to, from));
                 (*low, *high) = ((*low).min(to), (*high).max(from));
             }
@@ -137,7 +140,9 @@ fn between(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>) {
             let version = step.transition.version;
             let Some((partition, from, to)) = places(order, version) else { continue };
             let within = reach.get(&partition).is_some_and(|(low, high)| from > *low && to < *high);
-            if within && !(first..=last).contains(&version) && !(chain.snapshot && version < first && first != i64::MAX)
+            if within
+                && !(first..=last).contains(&version)
+                && !(chain.snapshot.is_some() && version < first && first != i64::MAX)
             {
                 found.order(
                     order_id,
