@@ -10,4 +10,5 @@ mod mutants;
 mod right;
 mod story;
 mod streams;
+mod text;
 mod topics;
