@@ -47,7 +47,7 @@ pub struct Tally {
 }
 
 enum Message {
-    Line(Line),
+    Line(Box<Line>),
     Flush(oneshot::Sender<Result<()>>),
 }
 
@@ -70,7 +70,7 @@ impl Recorder {
     pub fn record(&self, what: What) {
         self.tally.count(&what);
         // A writer that failed is told by `flush`.
-        _ = self.lines.send(Message::Line(Line { at_us: self.elapsed_us(), what }));
+        _ = self.lines.send(Message::Line(Box::new(Line { at_us: self.elapsed_us(), what })));
     }
 
     /// A number that nothing else in this history has: for a call, a stream or a fault.

@@ -36,7 +36,7 @@ pub async fn lock_a_table(url: &str, seed: u64) -> Result<PgConnection> {
     sqlx::query("BEGIN").execute(&mut connection).await?;
     let statement = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
     let locking = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection);
-    timeout(PATIENCE, async { locking.await }).await.with_context(|| format!("{table} is never free"))??;
+    timeout(PATIENCE, locking).await.with_context(|| format!("{table} is never free"))??;
     Ok(connection)
 }
 

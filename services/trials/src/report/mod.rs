@@ -5,6 +5,7 @@ mod results;
 mod table;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::BufReader,
     path::Path,
@@ -12,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use comanda_checker::{
-    Verdict, explain,
+    Invariant, Verdict, explain,
     history::{Line, Run, What},
     judge, read,
 };
@@ -20,9 +21,6 @@ use comanda_checker::{
 pub use results::add;
 
 use crate::run::{DUMP, HISTORY};
-
-/// Violations that are shown; all are in the report's folder.
-const SHOWN: usize = 5;
 
 /// A judged run.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ impl Report {
         Ok(Self { run, verdict: judge(lines), faults })
     }
 
-    /// Writes table, picture, verdict and violations into a folder, and returns the table with the first violations.
+    /// Writes table, picture, verdict and violations into a folder, and returns the table with the first violation of each invariant.
     pub fn write(&self, folder: &Path, replay: &str) -> Result<String> {
         let violations: Vec<String> = self.verdict.violations.iter().map(explain::explain).collect();
         let table = table::table(&self.run, &self.verdict, replay);
@@ -59,8 +57,9 @@ impl Report {
         fs::write(folder.join("violations.txt"), violations.join("\n"))?;
         fs::write(folder.join("goodput.svg"), plot::svg(&self.verdict.figures.goodput, &self.faults))?;
         serde_json::to_writer_pretty(File::create(folder.join("verdict.json"))?, &self.verdict)?;
-        let shown: String = violations.iter().take(SHOWN).map(|violation| format!("\n{violation}")).collect();
-        Ok(table + &shown)
+        let told = self.verdict.violations.iter().map(|violation| violation.invariant).zip(&violations);
+        let firsts: BTreeMap<Invariant, &String> = told.rev().collect();
+        Ok(firsts.into_values().fold(table, |shown, violation| format!("{shown}\n{violation}")))
     }
 }
 
