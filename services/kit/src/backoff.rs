@@ -47,7 +47,7 @@ pub async fn sleep(delay: Duration, stop: &CancellationToken) {
 }
 
 /// How much a round of work does when there is plenty to do.
-const BUSY: usize = 8;
+const BUSY: usize = 32;
 /// How long such a round lasts at least.
 const BUSY_ROUND: Duration = Duration::from_millis(20);
 
