@@ -55,7 +55,7 @@ fn truth(case: &Case<'_>, row: &OrderRow, step: &Transition, mail: &MailRow<'_>)
     let problem = match mail.state {
         "suppressed" => due.then_some("suppressed, and a mail is due"),
         _ if !due => Some("in the ledger as a mail, and none is due"),
-        "sent" => (!replied(|code| code == 250 || code == 0)).then_some("sent, but no mail server ever had it"),
+        "sent" => (!replied(|code| code == 250)).then_some("sent, but no mail server ever accepted it"),
         // A refusal before the final dot leaves no mail; it takes a fault of the mail server.
         "dead" => {
             (!replied(|code| code >= 500) && case.calm()).then_some("dead, though the mail server refused nothing")

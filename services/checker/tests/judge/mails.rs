@@ -24,17 +24,19 @@ fn a_mail_that_is_marked_sent_and_never_was_is_noticed() {
 }
 
 #[test]
-fn a_mail_that_was_only_refused_and_is_marked_sent_is_noticed() {
-    let refused = after(|lines| {
-        edit(lines, |what| match what {
-            What::Mail { reply, .. } => {
-                *reply = 451;
-                true
-            }
-            _ => false,
+fn a_mail_that_was_only_refused_or_left_without_an_answer_and_is_marked_sent_is_noticed() {
+    for answer in [451, 0] {
+        let refused = after(|lines| {
+            edit(lines, |what| match what {
+                What::Mail { reply, .. } => {
+                    *reply = answer;
+                    true
+                }
+                _ => false,
+            });
         });
-    });
-    assert_eq!(refused, [C8Mail]);
+        assert_eq!(refused, [C8Mail]);
+    }
 }
 
 #[test]

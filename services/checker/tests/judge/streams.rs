@@ -130,6 +130,21 @@ fn a_gap_between_two_streams_of_a_chain_is_noticed() {
 }
 
 #[test]
+fn a_gap_right_after_everything_was_told_anew_is_legal_and_a_later_one_is_not() {
+    let gap = |told_us: u64| {
+        after(|lines| {
+            let what = What::Republished { why: "the topics were lost".into() };
+            lines.insert(1, Line { at_us: told_us, what });
+            drop_where(lines, |what| is_shown(what, 900, "order-3", 2) || is_shown(what, 901, "order-3", 2));
+        })
+    };
+    let shown = |line: &Line| (900..=902).any(|stream| is_shown(&line.what, stream, "order-3", 3));
+    let shown_us = crate::story::calm().into_iter().find(shown).expect("it is shown").at_us;
+    assert_eq!(gap(shown_us), []);
+    assert!(gap(shown_us + 1).contains(&C7Watch));
+}
+
+#[test]
 fn an_order_that_a_chain_never_shows_is_noticed() {
     let unseen = after(|lines| {
         drop_where(lines, |what| {

@@ -50,9 +50,9 @@ impl<'a> Chain<'a> {
                     Some((None, "shows a snapshot that is over or was not asked for".into()))
                 }
                 Event::Transition { .. } if place == 0 => Some((None, "does not begin with a heartbeat".into())),
-                Event::Transition { transition } => {
-                    self.transition(case, transition).map(|problem| (Some(transition.order_id.as_str()), problem))
-                }
+                Event::Transition { transition } => self
+                    .transition(case, at_us, transition)
+                    .map(|problem| (Some(transition.order_id.as_str()), problem)),
                 Event::Current { order } => {
                     self.current(case, order).map(|problem| (Some(order.order_id.as_str()), problem))
                 }
@@ -70,7 +70,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn transition(&mut self, case: &Case<'a>, transition: &'a Transition) -> Option<String> {
+    fn transition(&mut self, case: &Case<'a>, at_us: u64, transition: &'a Transition) -> Option<String> {
         let version = transition.version;
         let before = self.shown.get(transition.order_id.as_str()).copied();
         match before {
@@ -78,7 +78,7 @@ impl<'a> Chain<'a> {
             Some((first, _)) => _ = self.shown.insert(&transition.order_id, (first, version)),
             None => _ = self.shown.insert(&transition.order_id, (version, version)),
         }
-        if let Some((_, last)) = before.filter(|(_, last)| version > last + 1) {
+        if let Some((_, last)) = before.filter(|(_, last)| version > last + 1 && !told_anew(case, at_us)) {
             return Some(format!("version {version} comes with a hole after {last}"));
         }
         let order = case.order(&transition.order_id)?;
@@ -113,6 +113,14 @@ impl<'a> Chain<'a> {
         let foreign = !self.customer_id.is_empty() && row.customer_id != self.customer_id;
         foreign.then(|| format!("is of customer {}, the filter is {}", row.customer_id, self.customer_id))
     }
+}
+
+/// So long after everything was told anew a stream may miss something: then it must have noticed, and end.
+const NOTICED_WITHIN_US: u64 = 10_000_000;
+
+/// Whether a log was lost and told anew a moment ago.
+fn told_anew(case: &Case<'_>, at_us: u64) -> bool {
+    case.republished.iter().any(|told_us| (*told_us..=told_us + NOTICED_WITHIN_US).contains(&at_us))
 }
 
 /// Whether a stream ended with a code that it may have.
