@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::{
     backoff::{Backoff, breathe, sleep},
     kafka::{self, Record},
-    parked,
+    parked, planted,
     postgres::Problem,
 };
 
@@ -110,6 +110,9 @@ impl<H: Handler> Consumer<H> {
             tokio::select! {
                 batch = next_batch(consumer) => {
                     progress = Instant::now();
+                    if planted!("offset-before-effect") {
+                        store_offsets(consumer, &batch);
+                    }
                     if !self.apply(epoch, &batch, stop).await {
                         return;
                     }

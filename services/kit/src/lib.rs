@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod lease;
 pub mod page;
 pub mod parked;
+pub mod planted;
 pub mod postgres;
 pub mod relay;
 pub mod server;

@@ -26,6 +26,7 @@ use crate::{
     backoff::{Backoff, breathe, sleep},
     kafka,
     lease::{Keeper, Lease},
+    planted,
     postgres::{Problem, bounded},
     sticky::{Commit, Sticky},
 };
@@ -163,6 +164,9 @@ impl<O: Outbox> Relay<O> {
         }
         let pointers: Vec<(Uuid, i64)> = batch.iter().map(|outgoing| (outgoing.key, outgoing.version)).collect();
         let started = Instant::now();
+        if planted!("pointer-deleted-before-ack") {
+            self.settle(lease, &pointers, &vec![Ok((0, -1)); pointers.len()]).await?;
+        }
         let acks = self.publish(batch).await;
         histogram!("comanda_relay_publish_seconds", "topic" => self.topic.clone()).record(started.elapsed());
         let acked = self.settle(lease, &pointers, &acks).await?;
@@ -191,7 +195,10 @@ impl<O: Outbox> Relay<O> {
 
     fn send(&self, outgoing: Outgoing) -> Result<DeliveryFuture, KafkaError> {
         let key = outgoing.key.to_string();
-        let record = FutureRecord::to(&self.topic).key(&key).payload(&outgoing.payload).headers(outgoing.headers);
+        let mut record = FutureRecord::to(&self.topic).key(&key).payload(&outgoing.payload).headers(outgoing.headers);
+        if planted!("record-without-key") {
+            record.key = None;
+        }
         self.producer.send_result(record).map_err(|(problem, _)| problem)
     }
 

@@ -1,10 +1,11 @@
 //! All SQL of ordering. Every write is one statement.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Mutex};
 
 use comanda_kit::{
     kafka,
     lease::Lease,
+    planted, planted_sql,
     postgres::{Problem, bounded},
     relay::{Outbox, Outgoing},
     sticky::{Commit, Sticky},
@@ -81,19 +82,25 @@ impl Store {
         let (emails, locales) = (column(|o| &o.customer.email), column(|o| &o.customer.locale));
         let (workflows, statuses) = (column(|o| &o.pinned.workflow), column(|o| &o.pinned.first_status));
         let statement = || {
-            sqlx::query_as(INSERT)
-                .bind(tenant)
-                .bind(&ids)
-                .bind(&requests)
-                .bind(&hashes)
-                .bind(&customers)
-                .bind(&names)
-                .bind(&emails)
-                .bind(&locales)
-                .bind(&contents)
-                .bind(&workflows)
-                .bind(&revisions)
-                .bind(&statuses)
+            sqlx::query_as(planted_sql!(INSERT,
+                "request-id-in-second-transaction": "INSERT INTO requests (tenant, request_id, hash, order_id)" => "",
+                "request-id-in-second-transaction":
+                    "SELECT $1, request_id, hash, order_id FROM input WHERE request_id IS NOT NULL ORDER BY place"
+                    => "SELECT order_id FROM input WHERE request_id NOT IN (SELECT request_id FROM requests)",
+                "request-id-in-second-transaction": "ON CONFLICT DO NOTHING\n        RETURNING order_id" => "",
+            ))
+            .bind(tenant)
+            .bind(&ids)
+            .bind(&requests)
+            .bind(&hashes)
+            .bind(&customers)
+            .bind(&names)
+            .bind(&emails)
+            .bind(&locales)
+            .bind(&contents)
+            .bind(&workflows)
+            .bind(&revisions)
+            .bind(&statuses)
         };
         let stored: Vec<Stored> = self
             .sticky
@@ -102,7 +109,28 @@ impl Store {
                 (connection, result)
             })
             .await?;
-        Ok(stored.into_iter().map(|stored| (stored.order_id, stored)).collect())
+        let stored = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
+        if planted!("request-id-in-second-transaction") {
+            self.note_requests(tenant, orders, &stored).await?;
+        }
+        Ok(stored)
+    }
+
+    /// Only for a planted bug: notes the request ids of orders that are stored already.
+    async fn note_requests(
+        &self,
+        tenant: &str,
+        orders: &[NewOrder],
+        stored: &HashMap<Uuid, Stored>,
+    ) -> Result<(), Problem> {
+        let stored = orders.iter().filter(|order| stored.contains_key(&order.order_id));
+        for (order_id, (request_id, hash)) in stored.filter_map(|order| Some((order.order_id, order.request.as_ref()?)))
+        {
+            let statement = "INSERT INTO requests (tenant, request_id, hash, order_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+            let statement = sqlx::query(statement).bind(tenant).bind(request_id).bind(hash.as_slice()).bind(order_id);
+            bounded(statement.execute(&self.pool)).await?;
+        }
+        Ok(())
     }
 
     /// The orders that earlier calls stored under these request ids.
@@ -254,7 +282,13 @@ impl Outbox for Store {
             .fetch_all(&mut *connection),
         )
         .await;
-        let rows = connection.end(rows)?;
+        let mut rows = connection.end(rows)?;
+        if planted!("outbox-by-cursor") {
+            static CURSOR: Mutex<Uuid> = Mutex::new(Uuid::nil());
+            let mut cursor = CURSOR.lock().expect("no holder panics");
+            rows.retain(|row| row.order_id > *cursor);
+            *cursor = rows.last().map_or(*cursor, |row| row.order_id);
+        }
         Ok(rows.into_iter().map(outgoing).collect())
     }
 

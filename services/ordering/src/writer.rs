@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use comanda_kit::{
     batch::{Batcher, Limits, NotWritten},
     errors::Refusal,
+    planted,
     postgres::Problem,
     shutdown::Tasks,
 };
@@ -114,7 +115,7 @@ fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMa
     }
     let Some((request_id, hash)) = &order.request else { return Err(Refusal::internal()) };
     match earlier.get(request_id) {
-        Some(earlier) if earlier.hash == *hash => {
+        Some(earlier) if earlier.hash == *hash || planted!("replay-without-hash") => {
             Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
         }
         Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use comanda_kit::{
     kafka,
     lease::Lease,
+    planted_sql,
     postgres::{Problem, bounded},
     relay::{Outbox, Outgoing},
     sticky::{Commit, Sticky},
@@ -158,7 +159,13 @@ impl Store {
         let reasons: Vec<_> = moves.iter().map(|m| m.reason.as_str()).collect();
         let requests: Vec<_> = moves.iter().map(|m| m.request_id).collect();
         let statement = || {
-            sqlx::query(APPLY)
+            sqlx::query(planted_sql!(APPLY,
+                "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
+                "no-version-gate": "AND s.version = p.version" => "",
+                "former-leader-keeps-firing": "version = p.version + 1" => "version = s.version + 1",
+                "former-leader-keeps-firing": "AND s.version = p.version" => "AND (s.version = p.version OR $11 IS NOT NULL)",
+                "former-leader-keeps-firing": "OR EXISTS (SELECT FROM reign)" => "OR true",
+            ))
                 .bind(&ids)
                 .bind(&versions)
                 .bind(&from)
@@ -186,14 +193,15 @@ impl Store {
     pub async fn due(&self, after: Option<OffsetDateTime>, limit: i64) -> Result<Vec<Due>, Problem> {
         let mut connection = self.sticky.take().await?;
         let due = bounded(
-            sqlx::query_as(
+            sqlx::query_as(planted_sql!(
                 "SELECT order_id, version, status, workflow, workflow_revision, due_at,
                         extract(epoch FROM now() - due_at)::float8 AS late_seconds
                  FROM states
                  WHERE due_at <= now() AND due_at > coalesce($1, '-infinity')
                  ORDER BY due_at
                  LIMIT $2",
-            )
+                "timers-by-skewed-clock": "due_at <= now()" => "due_at <= now() + interval '0.2 seconds'",
+            ))
             .bind(after)
             .bind(limit)
             .fetch_all(&mut *connection),
@@ -367,13 +375,14 @@ impl Outbox for Store {
         // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
         let mut connection = self.sticky.take().await?;
         let rows: Result<Vec<TransitionRow>, _> = bounded(
-            sqlx::query_as(
+            sqlx::query_as(planted_sql!(
                 "SELECT h.*
                  FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
                  CROSS JOIN LATERAL (
                      SELECT * FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
                  ) h",
-            )
+                "relay-highest-version-first": "ORDER BY order_id, version" => "ORDER BY order_id, version DESC",
+            ))
             .bind(limit)
             .fetch_all(&mut *connection),
         )

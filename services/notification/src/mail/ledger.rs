@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, postgres::Problem};
 use comanda_proto::v1::MailState;
+use metrics::counter;
 use tokio::sync::Notify;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -54,6 +55,7 @@ impl Ledger {
         for known in known {
             if let Some((above, to)) = batch.hole(known) {
                 info!(order_id = %known.order_id, above, "reading the transitions that the topic did not bring");
+                counter!("comanda_mail_holes_total").increment(1);
                 let history = self.store.history(known.order_id, above, to).await?;
                 history.into_iter().for_each(|entry| batch.add(entry));
             }

@@ -2,7 +2,10 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use comanda_kit::errors::{Refusal, Violations};
+use comanda_kit::{
+    errors::{Refusal, Violations},
+    planted,
+};
 use comanda_proto::{
     errors::reason,
     frame::{Frame, watch_service_server::WatchService},
@@ -71,6 +74,7 @@ impl Api {
         let watching = self.hub.watch(order_id);
         let opening = self.store.opening(order_id, after_version).await?;
         let opening = opening.ok_or_else(|| Refusal::order_not_found(order_id))?;
+        let watching = if planted!("snapshot-before-register") { self.hub.watch(order_id) } else { watching };
         if after_version > opening.version {
             return Err(version_ahead(after_version, opening.version));
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use comanda_kit::planted;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -86,6 +87,9 @@ impl Follower {
         let mut events = Vec::new();
         let stop = log.ring.end().min(self.cursor + MOST_LOOKED_AT as u64);
         while self.cursor < stop && events.len() < MOST {
+            if planted!("slow-watcher-drops-oldest") {
+                self.cursor = self.cursor.max(log.ring.end() - log.ring.size().0 as u64);
+            }
             let Some(event) = log.ring.get(self.cursor) else { return Taken::Expired };
             let concerns = self.concerns(event);
             self.pass(event);

@@ -8,6 +8,7 @@ use comanda_proto::{
     frame::Frame,
     v1::{Heartbeat, OrderTransition, WatchOrderResponse, watch_order_response::Event as Response},
 };
+use metrics::counter;
 use prost::Message;
 use tokio::time::Instant;
 use tonic::Code;
@@ -110,7 +111,10 @@ impl OrderStream {
                 let Event { version, terminal, .. } = *event;
                 self.queue.push_back(Queued { version, terminal, frame: event.frame.clone() });
             }
-            _ => self.source = Source::history(),
+            _ => {
+                counter!("comanda_watch_holes_total").increment(1);
+                self.source = Source::history();
+            }
         }
     }
 

@@ -1,0 +1,90 @@
+//! Bugs that are planted on purpose, to see whether the trials find them.
+//!
+//! Only builds with the feature `planted` hold them, and no release is one; there the environment variable `COMANDA_PLANTED` names the
+//! bug that is active. In every other build [`planted!`](crate::planted!) is the constant `false` and
+//! [`planted_sql!`](crate::planted_sql!) the statement itself, so that not even the names are left.
+
+#[cfg(feature = "planted")]
+use std::{env, sync::LazyLock};
+
+/// Every bug that can be planted.
+#[cfg(feature = "planted")]
+pub const NAMES: [&str; 14] = [
+    "offset-before-effect",
+    "record-without-key",
+    "no-version-gate",
+    "outbox-by-cursor",
+    "pointer-deleted-before-ack",
+    "snapshot-before-register",
+    "slow-watcher-drops-oldest",
+    "timers-in-memory",
+    "timers-by-skewed-clock",
+    "request-id-in-second-transaction",
+    "mail-sent-before-data",
+    "relay-highest-version-first",
+    "former-leader-keeps-firing",
+    "replay-without-hash",
+];
+
+#[cfg(feature = "planted")]
+static ACTIVE: LazyLock<Option<String>> = LazyLock::new(|| {
+    let name = env::var("COMANDA_PLANTED").ok()?;
+    assert!(NAMES.contains(&&*name), "COMANDA_PLANTED is {name:?}; there are {NAMES:?}");
+    tracing::error!("this build has planted bugs, and {name} is active");
+    Some(name)
+});
+
+/// Whether this bug is active.
+#[cfg(feature = "planted")]
+pub fn is_active(name: &str) -> bool {
+    ACTIVE.as_deref() == Some(name)
+}
+
+/// A statement with the parts replaced (from, to) that the active bug replaces.
+#[cfg(feature = "planted")]
+pub fn altered(statement: &str, bugs: &[(&str, &str, &str)]) -> &'static str {
+    let mut altered = statement.to_owned();
+    for (_, from, to) in bugs.iter().filter(|(name, ..)| is_active(name)) {
+        assert!(altered.contains(from), "the statement has no {from:?}: plant the bug anew\n{statement}");
+        altered = altered.replace(from, to);
+    }
+    altered.leak()
+}
+
+/// Whether the bug of this name is planted and active.
+#[cfg(feature = "planted")]
+#[macro_export]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::planted::is_active($name)
+    };
+}
+
+/// Whether the bug of this name is planted and active: never, in a build without them.
+#[cfg(not(feature = "planted"))]
+#[macro_export]
+macro_rules! planted {
+    ($name:literal) => {
+        false
+    };
+}
+
+/// A statement, or what planted bugs make of it: `planted_sql!(STATEMENT, "name": "from" => "to", ..)`.
+#[cfg(feature = "planted")]
+#[macro_export]
+macro_rules! planted_sql {
+    ($statement:expr, $($name:literal: $from:literal => $to:literal),+ $(,)?) => {{
+        static ALTERED: std::sync::LazyLock<&'static str> =
+            std::sync::LazyLock::new(|| $crate::planted::altered($statement, &[$(($name, $from, $to)),+]));
+        *ALTERED
+    }};
+}
+
+/// A statement, or what planted bugs make of it: the statement, in a build without them.
+#[cfg(not(feature = "planted"))]
+#[macro_export]
+macro_rules! planted_sql {
+    ($statement:expr, $($name:literal: $from:literal => $to:literal),+ $(,)?) => {
+        $statement
+    };
+}
