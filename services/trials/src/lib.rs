@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod dump;
 pub mod nemesis;
+pub mod planted;
 pub mod proxy;
 pub mod recorder;
 pub mod report;

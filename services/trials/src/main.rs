@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use comanda_checker::{Outcome, Verdict};
 use comanda_trials::{
     cluster::Folder,
+    planted,
     report::{self, Report},
     run::{self, DUMP, HISTORY, Options, Scenario},
 };
@@ -45,6 +46,8 @@ enum Command {
     Quick(Options),
     /// The long one, on three brokers
     Random(Options),
+    /// Plant bugs, one at a time, and see whether each is caught
+    Planted(planted::Options),
     /// Judge the history of a run again
     Check {
         /// The run's folder
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Quick(options) => attack(run::quick(&options), &options),
         Command::Random(options) => attack(run::random(&options), &options),
+        Command::Planted(options) => planted(&options),
         Command::Check { folder } => ended(check(&folder)),
     }
 }
@@ -65,6 +69,17 @@ fn ended(verdict: Result<Verdict>) -> ExitCode {
         Ok(Outcome::Pass) => ExitCode::SUCCESS,
         Ok(Outcome::Fail) => ExitCode::from(1),
         Ok(Outcome::Inconclusive) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("comanda-trials: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn planted(options: &planted::Options) -> ExitCode {
+    match planted::planted(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("comanda-trials: {error:#}");
             ExitCode::from(3)

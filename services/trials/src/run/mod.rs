@@ -47,7 +47,7 @@ pub async fn run(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<
     let cluster = Cluster::start(scenario.shape.clone(), smtp.address(), folder, &recorder).await?;
     let field = Arc::new(Field { cluster, smtp, recorder: recorder.clone() });
     let workload = under_fire(scenario, &field, &progress).await?;
-    settle(&field, workload, &progress).await?;
+    settle(&field, workload, &progress, scenario.patience).await?;
     progress.phase("reading what is left");
     let remains = recorder.beside(&output.join(DUMP))?;
     dump::everything(&field.cluster.endpoints, &dump::Settings::default(), &remains).await?;
@@ -90,10 +90,10 @@ async fn show(recorder: &Recorder, progress: &Progress) {
 }
 
 /// Waits until all is at rest, or stuck, and sends the clients home.
-async fn settle(field: &Field, workload: Workload, progress: &Progress) -> Result<()> {
+async fn settle(field: &Field, workload: Workload, progress: &Progress, patience: Duration) -> Result<()> {
     progress.phase("coming to rest");
     let Field { cluster, recorder, .. } = field;
-    match rest::come_to_rest(cluster, recorder, progress).await {
+    match rest::come_to_rest(cluster, recorder, progress, patience).await {
         Ok(()) => recorder.record(What::Drained),
         Err(state) => recorder.record(What::Stuck { state }),
     }

@@ -15,6 +15,8 @@ use crate::{
 
 /// Of a process of the system under this little load.
 const MOST_RSS_BYTES: u64 = 512 * 1024 * 1024;
+/// So long may nothing change before a run is called stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Few, so that each has much traffic.
 const PARTITIONS: i32 = 6;
 
@@ -96,6 +98,7 @@ fn scenario(name: &str, options: &Options, minutes: f64, brokers: usize, least: 
         length,
         least,
         drain: Duration::from_secs(60),
+        patience: PATIENCE,
         most_rss_bytes: MOST_RSS_BYTES,
         replay: replay(name, options, seed, minutes, brokers),
     })

@@ -12,8 +12,6 @@ use crate::{cluster::Cluster, dump, recorder::Recorder, run::progress::Progress}
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(30);
-/// So long may nothing change before the run is called stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What still waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
@@ -83,8 +81,14 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// Waits until nothing waits any more. Returns the state of everything where that is stuck: nothing changed for a minute.
-pub async fn come_to_rest(cluster: &Cluster, recorder: &Recorder, progress: &Progress) -> Result<(), String> {
+/// Waits until nothing waits any more. Returns the state of everything where that is stuck: nothing changed
+/// for longer than `patience`.
+pub async fn come_to_rest(
+    cluster: &Cluster,
+    recorder: &Recorder,
+    progress: &Progress,
+    patience: Duration,
+) -> Result<(), String> {
     let (mut before, mut changed) = (None, Instant::now());
     loop {
         let now = Waiting::look(cluster).await;
@@ -95,7 +99,7 @@ pub async fn come_to_rest(cluster: &Cluster, recorder: &Recorder, progress: &Pro
         progress.show(recorder, &now);
         if before.as_ref() != Some(&now) {
             (before, changed) = (Some(now), Instant::now());
-        } else if changed.elapsed() > PATIENCE {
+        } else if changed.elapsed() > patience {
             return Err(state(cluster, &now).await);
         }
         sleep(INTERVAL).await;

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub least: Least,
     /// Within this time of the last heal everything must have come to rest.
     pub drain: Duration,
+    /// So long may nothing change before the run is called stuck.
+    pub patience: Duration,
     /// No process of the system may become larger.
     pub most_rss_bytes: u64,
     /// The command that does it all again.

@@ -1,0 +1,200 @@
+//! The bugs that can be planted: where each lies, what brings it out, and which invariant must see it.
+
+use comanda_checker::Invariant::{self, C3Idempotent, C4Chain, C5LogOrder, C6Timers, C7Watch, C8Mail, C11Liveness};
+
+use crate::{
+    cluster::{
+        Class::{Postgres, Smtp},
+        Role::{Notification, Ordering, StateMachine},
+    },
+    nemesis::{
+        Hurt::{Dead, Reset, Slow},
+        Kind::{self, BrokerFrozen, Link, Mail, RoleFrozen, RoleKilled},
+        Trouble::{CutsBeforeDot, HangsUp},
+    },
+    workload::Settings,
+};
+
+/// A bug, and the attack that brings it out.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug {
+    /// As the system knows it.
+    pub name: &'static str,
+    /// What the system does wrong.
+    pub wrong: &'static str,
+    /// What must see it.
+    pub caught_by: Invariant,
+    /// Processes of each role.
+    pub replicas: usize,
+    /// Further environment of every role.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// What clients do otherwise than usually.
+    pub workload: fn(&mut Settings),
+    /// What is done to the system.
+    pub faults: &'static [Fault],
+}
+
+/// A fault of an attack: from when on and for how long, in milliseconds, and whom it hits.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault(pub u64, pub u64, pub Kind, pub &'static [&'static str]);
+
+/// Where nothing else is said.
+const PLAIN: Bug =
+    Bug { name: "", wrong: "", caught_by: C11Liveness, replicas: 1, settings: &[], workload: |_| {}, faults: &[] };
+
+/// All of them.
+pub const BUGS: [Bug; 14] = [
+    Bug {
+        name: "offset-before-effect",
+        wrong: "a consumer stores its offsets before it has applied the records",
+        // Nobody else takes up what the consumer lost.
+        workload: |settings| settings.moved = 0.0,
+        faults: &[
+            Fault(1_000, 5_000, Link(Postgres, Dead), &["state-machine-0"]),
+            Fault(4_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
+            Fault(10_000, 5_000, Link(Postgres, Dead), &["state-machine-0"]),
+            Fault(13_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "record-without-key",
+        wrong: "the relay publishes without a key, so the records of one order lie in several partitions",
+        caught_by: C5LogOrder,
+        ..PLAIN
+    },
+    Bug {
+        name: "no-version-gate",
+        wrong: "a transition is applied whatever version the order has by then",
+        caught_by: C4Chain,
+        replicas: 2,
+        workload: |settings| settings.moved = 1.0,
+        faults: &[Fault(2_000, 12_000, Link(Postgres, Slow), &["state-machine-0", "state-machine-1"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "outbox-by-cursor",
+        wrong: "the relay of orders looks only behind the highest key that it has seen",
+        replicas: 2,
+        faults: &[Fault(1_000, 12_000, Link(Postgres, Slow), &["ordering-1"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "pointer-deleted-before-ack",
+        wrong: "the relay deletes its pointers before Kafka has acknowledged the records",
+        caught_by: C5LogOrder,
+        faults: &[
+            Fault(2_000, 5_000, BrokerFrozen, &["kafka-1"]),
+            Fault(4_500, 500, RoleKilled(StateMachine), &["state-machine-0"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "snapshot-before-register",
+        wrong: "a watch of an order reads the history first and registers in the hub afterwards",
+        caught_by: C7Watch,
+        // The comparison of streams with the store would mend what this bug breaks.
+        settings: &[("COMANDA_WATCH_CHECK_MS", "600000")],
+        workload: |settings| settings.watched = 1.0,
+        faults: &[Fault(1_000, 16_000, Link(Postgres, Slow), &["notification-0"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "slow-watcher-drops-oldest",
+        wrong: "a watch of many orders that is too slow goes on with the oldest transition that is left",
+        caught_by: C7Watch,
+        settings: &[("COMANDA_WATCH_KEEP_RECORDS", "20")],
+        workload: |settings| settings.boards = 12,
+        faults: &[Fault(4_000, 3_000, BrokerFrozen, &["kafka-1"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "timers-in-memory",
+        wrong: "a state machine fires only the timers that run out while it is up",
+        workload: |settings| settings.moved = 0.0,
+        faults: &[Fault(5_000, 3_000, RoleKilled(StateMachine), &["state-machine-0"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "timers-by-skewed-clock",
+        wrong: "timers are compared with a clock that is 0.2 s ahead of the database's",
+        caught_by: C6Timers,
+        ..PLAIN
+    },
+    Bug {
+        name: "request-id-in-second-transaction",
+        wrong: "an order is committed first and its request id afterwards",
+        caught_by: C3Idempotent,
+        replicas: 2,
+        faults: &[
+            Fault(2_000, 3_000, Link(Postgres, Reset), &["ordering-0", "ordering-1"]),
+            Fault(8_000, 500, RoleKilled(Ordering), &["ordering-0", "ordering-1"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "mail-sent-before-data",
+        wrong: "a mail is noted as sent before the mail server was given it",
+        caught_by: C8Mail,
+        faults: &[
+            Fault(2_000, 3_000, Mail(CutsBeforeDot), &[]),
+            Fault(6_000, 3_000, Mail(HangsUp), &[]),
+            Fault(11_000, 500, RoleKilled(Notification), &["notification-0"]),
+            Fault(13_000, 2_000, Link(Smtp, Dead), &["notification-0"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "relay-highest-version-first",
+        wrong: "the relay takes the highest unpublished version of an order instead of the lowest",
+        caught_by: C5LogOrder,
+        faults: &[Fault(3_000, 5_000, BrokerFrozen, &["kafka-1"])],
+        ..PLAIN
+    },
+    Bug {
+        name: "former-leader-keeps-firing",
+        wrong: "who led once fires timers for ever, whatever the lease and the order's version are",
+        caught_by: C4Chain,
+        replicas: 2,
+        workload: |settings| settings.moved = 0.0,
+        faults: &[
+            Fault(1_000, 7_500, RoleFrozen(StateMachine), &["state-machine-0"]),
+            Fault(9_500, 7_500, RoleFrozen(StateMachine), &["state-machine-1"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "replay-without-hash",
+        wrong: "a repeated request id is answered without comparing what was asked",
+        caught_by: C3Idempotent,
+        ..PLAIN
+    },
+];
+
+impl Bug {
+    /// The bugs whose names contain a text.
+    pub fn named(text: &str) -> Vec<Self> {
+        BUGS.into_iter().filter(|bug| bug.name.contains(text)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_bug_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = BUGS.iter().map(|bug| bug.name).collect();
+        assert_eq!(names.len(), BUGS.len());
+        assert!(!names.contains(""));
+    }
+
+    #[test]
+    fn a_bug_is_found_by_a_part_of_its_name_and_all_by_nothing() {
+        assert_eq!(Bug::named("cursor").len(), 1);
+        assert_eq!(Bug::named("").len(), BUGS.len());
+        assert!(Bug::named("no such bug").is_empty());
+    }
+}
