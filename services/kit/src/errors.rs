@@ -10,6 +10,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 /// After how long a client may come back when we have nothing better to say.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// What the violations of one refusal may hold together. They go into the trailers three times, encoded, of which gRPC for C++ and Java
+/// reads 8 KiB; a client shows a refusal with more as a fault of the transport, and would try again.
+const MOST_VIOLATION_BYTES: usize = 1300;
+/// A path may hold a text of the caller's (the key of a label).
+const MOST_FIELD_CHARS: usize = 80;
+
 /// A refused call.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -28,9 +34,11 @@ impl Refusal {
         Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
     }
 
-    /// INVALID_ARGUMENT naming every offending field.
-    pub fn invalid(violations: Vec<FieldViolation>) -> Self {
-        let list: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+    /// INVALID_ARGUMENT naming the offending fields: the first dozen or so of many.
+    pub fn invalid(mut violations: Vec<FieldViolation>) -> Self {
+        let more = leave_out_too_many(&mut violations);
+        let mut list: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+        list.extend((more > 0).then(|| format!("and {more} more")));
         let message = format!("invalid request: {}", list.join("; "));
         Self { violations, ..Self::new(Code::InvalidArgument, reason::INVALID_FIELDS, message) }
     }
@@ -89,6 +97,19 @@ impl Refusal {
     }
 }
 
+/// Keeps what fits into an answer, one violation at least; tells how many were left out.
+fn leave_out_too_many(violations: &mut Vec<FieldViolation>) -> usize {
+    let (all, mut bytes) = (violations.len(), 0);
+    violations.iter_mut().for_each(|violation| violation.field = violation.field.chars().take(MOST_FIELD_CHARS).collect());
+    let fits = violations.iter().take_while(|violation| {
+        bytes += violation.field.len() + violation.description.len();
+        bytes <= MOST_VIOLATION_BYTES
+    });
+    let fits = fits.count().max(1);
+    violations.truncate(fits);
+    all - violations.len()
+}
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let metadata: HashMap<_, _> = refusal.metadata.into_iter().collect();
@@ -103,7 +124,7 @@ impl From<Refusal> for Status {
     }
 }
 
-/// Collects every offending field of a request, so that all are reported at once.
+/// Collects the offending fields of a request, so that they are reported at once.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);
 
@@ -158,5 +179,23 @@ mod tests {
         assert_eq!(fields, ["name", "note", "order_id"]);
         assert_eq!(details.error_info().expect("error info").reason, reason::INVALID_FIELDS);
         assert_eq!(details.retry_info().expect("retry info").retry_delay, Some(RETRY_AFTER));
+    }
+
+    #[test]
+    fn of_very_many_violations_the_first_are_told_and_the_others_counted() {
+        let mut violations = Violations::default();
+        for index in 0..400 {
+            violations.text(format!("items[{index}].name"), "", 1, 256);
+        }
+        let status = Status::from(violations.check().expect_err("400 violations"));
+        let named = status.get_error_details().bad_request().expect("bad request").field_violations.len();
+        assert!((10..20).contains(&named), "{named}");
+        assert!(status.message().ends_with(&format!("and {} more", 400 - named)), "{}", status.message());
+    }
+
+    #[test]
+    fn a_path_that_the_caller_wrote_is_cut() {
+        let refusal = Refusal::invalid_field(&"ñ".repeat(100_000), "is wrong");
+        assert_eq!(refusal.violations[0].field.chars().count(), MOST_FIELD_CHARS);
     }
 }

@@ -38,6 +38,8 @@ use crate::{
     shutdown::Tasks,
 };
 
+pub mod outside;
+
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
