@@ -19,6 +19,8 @@ pub async fn park(pool: &PgPool, topic_epoch: i64, record: &Record, reason: &str
            VALUES ($1, $2, $3, $4, $5, $6, $7)
            ON CONFLICT DO NOTHING"#,
     );
+    // Postgres's texts hold no NUL, and a reason may quote the record. What can not be parked would hold up its partition for ever.
+    let reason = reason.replace('\0', "\u{fffd}");
     let values =
         statement.bind(topic).bind(topic_epoch).bind(partition).bind(offset).bind(key).bind(payload).bind(reason);
     bounded(values.execute(pool)).await?;
