@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, postgres::Problem};
-use comanda_proto::{v1::OrderPlaced, views::offset_date_time};
+use comanda_proto::{
+    v1::{OrderPlaced, Workflow},
+    views::offset_date_time,
+};
 use prost::Message;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -56,28 +59,39 @@ impl Adoption {
         Ok(exists)
     }
 
-    /// What a record says. One that can not be decoded is still a hint at its key: the owner's view knows the order.
+    /// What a record says. One that says nothing, or what can not be, is still a hint at its key: the owner's view knows the order.
     async fn read(&self, record: &Record) -> Result<Vec<Placed>, Problem> {
-        if let Some(placed) = decode(&record.payload) {
+        if let Some(placed) = decode(record)
+            && is_first(&*self.workflows.get(&placed.workflow, placed.workflow_revision).await?, &placed.first_status)
+        {
             return Ok(vec![placed]);
         }
         warn!(partition = record.partition, offset = record.offset, "undecodable record: looking up its key");
         let unreadable = |what: &str| Problem::Unreadable(format!("undecodable record, and {what}"));
-        let key = str::from_utf8(&record.key).ok().and_then(|key| Uuid::try_parse(key).ok());
-        let placed = self.store.placed(&[key.ok_or_else(|| unreadable("its key is no order id"))?]).await?;
+        let key = key(record).ok_or_else(|| unreadable("its key is no order id"))?;
+        let placed = self.store.placed(&[key]).await?;
         if placed.is_empty() { Err(unreadable("there is no such order")) } else { Ok(placed) }
     }
 }
 
-fn decode(payload: &[u8]) -> Option<Placed> {
-    let event = OrderPlaced::decode(payload).ok()?;
+fn key(record: &Record) -> Option<Uuid> {
+    Uuid::try_parse_ascii(&record.key).ok()
+}
+
+/// The order that was placed; it is the one that the key names.
+fn decode(record: &Record) -> Option<Placed> {
+    let event = OrderPlaced::decode(&*record.payload).ok()?;
     Some(Placed {
-        order_id: Uuid::try_parse(&event.order_id).ok()?,
+        order_id: Uuid::try_parse(&event.order_id).ok().filter(|order_id| key(record) == Some(*order_id))?,
         create_time: offset_date_time(event.create_time.as_ref()?)?,
         workflow: event.workflow,
         workflow_revision: event.workflow_revision,
         first_status: event.status,
     })
+}
+
+fn is_first(workflow: &Workflow, status: &str) -> bool {
+    workflow.statuses.first().is_some_and(|first| first.name == status)
 }
 
 #[async_trait]
@@ -92,5 +106,49 @@ impl Handler for Adoption {
             orders.extend(self.read(record).await?);
         }
         self.adopt(orders).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comanda_kit::testing::outside::damaged;
+    use comanda_proto::views::timestamp;
+    use proptest::{collection::vec, prelude::*};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn record(order_id: Uuid) -> Record {
+        let event = OrderPlaced {
+            order_id: order_id.to_string(),
+            number: 1042,
+            customer_id: "c-1".into(),
+            workflow: "delivery".into(),
+            workflow_revision: 1,
+            status: "received".into(),
+            create_time: Some(timestamp(OffsetDateTime::UNIX_EPOCH)),
+        };
+        let (key, payload) = (order_id.to_string().into_bytes(), event.encode_to_vec());
+        Record { topic: "orders".into(), partition: 0, offset: 0, key, payload }
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_record_never_speaks_of_another_order(order_id in any::<u128>(), changes in vec(any::<(u16, u8)>(), 1..4)) {
+            let order_id = Uuid::from_u128(order_id);
+            let whole = record(order_id);
+            prop_assert_eq!(decode(&whole).map(|placed| placed.order_id), Some(order_id));
+            let payload = damaged(&whole.payload, &changes);
+            let read = decode(&Record { payload, ..whole.clone() });
+            prop_assert!(read.is_none_or(|placed| placed.order_id == order_id));
+            let key = damaged(&whole.key, &changes);
+            let read = decode(&Record { key, ..whole });
+            prop_assert!(read.is_none_or(|placed| placed.order_id == order_id));
+        }
+
+        #[test]
+        fn a_record_of_any_kind_does_no_harm(key in vec(any::<u8>(), 0..40), payload in vec(any::<u8>(), 0..100)) {
+            decode(&Record { topic: "orders".into(), partition: 0, offset: 0, key, payload });
+        }
     }
 }

@@ -118,6 +118,54 @@ async fn records_that_tell_nothing_are_looked_up_or_parked_and_hold_up_nobody() 
 }
 
 #[tokio::test]
+async fn a_record_that_quotes_what_the_database_can_not_hold_is_parked_and_holds_up_nobody() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let replica = fixture.start(None).await?;
+    let order_id = fixture.place_one().await?.to_string();
+    let event = OrderPlaced {
+        order_id: order_id.clone(),
+        workflow: "deli\0very".into(),
+        workflow_revision: 1,
+        status: "received".into(),
+        create_time: Some(timestamp(OffsetDateTime::UNIX_EPOCH)),
+        ..OrderPlaced::default()
+    };
+    fixture.environment.produce(topics::ORDERS, &[(order_id, event.encode_to_vec())]).await?;
+    fixture.consumed().await?;
+    assert_eq!(fixture.parked().await, 1);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_a_hint_at_the_order_that_its_key_names() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let replica = fixture.start(None).await?;
+    let ids = fixture.place(2).await?;
+    let event = |order_id: Uuid, status: &str| OrderPlaced {
+        order_id: order_id.to_string(),
+        workflow: "delivery".into(),
+        workflow_revision: 1,
+        status: status.into(),
+        create_time: Some(timestamp(OffsetDateTime::UNIX_EPOCH)),
+        ..OrderPlaced::default()
+    };
+    let records = [
+        (ids[0].to_string(), event(ids[0], "receiwed").encode_to_vec()),
+        (ids[1].to_string(), event(Uuid::now_v7(), "received").encode_to_vec()),
+    ];
+    fixture.environment.produce(topics::ORDERS, &records).await?;
+    fixture.consumed().await?;
+    for id in ids {
+        assert_eq!(told(&fixture.history(id).await?), [(1, Trigger::Create, "received")]);
+        let stored = "SELECT status FROM state_machine.states WHERE order_id = $1";
+        let status: Option<String> = sqlx::query_scalar(stored).bind(id).fetch_optional(&fixture.sql).await?;
+        assert_eq!(status.as_deref(), Some("received"));
+    }
+    assert_eq!(fixture.parked().await, 0);
+    replica.stop().await
+}
+
+#[tokio::test]
 async fn a_new_log_is_read_from_its_beginning() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
