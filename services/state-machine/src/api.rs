@@ -74,6 +74,44 @@ fn advance(request: AdvanceOrderRequest) -> Result<commands::Request, Refusal> {
     Common { order_id, request_id, expected_version, reason, actor }.check(Command::Advance { to }, violations)
 }
 
+fn cancel(request: CancelOrderRequest) -> Result<commands::Request, Refusal> {
+    let CancelOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
+    Common { order_id, request_id, expected_version, reason, actor }.check(Command::Cancel, Violations::default())
+}
+
+fn reject(request: RejectOrderRequest) -> Result<commands::Request, Refusal> {
+    let RejectOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
+    Common { order_id, request_id, expected_version, reason, actor }.check(Command::Reject, Violations::default())
+}
+
+/// A part of an order's history that was asked for.
+#[derive(Debug)]
+struct HistoryPage {
+    order_id: Uuid,
+    after: i64,
+    limit: i64,
+}
+
+fn history_page(request: ListTransitionsRequest) -> Result<HistoryPage, Refusal> {
+    let mut violations = Violations::default();
+    let order_id = violations.uuid("order_id", &request.order_id);
+    let limit = page::size(&mut violations, request.page_size, 100, 500);
+    violations.check()?;
+    let after = match page::position(&order_id.to_string(), &request.page_token)? {
+        Some(position) => i64::from_be_bytes(position.try_into().map_err(|_| page::bad_token())?),
+        None => 0,
+    };
+    Ok(HistoryPage { order_id, after, limit })
+}
+
+/// The name that the page before ended with, and how many are asked for.
+fn workflows_page(request: &ListWorkflowsRequest) -> Result<(Vec<u8>, usize), Refusal> {
+    let mut violations = Violations::default();
+    let limit = page::size(&mut violations, request.page_size, 100, 100) as usize;
+    violations.check()?;
+    Ok((page::position(&String::new(), &request.page_token)?.unwrap_or_default(), limit))
+}
+
 #[tonic::async_trait]
 impl LifecycleService for Api {
     async fn advance_order(
@@ -88,10 +126,7 @@ impl LifecycleService for Api {
         &self,
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
-        let CancelOrderRequest { order_id, request_id, expected_version, reason, actor } = request.into_inner();
-        let common = Common { order_id, request_id, expected_version, reason, actor };
-        let request = common.check(Command::Cancel, Violations::default())?;
-        let Outcome { transition, replayed } = self.carry_out(request).await?;
+        let Outcome { transition, replayed } = self.carry_out(cancel(request.into_inner())?).await?;
         Ok(Response::new(CancelOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -99,10 +134,7 @@ impl LifecycleService for Api {
         &self,
         request: Request<RejectOrderRequest>,
     ) -> Result<Response<RejectOrderResponse>, Status> {
-        let RejectOrderRequest { order_id, request_id, expected_version, reason, actor } = request.into_inner();
-        let common = Common { order_id, request_id, expected_version, reason, actor };
-        let request = common.check(Command::Reject, Violations::default())?;
-        let Outcome { transition, replayed } = self.carry_out(request).await?;
+        let Outcome { transition, replayed } = self.carry_out(reject(request.into_inner())?).await?;
         Ok(Response::new(RejectOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -110,16 +142,7 @@ impl LifecycleService for Api {
         &self,
         request: Request<ListTransitionsRequest>,
     ) -> Result<Response<ListTransitionsResponse>, Status> {
-        let ListTransitionsRequest { order_id, page_size, page_token } = request.into_inner();
-        let mut violations = Violations::default();
-        let order_id: Uuid = violations.uuid("order_id", &order_id);
-        let limit = page::size(&mut violations, page_size, 100, 500);
-        violations.check()?;
-        let filter = order_id.to_string();
-        let after = match page::position(&filter, &page_token)? {
-            Some(position) => i64::from_be_bytes(position.try_into().map_err(|_| page::bad_token())?),
-            None => 0,
-        };
+        let HistoryPage { order_id, after, limit } = history_page(request.into_inner())?;
         let mut transitions = self.store.history(order_id, after, limit + 1).await.map_err(Refusal::from)?;
         if transitions.is_empty() && after == 0 {
             return Err(Refusal::order_not_found(order_id).into());
@@ -127,7 +150,8 @@ impl LifecycleService for Api {
         let more = transitions.len() as i64 > limit;
         transitions.truncate(limit as usize);
         let last = transitions.last().map(|transition| transition.version).filter(|_| more);
-        let next_page_token = last.map(|version| page::token(&filter, &version.to_be_bytes())).unwrap_or_default();
+        let token = |version: i64| page::token(&order_id.to_string(), &version.to_be_bytes());
+        let next_page_token = last.map(token).unwrap_or_default();
         Ok(Response::new(ListTransitionsResponse { transitions, next_page_token }))
     }
 
@@ -135,19 +159,119 @@ impl LifecycleService for Api {
         &self,
         request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
-        let ListWorkflowsRequest { page_size, page_token } = request.into_inner();
-        let mut violations = Violations::default();
-        let limit = page::size(&mut violations, page_size, 100, 100) as usize;
-        violations.check()?;
-        let filter = String::new();
-        let after = page::position(&filter, &page_token)?.unwrap_or_default();
+        let (after, limit) = workflows_page(request.get_ref())?;
         let rows = self.store.workflows().await.map_err(Refusal::from)?;
         let mut rest = rows.into_iter().filter(|row| row.current && row.name.as_bytes() > after.as_slice()).peekable();
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let last = page.last().map(|row| row.name.clone()).filter(|_| rest.peek().is_some());
-        let next_page_token = last.map(|name| page::token(&filter, name.as_bytes())).unwrap_or_default();
+        let next_page_token = last.map(|name| page::token(&String::new(), name.as_bytes())).unwrap_or_default();
         let workflows: Result<Vec<_>, _> = page.into_iter().map(|row| row.into_workflow()).collect();
         let workflows = workflows.map_err(|error| Refusal::from(comanda_kit::postgres::Problem::from(error)))?;
         Ok(Response::new(ListWorkflowsResponse { workflows, next_page_token }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comanda_kit::testing::outside::{damaged, wrong_fields};
+    use proptest::{collection::vec, prelude::*};
+    use prost::Message;
+
+    use super::*;
+
+    fn text(most: usize) -> impl Strategy<Value = String> {
+        prop_oneof![
+            9 => "[a-zñ]{0,9}",
+            1 => any::<String>(),
+            1 => (most - 1..=most + 1).prop_map(|count| "ñ".repeat(count)),
+        ]
+    }
+
+    fn id() -> impl Strategy<Value = String> {
+        prop_oneof![9 => any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()), 1 => any::<String>(), 1 => Just(String::new())]
+    }
+
+    fn request() -> impl Strategy<Value = AdvanceOrderRequest> {
+        let version = prop_oneof![9 => 0..5_i64, 1 => any::<i64>()];
+        (id(), id(), version, text(63), text(500), text(100)).prop_map(
+            |(order_id, request_id, expected_version, to_status, reason, actor)| AdvanceOrderRequest {
+                order_id,
+                request_id,
+                expected_version,
+                to_status,
+                reason,
+                actor,
+            },
+        )
+    }
+
+    /// What a command must be, to be stored and sent to watchers; or the fields that are wrong.
+    fn check(result: Result<commands::Request, Refusal>) {
+        match result {
+            Ok(request) => {
+                let commands::Request { command, expected_version, actor, reason, .. } = request;
+                let to = if let Command::Advance { to: Some(to) } = command { to } else { "-".into() };
+                assert!([&actor, &reason, &to].iter().all(|text| !text.contains(char::is_control)));
+                assert!(!actor.is_empty() && !to.is_empty() && to.chars().count() <= 63);
+                assert!(actor.chars().count() <= 100 && reason.chars().count() <= 500);
+                assert!(expected_version.is_none_or(|version| version > 0));
+            }
+            Err(refusal) => drop(wrong_fields(refusal)),
+        }
+    }
+
+    /// The bytes as each request of the service that they may be.
+    fn check_bytes(bytes: &[u8]) {
+        AdvanceOrderRequest::decode(bytes).into_iter().for_each(|request| check(advance(request)));
+        CancelOrderRequest::decode(bytes).into_iter().for_each(|request| check(cancel(request)));
+        RejectOrderRequest::decode(bytes).into_iter().for_each(|request| check(reject(request)));
+        ListTransitionsRequest::decode(bytes).into_iter().for_each(check_history);
+        ListWorkflowsRequest::decode(bytes).into_iter().for_each(|request| check_workflows(&request));
+    }
+
+    fn check_history(request: ListTransitionsRequest) {
+        match history_page(request) {
+            Ok(page) => assert!((1..=500).contains(&page.limit)),
+            Err(refusal) => drop(wrong_fields(refusal)),
+        }
+    }
+
+    fn check_workflows(request: &ListWorkflowsRequest) {
+        match workflows_page(request) {
+            Ok((_, limit)) => assert!((1..=100).contains(&limit)),
+            Err(refusal) => drop(wrong_fields(refusal)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_command_can_be_stored_or_is_refused_by_field(request in request(), changes in vec(any::<(u16, u8)>(), 1..5)) {
+            let bytes = request.encode_to_vec();
+            check_bytes(&bytes);
+            check_bytes(&damaged(&bytes, &changes));
+        }
+
+        #[test]
+        fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
+            check_bytes(&bytes);
+        }
+
+        #[test]
+        fn an_advance_that_could_be_repeated_by_mistake_is_refused(order_id in any::<u128>()) {
+            let order_id = Uuid::from_u128(order_id).to_string();
+            let refusal = advance(AdvanceOrderRequest { order_id, ..Default::default() }).expect_err("refused");
+            prop_assert_eq!(wrong_fields(refusal), ["request_id"]);
+        }
+
+        #[test]
+        fn a_page_is_one_of_the_history_or_is_refused_by_field(
+            order_id in any::<u128>(), page_size in -1..=502, position in vec(any::<u8>(), 6..10)
+        ) {
+            let order_id = Uuid::from_u128(order_id).to_string();
+            let page_token = page::token(&order_id, &position);
+            check_history(ListTransitionsRequest { order_id, page_size, page_token: page_token.clone() });
+            check_workflows(&ListWorkflowsRequest { page_size, page_token });
+            check_workflows(&ListWorkflowsRequest { page_size, page_token: page::token(&String::new(), &position) });
+        }
     }
 }
