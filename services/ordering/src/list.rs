@@ -100,9 +100,14 @@ impl List {
 
 fn time(time: &Option<prost_types::Timestamp>, field: &str, violations: &mut Violations) -> Option<OffsetDateTime> {
     let time = time.as_ref()?;
-    let parsed = offset_date_time(time).filter(|time| (0..=9999).contains(&time.year()));
+    let parsed = offset_date_time(time).filter(is_storable);
     violations.require(parsed.is_some(), field, "must be a time between the years 0 and 9999");
     parsed
+}
+
+/// Postgres's times begin in the year -4712; those of a token or a filter need not go back so far.
+fn is_storable(time: &OffsetDateTime) -> bool {
+    (0..=9999).contains(&time.year())
 }
 
 fn encode((create_time, order_id): (OffsetDateTime, Uuid)) -> Vec<u8> {
@@ -114,13 +119,82 @@ fn encode((create_time, order_id): (OffsetDateTime, Uuid)) -> Vec<u8> {
 fn decode(position: &[u8]) -> Result<(OffsetDateTime, Uuid), Refusal> {
     let (micros, order_id) = position.split_first_chunk::<8>().ok_or_else(page::bad_token)?;
     let nanos = i128::from(i64::from_be_bytes(*micros)) * 1000;
-    let create_time = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| page::bad_token())?;
+    let create_time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().filter(is_storable);
+    let create_time = create_time.ok_or_else(page::bad_token)?;
     Ok((create_time, Uuid::from_slice(order_id).map_err(|_| page::bad_token())?))
 }
 
 #[cfg(test)]
 mod tests {
+    use comanda_kit::testing::outside::wrong_fields;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Filters, tokens of theirs and of others, and what nobody would ask for.
+    fn request() -> impl Strategy<Value = ListOrdersRequest> {
+        let time = || {
+            prop::option::of(
+                (any::<i64>(), any::<i32>())
+                    .prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds: seconds >> 25, nanos }),
+            )
+        };
+        let text = || prop_oneof![9 => "[a-z]{0,8}", 1 => any::<String>()];
+        let (statuses, phases) = (prop::collection::vec(text(), 0..22), prop::collection::vec(0..7, 0..4));
+        (text(), text(), statuses, phases, time(), time(), -1..=502).prop_map(
+            |(customer_id, workflow, statuses, phases, created_from, created_before, page_size)| ListOrdersRequest {
+                page_size,
+                page_token: String::new(),
+                statuses,
+                phases,
+                customer_id,
+                workflow,
+                created_from,
+                created_before,
+            },
+        )
+    }
+
+    /// A token whose hash is right and whose position is anything.
+    fn with_token(request: ListOrdersRequest, position: &[u8]) -> ListOrdersRequest {
+        let page_token = page::token(&ListOrdersRequest { page_size: 0, ..request.clone() }, position);
+        ListOrdersRequest { page_token, ..request }
+    }
+
+    fn check(request: ListOrdersRequest) {
+        match List::parse(request) {
+            Ok(List { window, page_size, .. }) => {
+                assert!((1..=500).contains(&page_size));
+                let times = [window.created_from, window.created_before, window.after.map(|(time, _)| time)];
+                assert!(times.iter().flatten().all(|time| (0..=9999).contains(&time.year())), "{times:?}");
+            }
+            Err(refusal) => drop(wrong_fields(refusal)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_what_the_database_can_walk_or_is_refused_by_field(request in request()) {
+            check(request);
+        }
+
+        #[test]
+        fn a_token_that_somebody_made_up_is_a_position_or_is_refused(
+            request in request(), micros in any::<i64>(), rest in prop::collection::vec(any::<u8>(), 14..18), shift in 0..40
+        ) {
+            let micros: i64 = micros >> shift;
+            let position = [&micros.to_be_bytes()[..], &rest].concat();
+            check(with_token(request.clone(), &position));
+            check(ListOrdersRequest { page_token: String::from_utf8_lossy(&position).into_owned(), ..request });
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_time_that_the_database_does_not_know_is_refused() {
+        let before_all_time = (-300_000_000_000_000_000_i64).to_be_bytes();
+        let request = with_token(ListOrdersRequest::default(), &[&before_all_time[..], &[0; 16]].concat());
+        assert_eq!(wrong_fields(List::parse(request).expect_err("refused")), ["page_token"]);
+    }
 
     #[test]
     fn a_position_survives_its_token_and_nonsense_is_refused() {
