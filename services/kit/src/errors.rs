@@ -100,7 +100,9 @@ impl Refusal {
 /// Keeps what fits into an answer, one violation at least; tells how many were left out.
 fn leave_out_too_many(violations: &mut Vec<FieldViolation>) -> usize {
     let (all, mut bytes) = (violations.len(), 0);
-    violations.iter_mut().for_each(|violation| violation.field = violation.field.chars().take(MOST_FIELD_CHARS).collect());
+    violations
+        .iter_mut()
+        .for_each(|violation| violation.field = violation.field.chars().take(MOST_FIELD_CHARS).collect());
     let fits = violations.iter().take_while(|violation| {
         bytes += violation.field.len() + violation.description.len();
         bytes <= MOST_VIOLATION_BYTES

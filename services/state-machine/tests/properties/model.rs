@@ -38,7 +38,8 @@ pub fn files() -> impl Strategy<Value = Model> {
         if odd == 0 {
             phases.reverse();
         }
-        let links = (0..active).map(|from| Edge { from: vec![from], to: from + 1, on: vec!["advance"], delay_ms: None });
+        let links =
+            (0..active).map(|from| Edge { from: vec![from], to: from + 1, on: vec!["advance"], delay_ms: None });
         let links: Vec<_> = links.collect();
         vec(edge(active, count), 0..6).prop_map(move |more| {
             let edges = links.iter().cloned().chain(more).collect();
@@ -106,11 +107,14 @@ impl Model {
 
     fn allows(&self, (from, on, to): &Step) -> bool {
         let known = *from < self.phases.len() && *to < self.phases.len();
-        known && from != to && self.is_active(*from) && match *on {
-            "cancel" => self.phases[*to] == "cancelled",
-            "reject" => self.phases[*to] == "rejected",
-            _ => true,
-        }
+        known
+            && from != to
+            && self.is_active(*from)
+            && match *on {
+                "cancel" => self.phases[*to] == "cancelled",
+                "reject" => self.phases[*to] == "rejected",
+                _ => true,
+            }
     }
 
     /// Whether every command leads to one status, or says to which.
@@ -127,7 +131,8 @@ impl Model {
         let mut leads = vec![vec![false; count]; count];
         (0..count).for_each(|status| leads[status][status] = true);
         self.steps().iter().for_each(|(from, _, to)| leads[*from][*to] = true);
-        for (via, from, to) in (0..count).flat_map(|v| (0..count).flat_map(move |f| (0..count).map(move |t| (v, f, t)))) {
+        for (via, from, to) in (0..count).flat_map(|v| (0..count).flat_map(move |f| (0..count).map(move |t| (v, f, t))))
+        {
             leads[from][to] |= leads[from][via] && leads[via][to];
         }
         let ends = |from: usize| (0..count).any(|to| leads[from][to] && !self.is_active(to));
@@ -137,7 +142,8 @@ impl Model {
     /// Whether an order that nobody touches moves for ever.
     pub fn timers_go_round(&self) -> bool {
         let steps = self.steps();
-        let next = |status: usize| steps.iter().find(|(from, on, _)| *from == status && *on == "timer").map(|step| step.2);
+        let next =
+            |status: usize| steps.iter().find(|(from, on, _)| *from == status && *on == "timer").map(|step| step.2);
         (0..self.phases.len()).any(|start| {
             let mut status = Some(start);
             (0..=self.phases.len()).for_each(|_| status = status.and_then(next));
@@ -149,5 +155,8 @@ impl Model {
 fn is_whole(edge: &Edge) -> bool {
     let Edge { from, on, delay_ms, .. } = edge;
     let timed = on.contains(&"timer");
-    !from.is_empty() && !on.is_empty() && timed == delay_ms.is_some() && delay_ms.is_none_or(|delay_ms| delay_ms <= YEAR_MS)
+    !from.is_empty()
+        && !on.is_empty()
+        && timed == delay_ms.is_some()
+        && delay_ms.is_none_or(|delay_ms| delay_ms <= YEAR_MS)
 }

@@ -1,0 +1,4 @@
+//! What must hold whatever comes from outside.
+
+mod orders;
+mod refusals;

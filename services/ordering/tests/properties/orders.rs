@@ -1,0 +1,182 @@
+//! Whatever is asked for is an order that can be stored, published and mailed, or is refused with the fields that are wrong.
+
+use comanda_kit::testing::outside::{damaged, wrong_fields};
+use comanda_ordering::{catalog::Pinned, order::NewOrder};
+use comanda_proto::{
+    Money,
+    v1::{CreateOrderRequest, Customer, Item},
+};
+use lettre::Address;
+use proptest::{collection::vec, option, prelude::*};
+use prost::Message;
+use uuid::Uuid;
+
+/// Mostly what people write, and now and then what they do not.
+fn text(most: usize) -> impl Strategy<Value = String> {
+    prop_oneof![
+        30 => "[a-zñ🌮]{1,12}",
+        1 => any::<String>(),
+        1 => Just(String::new()),
+        1 => (most - 1..=most + 1).prop_map(|count| "ñ".repeat(count)),
+        1 => "[a-z]{0,3}[\u{0}-\u{1f}\u{7f}-\u{9f}][a-z]{0,3}",
+    ]
+}
+
+fn email() -> impl Strategy<Value = String> {
+    prop_oneof![
+        20 => Just("ana@example.com".to_owned()),
+        1 => Just(String::new()),
+        1 => "[a-zñ\"<>() ,;:\\[\\]\\\\@.]{0,12}@[a-z.\\-\\[\\]0-9:<>ñ]{0,12}",
+        1 => "[a-z ]{0,5}<[a-z]{1,5}@[a-z]{1,5}\\.mx>[\r\n]{0,2}",
+        1 => any::<String>(),
+    ]
+}
+
+fn request_id() -> impl Strategy<Value = String> {
+    prop_oneof![10 => any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()), 5 => Just(String::new()), 1 => any::<String>()]
+}
+
+fn locale() -> impl Strategy<Value = String> {
+    prop_oneof![20 => "[a-z]{2}(-[A-Z]{2})?", 1 => any::<String>()]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    let currency_code = prop_oneof![30 => Just("CLP".to_owned()), 1 => any::<String>(), 1 => Just("USD".to_owned())];
+    let units = prop_oneof![30 => 0..1_000_000_i64, 1 => any::<i64>()];
+    let nanos = prop_oneof![30 => 0..1_000_000_000, 1 => any::<i32>()];
+    let unit_price = option::weighted(0.98, (currency_code, units, nanos));
+    let quantity = prop_oneof![30 => 1..=10_000, 1 => any::<i32>()];
+    (text(64), text(256), quantity, unit_price).prop_map(|(sku, name, quantity, unit_price)| Item {
+        sku,
+        name,
+        quantity,
+        unit_price: unit_price.map(|(currency_code, units, nanos)| Money { currency_code, units, nanos }),
+    })
+}
+
+fn customer() -> impl Strategy<Value = Customer> {
+    (text(64), text(256), email(), locale()).prop_map(|(customer_id, name, email, locale)| Customer {
+        customer_id,
+        name,
+        email,
+        locale,
+    })
+}
+
+fn request() -> impl Strategy<Value = CreateOrderRequest> {
+    let items =
+        prop_oneof![30 => vec(item(), 1..4), 1 => vec(item(), 0..1), 1 => item().prop_map(|item| vec![item; 101])];
+    let labels = prop::collection::btree_map(text(63), text(256), 0..3);
+    (request_id(), option::weighted(0.98, customer()), items, text(63), labels).prop_map(
+        |(request_id, customer, items, workflow, labels)| CreateOrderRequest {
+            request_id,
+            customer,
+            items,
+            workflow,
+            labels,
+        },
+    )
+}
+
+fn parse(request: CreateOrderRequest) -> Result<NewOrder, comanda_kit::errors::Refusal> {
+    let pinned = Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() };
+    NewOrder::parse(request, Some(pinned))
+}
+
+/// A request's fields that a refusal may name.
+const FIELDS: [&str; 6] = ["request_id", "customer.", "items", "workflow", "labels", "labels["];
+
+fn accepted_or_refused_by_field(request: CreateOrderRequest) -> bool {
+    match parse(request.clone()) {
+        Ok(order) => {
+            must_be_storable(&order);
+            must_be_what_was_asked(&order, &request);
+            true
+        }
+        Err(refusal) => {
+            let fields = wrong_fields(refusal);
+            assert!(fields.iter().all(|field| FIELDS.iter().any(|known| field.starts_with(known))), "{fields:?}");
+            false
+        }
+    }
+}
+
+/// Postgres's texts hold no NUL, and a mail's headers no line break.
+fn must_be_storable(order: &NewOrder) {
+    let Customer { customer_id, name, email, locale } = &order.customer;
+    let mut texts = vec![customer_id, name, email, locale];
+    texts.extend(order.content.items.iter().flat_map(|item| [&item.sku, &item.name]));
+    texts.extend(order.content.labels.iter().flat_map(|(key, value)| [key, value]));
+    assert!(texts.iter().all(|text| !text.contains(char::is_control) && text.chars().count() <= 256), "{texts:?}");
+    assert!((1..=100).contains(&order.content.items.len()));
+    if !email.is_empty() {
+        let address: Address = email.parse().unwrap_or_else(|error| panic!("no mail can go to {email:?}: {error}"));
+        assert_eq!(&address.to_string(), email);
+    }
+}
+
+fn must_be_what_was_asked(order: &NewOrder, request: &CreateOrderRequest) {
+    assert_eq!(order.content.items, request.items);
+    assert_eq!(order.content.labels, request.labels);
+    assert_eq!(Some(&order.customer), request.customer.as_ref());
+    assert_eq!(order.request.as_ref().map(|(id, _)| *id), Uuid::try_parse(&request.request_id).ok());
+    let total = order.content.total.as_ref().expect("every order has a total");
+    assert!(total.units >= 0 && (0..1_000_000_000).contains(&total.nanos), "{total:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_request_is_an_order_or_is_refused_by_field(request in request()) {
+        accepted_or_refused_by_field(request);
+    }
+
+    #[test]
+    fn damaged_bytes_are_no_request_or_an_order_or_are_refused_by_field(
+        request in request(), changes in vec(any::<(u16, u8)>(), 1..6)
+    ) {
+        if let Ok(request) = CreateOrderRequest::decode(&*damaged(&request.encode_to_vec(), &changes)) {
+            accepted_or_refused_by_field(request);
+        }
+    }
+
+    #[test]
+    fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..200)) {
+        if let Ok(request) = CreateOrderRequest::decode(&*bytes) {
+            accepted_or_refused_by_field(request);
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_that_mails_can_go_to(email in email()) {
+        let customer = Customer { customer_id: "c".into(), email, ..Customer::default() };
+        let unit_price = Some(Money { currency_code: "CLP".into(), units: 1, nanos: 0 });
+        let item = Item { name: "Mole".into(), quantity: 1, unit_price, ..Item::default() };
+        accepted_or_refused_by_field(CreateOrderRequest { customer: Some(customer), items: vec![item], ..Default::default() });
+    }
+}
+
+#[test]
+fn many_of_the_requests_above_are_accepted_and_many_refused() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let accepted = (0..500).filter(|_| {
+        let request = request().new_tree(&mut runner).expect("a request").current();
+        accepted_or_refused_by_field(request)
+    });
+    let accepted = accepted.count();
+    assert!((50..450).contains(&accepted), "{accepted} of 500");
+}
+
+#[test]
+fn an_order_in_which_everything_is_wrong_is_refused_in_few_words() {
+    let worst = Item { sku: "\n".into(), ..Item::default() };
+    let key = "🌮".repeat(50_000);
+    let labels = (0..200).map(|n| (format!("{key}{n}"), "\n".into())).collect();
+    let request = CreateOrderRequest { items: vec![worst; 10_000], labels, ..Default::default() };
+    assert!(wrong_fields(parse(request).expect_err("everything is wrong")).len() >= 10);
+    let customer = Some(Customer { customer_id: "c".into(), ..Default::default() });
+    let labels = [(key, "\n".to_owned())].into();
+    wrong_fields(parse(CreateOrderRequest { customer, labels, ..Default::default() }).expect_err("a label is wrong"));
+}

@@ -1,0 +1,44 @@
+//! What every service says to its callers, and takes back from them as a page token.
+
+use comanda_kit::{
+    errors::Violations,
+    page,
+    testing::outside::{damaged, wrong_fields},
+};
+use proptest::{collection::vec, prelude::*};
+
+proptest! {
+    #[test]
+    fn a_refusal_fits_into_what_every_client_reads(fields in vec((any::<String>(), 1..500usize), 1..60)) {
+        let mut violations = Violations::default();
+        for (field, length) in fields {
+            let field = format!("labels[{}]", field.repeat(length));
+            violations.text(&*field, "", 1, 256);
+            violations.uuid(field, "none");
+        }
+        prop_assert!(!wrong_fields(violations.check().expect_err("all are wrong")).is_empty());
+    }
+
+    #[test]
+    fn a_page_token_gives_back_its_position_and_no_other_token_does(
+        filter in any::<String>(), position in vec(any::<u8>(), 0..40), changes in vec(any::<(u16, u8)>(), 1..4)
+    ) {
+        let token = page::token(&filter, &position);
+        prop_assert_eq!(page::position(&filter, &token).expect("ours"), Some(position).filter(|_| !token.is_empty()));
+        let other = String::from_utf8_lossy(&damaged(token.as_bytes(), &changes)).into_owned();
+        match page::position(&filter, &other) {
+            Ok(position) => prop_assert_eq!(position.map(|p| page::token(&filter, &p)).unwrap_or_default(), other),
+            Err(refusal) => prop_assert_eq!(wrong_fields(refusal), ["page_token"]),
+        }
+    }
+
+    #[test]
+    fn what_is_no_uuid_is_none(text in any::<String>()) {
+        let mut violations = Violations::default();
+        let parsed = violations.uuid("order_id", &text);
+        if let Err(refusal) = violations.check() {
+            prop_assert!(parsed.is_nil());
+            prop_assert_eq!(wrong_fields(refusal), ["order_id"]);
+        }
+    }
+}
