@@ -1,0 +1,242 @@
+//! Every call of the API: what its requests look like when they are nearly right.
+
+use comanda_kit::page;
+use comanda_proto::{
+    Money,
+    v1::{
+        AdvanceOrderRequest, BatchCreateOrdersRequest, CancelOrderRequest, CreateOrderRequest, Customer,
+        GetOrderRequest, Item, ListMailsRequest, ListOrdersRequest, ListTransitionsRequest, ListWorkflowsRequest,
+        RejectOrderRequest, ResendMailRequest, WatchFilter, WatchOrderRequest, WatchOrdersRequest,
+        get_order_request::Key, watch_orders_request::Start,
+    },
+};
+use prost::{Message, encoding::encode_varint};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use uuid::Uuid;
+
+pub const ORDERS: &str = "comanda.v1.OrderService";
+pub const LIFECYCLE: &str = "comanda.v1.LifecycleService";
+pub const WATCHES: &str = "comanda.v1.WatchService";
+pub const MAILS: &str = "comanda.v1.MailService";
+/// All of them.
+pub const SERVICES: [&str; 4] = [ORDERS, LIFECYCLE, WATCHES, MAILS];
+
+/// One call.
+pub struct Method {
+    pub service: &'static str,
+    pub path: &'static str,
+    /// Whether bytes are a request of it.
+    pub is_request: fn(&[u8]) -> bool,
+    /// A request that may be right.
+    pub request: fn(&mut StdRng) -> Vec<u8>,
+}
+
+/// All calls.
+pub static METHODS: [Method; 13] = [
+    method::<CreateOrderRequest>(ORDERS, "/comanda.v1.OrderService/CreateOrder", |rng| order(rng).encode_to_vec()),
+    method::<BatchCreateOrdersRequest>(ORDERS, "/comanda.v1.OrderService/BatchCreateOrders", batch),
+    method::<GetOrderRequest>(ORDERS, "/comanda.v1.OrderService/GetOrder", get),
+    method::<ListOrdersRequest>(ORDERS, "/comanda.v1.OrderService/ListOrders", list),
+    method::<AdvanceOrderRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/AdvanceOrder", |rng| {
+        advance(rng).encode_to_vec()
+    }),
+    method::<CancelOrderRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/CancelOrder", cancel),
+    method::<RejectOrderRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/RejectOrder", cancel),
+    method::<ListTransitionsRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/ListTransitions", history),
+    method::<ListWorkflowsRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/ListWorkflows", workflows),
+    method::<WatchOrderRequest>(WATCHES, "/comanda.v1.WatchService/WatchOrder", watch),
+    method::<WatchOrdersRequest>(WATCHES, "/comanda.v1.WatchService/WatchOrders", watch_all),
+    method::<ListMailsRequest>(MAILS, "/comanda.v1.MailService/ListMails", history),
+    method::<ResendMailRequest>(MAILS, "/comanda.v1.MailService/ResendMail", watch),
+];
+
+const fn method<M: Message + Default>(
+    service: &'static str,
+    path: &'static str,
+    request: fn(&mut StdRng) -> Vec<u8>,
+) -> Method {
+    Method { service, path, is_request: |bytes| M::decode(bytes).is_ok(), request }
+}
+
+/// Mostly a word, and now and then what nobody would write.
+fn text(rng: &mut StdRng) -> String {
+    match rng.random_range(0..40) {
+        0 => String::new(),
+        1 => "ñ".repeat(rng.random_range(60..70)),
+        2 => "x".repeat(rng.random_range(250..1000)),
+        3 => "\r\nBcc: all@example.com\0".into(),
+        4 => "'; DROP TABLE ordering.orders; --".into(),
+        5 => "\u{202e}\u{feff}🌮=?utf-8?q?x?=".into(),
+        _ => format!("word-{}", rng.random_range(0..1000)),
+    }
+}
+
+fn id(rng: &mut StdRng) -> String {
+    let id = Uuid::from_u128(rng.random());
+    match rng.random_range(0..12) {
+        0 => String::new(),
+        1 => text(rng),
+        2 => id.urn().to_string(),
+        3 => id.braced().to_string(),
+        _ => id.to_string(),
+    }
+}
+
+fn number(rng: &mut StdRng) -> i64 {
+    let extremes = [0, -1, 1, i64::MIN, i64::MAX, i64::from(i32::MAX) + 1, i64::from(i32::MIN)];
+    if rng.random_bool(0.7) { rng.random_range(0..10) } else { *extremes.choose(rng).expect("some") }
+}
+
+fn number32(rng: &mut StdRng) -> i32 {
+    i32::try_from(number(rng)).unwrap_or(i32::MIN)
+}
+
+fn some<T>(rng: &mut StdRng, most: usize, mut one: impl FnMut(&mut StdRng) -> T) -> Vec<T> {
+    let count = if rng.random_bool(0.03) { rng.random_range(0..most * 2) } else { rng.random_range(1..3) };
+    (0..count).map(|_| one(rng)).collect()
+}
+
+fn order(rng: &mut StdRng) -> CreateOrderRequest {
+    let customer = Customer {
+        customer_id: text(rng),
+        name: text(rng),
+        email: if rng.random_bool(0.5) { String::new() } else { text(rng) },
+        locale: if rng.random_bool(0.9) { "es".into() } else { text(rng) },
+    };
+    CreateOrderRequest {
+        request_id: if rng.random_bool(0.5) { String::new() } else { id(rng) },
+        customer: rng.random_bool(0.95).then_some(customer),
+        items: some(rng, 100, item),
+        workflow: if rng.random_bool(0.9) { String::new() } else { text(rng) },
+        labels: some(rng, 16, |rng| (text(rng), text(rng))).into_iter().collect(),
+    }
+}
+
+fn item(rng: &mut StdRng) -> Item {
+    let currency_code = if rng.random_bool(0.95) { "CLP".into() } else { text(rng) };
+    let price = Money { currency_code, units: number(rng), nanos: number32(rng) };
+    Item {
+        sku: text(rng),
+        name: text(rng),
+        quantity: number32(rng),
+        unit_price: rng.random_bool(0.95).then_some(price),
+    }
+}
+
+fn batch(rng: &mut StdRng) -> Vec<u8> {
+    BatchCreateOrdersRequest { requests: some(rng, 100, order) }.encode_to_vec()
+}
+
+fn get(rng: &mut StdRng) -> Vec<u8> {
+    let key = if rng.random_bool(0.5) { Key::OrderId(id(rng)) } else { Key::Number(number(rng)) };
+    GetOrderRequest { key: rng.random_bool(0.9).then_some(key) }.encode_to_vec()
+}
+
+/// A token of a list with this filter: none, nonsense, or one with the right hash and any position.
+fn token(filter: &impl Message, rng: &mut StdRng) -> String {
+    match rng.random_range(0..4) {
+        0 => String::new(),
+        1 => text(rng),
+        _ => {
+            let count = *[0, 8, 12, 24, 25].choose(rng).expect("some");
+            let shift = rng.random_range(0..8);
+            let position: Vec<u8> = (0..count).map(|at| if at < shift { 0 } else { rng.random() }).collect();
+            page::token(filter, &position)
+        }
+    }
+}
+
+fn list(rng: &mut StdRng) -> Vec<u8> {
+    let time = |rng: &mut StdRng| {
+        let time = prost_types::Timestamp { seconds: number(rng), nanos: number32(rng) };
+        rng.random_bool(0.3).then_some(time)
+    };
+    let wild = rng.random_bool(0.5);
+    let filter = ListOrdersRequest {
+        page_size: 0,
+        page_token: String::new(),
+        statuses: if wild { some(rng, 20, text) } else { Vec::new() },
+        phases: if wild { some(rng, 20, number32) } else { Vec::new() },
+        customer_id: if wild { text(rng) } else { String::new() },
+        workflow: if wild { text(rng) } else { String::new() },
+        created_from: time(rng),
+        created_before: time(rng),
+    };
+    ListOrdersRequest { page_token: token(&filter, rng), page_size: number32(rng), ..filter }.encode_to_vec()
+}
+
+fn advance(rng: &mut StdRng) -> AdvanceOrderRequest {
+    AdvanceOrderRequest {
+        order_id: id(rng),
+        request_id: id(rng),
+        expected_version: number(rng),
+        to_status: text(rng),
+        reason: text(rng),
+        actor: text(rng),
+    }
+}
+
+/// RejectOrder's has the same fields.
+fn cancel(rng: &mut StdRng) -> Vec<u8> {
+    let AdvanceOrderRequest { order_id, request_id, expected_version, reason, actor, .. } = advance(rng);
+    CancelOrderRequest { order_id, request_id, expected_version, reason, actor }.encode_to_vec()
+}
+
+/// ListMails's has the same fields.
+fn history(rng: &mut StdRng) -> Vec<u8> {
+    let order_id = id(rng);
+    let page_token = token(&order_id, rng);
+    ListTransitionsRequest { order_id, page_size: number32(rng), page_token }.encode_to_vec()
+}
+
+fn workflows(rng: &mut StdRng) -> Vec<u8> {
+    ListWorkflowsRequest { page_size: number32(rng), page_token: token(&String::new(), rng) }.encode_to_vec()
+}
+
+/// ResendMail's has the same fields.
+fn watch(rng: &mut StdRng) -> Vec<u8> {
+    WatchOrderRequest { order_id: id(rng), after_version: number(rng) }.encode_to_vec()
+}
+
+fn watch_all(rng: &mut StdRng) -> Vec<u8> {
+    let wild = rng.random_bool(0.5);
+    let filter = WatchFilter {
+        // Nobody's orders: a snapshot of everything is no bad call.
+        customer_id: format!("nobody-{}", rng.random::<u32>()),
+        workflow: if wild { text(rng) } else { String::new() },
+        statuses: if wild { some(rng, 20, text) } else { Vec::new() },
+    };
+    let start = match rng.random_range(0..5) {
+        0 => None,
+        1 => Some(Start::Now(())),
+        2 => Some(Start::Snapshot(())),
+        _ => Some(Start::ResumeToken(resume_token(&filter, rng).into())),
+    };
+    WatchOrdersRequest { filter: Some(filter), start }.encode_to_vec()
+}
+
+/// Format, hash of the filter, epoch, number of partitions, and the offset of each; any of them may be wrong.
+fn resume_token(filter: &WatchFilter, rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = vec![if rng.random_bool(0.9) { 1 } else { rng.random() }];
+    bytes.extend(page::filter_hash(filter));
+    encode_varint(number(rng).cast_unsigned(), &mut bytes);
+    let count = rng.random_range(0..14_u64);
+    encode_varint(if rng.random_bool(0.1) { rng.random() } else { count }, &mut bytes);
+    (0..count).for_each(|_| encode_varint(number(rng).cast_unsigned(), &mut bytes));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn each_request_is_one_of_its_method() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for method in METHODS {
+            assert!((0..100).all(|_| (method.is_request)(&(method.request)(&mut rng))), "{}", method.path);
+        }
+    }
+}

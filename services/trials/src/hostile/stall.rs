@@ -1,0 +1,117 @@
+//! Connections that ask for much and read nothing, or that fall silent once they are open.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use comanda_proto::{
+    Money,
+    v1::{
+        BatchCreateOrdersRequest, CreateOrderRequest, Customer, Item, ListOrdersRequest, WatchOrdersRequest,
+        order_service_client::OrderServiceClient, watch_orders_request::Start,
+    },
+};
+use futures::future::try_join_all;
+use prost::Message;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    frames::{INITIAL_WINDOW, LARGEST_WINDOW, PREFACE, hello, whole_call, window_update},
+    methods::{LIFECYCLE, ORDERS, WATCHES},
+    stage::{Bounds, Seen, Stage},
+    target::Target,
+    wire::Wire,
+};
+
+/// Connections, and calls of each.
+const CONNECTIONS: usize = 4;
+const CALLS: u32 = 100;
+/// A peer that answers no ping is gone after this, by the contract of the server; and what may be added to it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Of 100 items with long names each: a page of them is as large as pages get.
+const LARGE_ORDERS: usize = 40;
+const BUYER: &str = "buys a lot";
+
+/// Both at the same time: either lasts as long as a dead peer is borne.
+pub async fn attack(stage: &mut Stage, target: &Target) -> Result<()> {
+    prepare(target).await?;
+    // What one connection can have the server hold: 256 answers of a page each.
+    let bounds = Bounds { peak_mib: 512, left_mib: 32 };
+    stage
+        .attack("readers that do not read", bounds, async {
+            let (silent, unread) = tokio::try_join!(silent(target), unread(target))?;
+            Ok(Seen {
+                text: format!("{}; {}", silent.text, unread.text),
+                violations: [silent.violations, unread.violations].concat(),
+            })
+        })
+        .await
+}
+
+/// Something to ask for.
+async fn prepare(target: &Target) -> Result<()> {
+    if !target.services.contains(&ORDERS) {
+        return Ok(());
+    }
+    let unit_price = Some(Money { currency_code: "CLP".into(), units: 1, nanos: 0 });
+    let item = Item { name: "ñ".repeat(256), quantity: 1, unit_price, ..Item::default() };
+    let customer = Some(Customer { customer_id: BUYER.into(), ..Customer::default() });
+    let order = CreateOrderRequest { customer, items: vec![item; 100], ..CreateOrderRequest::default() };
+    for _ in 0..LARGE_ORDERS / 4 {
+        let request = BatchCreateOrdersRequest { requests: vec![order.clone(); 4] };
+        OrderServiceClient::new(target.channel()).batch_create_orders(request).await.context("orders were refused")?;
+    }
+    Ok(())
+}
+
+/// Opens connections properly and says nothing more, not even in answer to a ping.
+async fn silent(target: &Target) -> Result<Seen> {
+    let since = Instant::now();
+    let connections = (0..50).map(|number| async move {
+        let mut wire = Wire::connect(target.address).await?;
+        let words = if number % 2 == 0 { hello(&[]) } else { PREFACE.to_vec() };
+        wire.send(&words, PATIENCE).await;
+        anyhow::Ok(wire.lasts(since, KEEPALIVE + GRACE).await)
+    });
+    let ends = try_join_all(connections).await?;
+    let closed = ends.iter().flatten().count();
+    let seen = Seen::from(format!("{closed} of {} silent ones closed", ends.len()));
+    Ok(seen.require(closed == ends.len(), format!("{} silent connections outlived the keepalive", ends.len() - closed)))
+}
+
+/// Asks for the largest answers there are, with the largest windows, and reads none of them.
+async fn unread(target: &Target) -> Result<Seen> {
+    let mut wires = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut wire = Wire::connect_narrow(target.address).await?;
+        let mut bytes = hello(&[(INITIAL_WINDOW, LARGEST_WINDOW)]);
+        bytes.extend(window_update(0, LARGEST_WINDOW - 65_535));
+        (0..CALLS).for_each(|number| bytes.extend(large_answer(target, 2 * number + 1)));
+        wire.send(&bytes, PATIENCE).await;
+        wires.push(wire);
+    }
+    sleep(KEEPALIVE + GRACE).await;
+    // Whatever was sent meanwhile is read now: behind it must be the end.
+    let ends = try_join_all(
+        wires.into_iter().map(|wire| async { anyhow::Ok(wire.read(Duration::from_secs(1)).await.closed) }),
+    )
+    .await?;
+    let closed = ends.iter().filter(|closed| **closed).count();
+    let seen = Seen::from(format!("{closed} of {CONNECTIONS} unread ones closed"));
+    Ok(seen
+        .require(closed == CONNECTIONS, format!("{} unread connections outlived the keepalive", CONNECTIONS - closed)))
+}
+
+fn large_answer(target: &Target, stream: u32) -> Vec<u8> {
+    if target.services.contains(&ORDERS) {
+        let list = ListOrdersRequest { customer_id: BUYER.into(), page_size: 500, ..ListOrdersRequest::default() };
+        whole_call(stream, "/comanda.v1.OrderService/ListOrders", &list.encode_to_vec())
+    } else if target.services.contains(&WATCHES) {
+        let request = WatchOrdersRequest { filter: None, start: Some(Start::Snapshot(())) };
+        whole_call(stream, "/comanda.v1.WatchService/WatchOrders", &request.encode_to_vec())
+    } else {
+        debug_assert!(target.services.contains(&LIFECYCLE));
+        whole_call(stream, "/comanda.v1.LifecycleService/ListWorkflows", &[])
+    }
+}
