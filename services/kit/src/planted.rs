@@ -7,8 +7,7 @@
 #[cfg(feature = "planted")]
 use std::{env, sync::LazyLock};
 
-/// Every bug that can be planted.
-#[cfg(feature = "planted")]
+/// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
 pub const NAMES: [&str; 14] = [
     "offset-before-effect",
     "record-without-key",

@@ -9,7 +9,13 @@ use crate::{
 };
 
 /// Counters of what mends a fault. A run without faults that needs them hides a bug.
-const REPAIRS: &[&str] = &["comanda_watch_repairs_total", "comanda_watch_rewinds_total", "comanda_lost_logs_total"];
+const REPAIRS: &[&str] = &[
+    "comanda_watch_repairs_total",
+    "comanda_watch_rewinds_total",
+    "comanda_watch_holes_total",
+    "comanda_mail_holes_total",
+    "comanda_lost_logs_total",
+];
 
 /// Looks at lags, parked records and repairs.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {

@@ -10,6 +10,7 @@ mod discretion;
 mod faults;
 mod load;
 mod operator;
+mod planted;
 mod starting;
 mod stopping;
 mod workflows;
