@@ -186,6 +186,13 @@ impl Store {
         Ok(History { transitions: rows.into_iter().map(Into::into).collect(), complete })
     }
 
+    /// Whether the order has been adopted: before that its version 1 is shown, but nothing was published of it.
+    pub async fn is_adopted(&self, order_id: Uuid) -> Result<bool, Problem> {
+        let pool = self.pool.clone();
+        let statement = "SELECT EXISTS (SELECT FROM state_machine.order_states WHERE order_id = $1)";
+        self.read(async move { sqlx::query_scalar(statement).bind(order_id).fetch_one(&pool).await }).await
+    }
+
     /// The active orders that a filter admits, at most `limit`.
     pub async fn active_orders(&self, wanted: &WatchFilter, limit: i64) -> Result<Vec<Uuid>, Problem> {
         let (pool, wanted) = (self.pool.clone(), wanted.clone());

@@ -41,7 +41,7 @@ impl Strays {
     }
 
     async fn publish_history(&self, place: Place, order_id: Uuid) {
-        match self.whole_history(order_id).await {
+        match self.published_history(order_id).await {
             Ok(history) => events(place, history).into_iter().for_each(|event| self.hub.publish(event)),
             Err(problem) => {
                 counter!("comanda_watch_lost_records_total").increment(1);
@@ -51,27 +51,36 @@ impl Strays {
         }
     }
 
+    /// Nothing of an order that nobody has adopted: no record of it can have been lost here. Told too early, its beginning would be missed
+    /// by a watch whose snapshot lies between here and the adoption.
+    async fn published_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, Problem> {
+        match patiently(|| self.store.is_adopted(order_id)).await? {
+            true => self.whole_history(order_id).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
     async fn whole_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, Problem> {
         let mut whole = Vec::new();
         loop {
             let after_version = whole.last().map_or(0, |transition: &OrderTransition| transition.version);
-            let page = self.ask(order_id, after_version).await?;
+            let page = patiently(|| self.store.history(order_id, after_version)).await?;
             whole.extend(page.transitions);
             if page.complete {
                 return Ok(whole);
             }
         }
     }
+}
 
-    async fn ask(&self, order_id: Uuid, after_version: i64) -> Result<super::store::History, Problem> {
-        for _ in 1..TRIES {
-            match self.store.history(order_id, after_version).await {
-                Err(problem) if problem.is_transient() => tokio::time::sleep(PAUSE).await,
-                result => return result,
-            }
+async fn patiently<T, F: Future<Output = Result<T, Problem>>>(ask: impl Fn() -> F) -> Result<T, Problem> {
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(problem) if problem.is_transient() => tokio::time::sleep(PAUSE).await,
+            result => return result,
         }
-        self.store.history(order_id, after_version).await
     }
+    ask().await
 }
 
 fn order_id(record: &Record) -> Option<Uuid> {

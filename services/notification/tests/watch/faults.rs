@@ -198,6 +198,32 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
 }
 
 #[tokio::test]
+async fn an_unreadable_record_does_not_tell_the_beginning_of_an_order_that_nobody_has_adopted() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let mut client = client(&replica).await;
+    let order_id = world.silent_order("ana").await;
+    let first = world.history(order_id).await.remove(0).encode_to_vec();
+    world.execute("DELETE FROM state_machine.states").await;
+    world.execute("DELETE FROM state_machine.transitions").await;
+    let now = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let before = told(&mut { now }).await.1;
+    world.produce(&[(order_id.to_string(), b"no protobuf".to_vec())]).await;
+    eventually("the record was passed", || {
+        let (mut client, before) = (client.clone(), before.clone());
+        async move {
+            let mut now = follow(&mut client, None, Start::Now(())).await.expect("opened");
+            (told(&mut now).await.1 != before).then_some(())
+        }
+    })
+    .await;
+    let mut many = follow(&mut client, None, Start::Snapshot(())).await.expect("opened");
+    assert_eq!(event(&mut many).await.0, Told::Complete);
+    world.produce(&[(order_id.to_string(), first)]).await;
+    assert_eq!(moves(&mut many, 1).await.0, [(order_id, 1)]);
+}
+
+#[tokio::test]
 async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
