@@ -127,7 +127,10 @@ impl<O: Outbox> Relay<O> {
                     }
                 }
                 Err(problem) => {
-                    warn!(topic = self.topic, "nothing was published: {problem:#}");
+                    warn!(
+                        topic = self.topic,
+                        "a round of the relay failed; what is not acked and forgotten is published again: {problem:#}"
+                    );
                     backoff.wait(&stop).await;
                 }
             }
