@@ -52,15 +52,10 @@ impl FromStr for Server {
         let uri: Uri = text.parse().map_err(|_| shape())?;
         let security = security(uri.scheme_str(), uri.query()).ok_or_else(shape)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(shape)?;
+        let port = port(&uri, security).ok_or_else(shape)?;
         let login = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
         let (user, password) = login.map(|(login, _)| credentials(login)).unwrap_or_default();
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).into(),
-            port: uri.port_u16().unwrap_or(security.default_port()),
-            security,
-            user,
-            password,
-        })
+        Ok(Self { host: host.trim_matches(['[', ']']).into(), port, security, user, password })
     }
 }
 
@@ -70,6 +65,17 @@ fn security(scheme: Option<&str>, query: Option<&str>) -> Option<Security> {
         ("smtp", "tls=required") => Some(Security::StartTls),
         ("smtps", "") => Some(Security::Tls),
         _ => None,
+    }
+}
+
+/// A port that is none (`:99999`) is left out by the parser of URLs; taking another one instead would send mails somewhere else.
+fn port(uri: &Uri, security: Security) -> Option<u16> {
+    let authority = uri.authority()?.as_str();
+    let (_, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (_, behind) = place.rsplit_once(']').unwrap_or(("", place));
+    match behind.split_once(':') {
+        None => Some(security.default_port()),
+        Some((_, port)) => port.parse().ok().filter(|port| *port > 0),
     }
 }
 
@@ -86,7 +92,8 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let code = tail.get(..2).and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        let hex = tail.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let code = hex.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
         let (decoded, skipped) = match code {
             Some(code) if byte == b'%' => (code, 2),
             _ => (byte, 0),
@@ -99,7 +106,55 @@ fn percent_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// As a URL has it: everything but letters and digits in its code.
+    fn encoded(text: &str) -> String {
+        text.bytes()
+            .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_url_says_is_taken_as_it_is(
+            host in "[a-z][a-z0-9-]{0,9}(\\.[a-z]{1,5})?", port in 0..70_000_u32, user in ".{1,9}", password in ".{1,9}", scheme in 0..3_usize
+        ) {
+            let (scheme, query) = [("smtp", ""), ("smtp", "?tls=required"), ("smtps", "")][scheme];
+            let url = format!("{scheme}://{}:{}@{host}:{port}{query}", encoded(&user), encoded(&password));
+            let server: Result<Server, _> = url.parse();
+            match u16::try_from(port).ok().filter(|port| *port > 0) {
+                None => prop_assert!(server.is_err(), "{url}"),
+                Some(port) => {
+                    let server = server.expect("a valid URL");
+                    prop_assert_eq!((server.host, server.port), (host, port));
+                    prop_assert_eq!((server.user, server.password), (Some(user), Some(Secret(password))));
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_refused_without_showing_it_or_has_a_host_and_a_port(text in "(smtps?://)?[a-z:@%\\[\\]/?=.0-9+ñ]{0,20}geheim[a-z:@%\\[\\]/?=.0-9+ñ]{0,20}") {
+            match text.parse::<Server>() {
+                Ok(server) => prop_assert!(!server.host.is_empty() && server.port > 0, "{server:?}"),
+                Err(message) => prop_assert!(!message.contains("geheim")),
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_not_replaced_by_another_one() {
+        for wrong in ["smtp://h:99999", "smtp://h:0", "smtp://u@[::1]:70000", "smtp://h:"] {
+            assert!(wrong.parse::<Server>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_without_a_code_stands_for_itself() {
+        assert_eq!(percent_decoded("100%+5%zz%"), "100%+5%zz%");
+    }
 
     fn server(text: &str) -> Server {
         text.parse().expect("a valid URL")
