@@ -45,11 +45,7 @@ impl MailService for Api {
     }
 
     async fn resend_mail(&self, request: Request<ResendMailRequest>) -> Result<Response<ResendMailResponse>, Status> {
-        let ResendMailRequest { order_id, version } = request.into_inner();
-        let mut violations = Violations::default();
-        let order = violations.uuid("order_id", &order_id);
-        violations.require(version >= 1, "version", "must be 1 or more");
-        violations.check()?;
+        let (order, version) = wanted(&request.into_inner())?;
         let mail = Some(self.resend(order, version).await?);
         Ok(Response::new(ResendMailResponse { mail }))
     }
@@ -57,12 +53,8 @@ impl MailService for Api {
 
 impl Api {
     async fn list(&self, request: ListMailsRequest) -> Result<ListMailsResponse, Refusal> {
-        let mut violations = Violations::default();
-        let order = violations.uuid("order_id", &request.order_id);
-        let size = page::size(&mut violations, request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
-        violations.check()?;
-        let filter = order.to_string();
-        let above = position(order, page::position(&filter, &request.page_token)?)?;
+        let (above, size) = page_of(&request)?;
+        let (order, filter) = (above.order_id, above.order_id.to_string());
         if !self.store.order_exists(order).await? {
             return Err(Refusal::order_not_found(order));
         }
@@ -132,6 +124,24 @@ impl Api {
     }
 }
 
+/// The transition whose mail is to be sent again.
+fn wanted(request: &ResendMailRequest) -> Result<(Uuid, i64), Refusal> {
+    let mut violations = Violations::default();
+    let order = violations.uuid("order_id", &request.order_id);
+    violations.require(request.version >= 1, "version", "must be 1 or more");
+    violations.check()?;
+    Ok((order, request.version))
+}
+
+/// The key that a page begins above, and how many mails it may have.
+fn page_of(request: &ListMailsRequest) -> Result<(Key, i64), Refusal> {
+    let mut violations = Violations::default();
+    let order = violations.uuid("order_id", &request.order_id);
+    let size = page::size(&mut violations, request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
+    violations.check()?;
+    Ok((position(order, page::position(&order.to_string(), &request.page_token)?)?, size))
+}
+
 fn bytes_of(key: Key) -> Vec<u8> {
     [&key.version.to_be_bytes()[..], &key.copy.to_be_bytes()].concat()
 }
@@ -145,4 +155,49 @@ fn position(order_id: Uuid, token: Option<Vec<u8>>) -> Result<Key, Refusal> {
     let version = version.try_into().map(i64::from_be_bytes).map_err(|_| page::bad_token())?;
     let copy = copy.try_into().map(i32::from_be_bytes).map_err(|_| page::bad_token())?;
     Ok(Key { order_id, version, copy })
+}
+
+#[cfg(test)]
+mod tests {
+    use comanda_kit::testing::outside::{damaged, wrong_fields};
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// The bytes as each request of the service that they may be.
+    fn check(bytes: &[u8]) {
+        let listed = ListMailsRequest::decode(bytes).ok().map(|request| page_of(&request));
+        match listed {
+            Some(Ok((_, size))) => assert!((1..=i64::from(MAX_PAGE_SIZE)).contains(&size)),
+            Some(Err(refusal)) => drop(wrong_fields(refusal)),
+            None => {}
+        }
+        match ResendMailRequest::decode(bytes).ok().map(|request| wanted(&request)) {
+            Some(Ok((_, version))) => assert!(version >= 1),
+            Some(Err(refusal)) => drop(wrong_fields(refusal)),
+            None => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_or_a_mail_is_meant_or_refused_by_field(
+            order in any::<u128>(), page_size in -1..=502, place in vec(any::<u8>(), 10..14), changes in vec(any::<(u16, u8)>(), 0..4)
+        ) {
+            let order_id = Uuid::from_u128(order).to_string();
+            let page_token = page::token(&order_id, &place);
+            check(&damaged(&ListMailsRequest { order_id, page_size, page_token }.encode_to_vec(), &changes));
+        }
+
+        #[test]
+        fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
+            check(&bytes);
+        }
+
+        #[test]
+        fn a_token_leads_on_behind_its_mail(order in any::<u128>(), version in any::<i64>(), copy in any::<i32>()) {
+            let key = Key { order_id: Uuid::from_u128(order), version, copy };
+            prop_assert_eq!(position(key.order_id, Some(bytes_of(key))).expect("ours"), key);
+        }
+    }
 }

@@ -27,7 +27,7 @@ impl Batch {
     pub fn read(records: &[Record]) -> Result<Self, Problem> {
         let mut batch = Self::default();
         for record in records {
-            match entry(&record.payload) {
+            match entry(record) {
                 Some(entry) => batch.add(entry),
                 None => drop(batch.hints.insert(order_of_key(&record.key)?)),
             }
@@ -76,10 +76,12 @@ fn order_of_key(key: &[u8]) -> Result<Uuid, Problem> {
     Uuid::try_parse_ascii(key).map_err(|_| Problem::Unreadable("neither a transition, nor is the key an order".into()))
 }
 
-fn entry(payload: &[u8]) -> Option<Entry> {
-    let transition = OrderTransition::decode(payload).ok().filter(|transition| transition.version >= 1)?;
+/// The transition that a record tells of, unless its key names another order.
+fn entry(record: &Record) -> Option<Entry> {
+    let transition = OrderTransition::decode(&*record.payload).ok().filter(|transition| transition.version >= 1)?;
+    let order_id = Uuid::try_parse(&transition.order_id).ok()?;
     Some(Entry {
-        order_id: Uuid::try_parse(&transition.order_id).ok()?,
+        order_id: Some(order_id).filter(|order_id| order_of_key(&record.key).is_ok_and(|key| key == *order_id))?,
         version: transition.version,
         status: transition.to_status,
         workflow: transition.workflow,
@@ -99,6 +101,7 @@ pub fn state(workflow: &Workflow, status: &str, has_address: bool) -> MailState 
 
 #[cfg(test)]
 mod tests {
+    use comanda_kit::testing::outside::damaged;
     use proptest::prelude::*;
 
     use super::*;
@@ -121,7 +124,8 @@ mod tests {
     fn what_cannot_be_read_is_a_hint_if_its_key_is_an_order() {
         let good = OrderTransition { order_id: ORDER.to_string(), version: 2, ..Default::default() }.encode_to_vec();
         let other = Uuid::from_u128(3);
-        let batch = Batch::read(&[record("x", good), record(&other.to_string(), vec![0xff])]).expect("readable");
+        let batch =
+            Batch::read(&[record(&ORDER.to_string(), good), record(&other.to_string(), vec![0xff])]).expect("readable");
         assert_eq!(batch.orders(), [other, ORDER]);
         assert_eq!(batch.hints, [other].into());
         for (key, payload) in [("no order", vec![0xff]), ("", OrderTransition::default().encode_to_vec())] {
@@ -143,6 +147,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_damaged_record_tells_of_the_order_of_its_key_or_is_unreadable(
+            version in 1..9_i64, held in 0..9_i64, changes in proptest::collection::vec(any::<(u16, u8)>(), 1..4)
+        ) {
+            let transition = OrderTransition { order_id: ORDER.to_string(), version, to_status: "s".into(), ..Default::default() };
+            let payload = damaged(&transition.encode_to_vec(), &changes);
+            let mut batch = Batch::read(&[record(&ORDER.to_string(), payload)]).expect("the key is an order");
+            prop_assert_eq!(batch.orders(), [ORDER]);
+            if let Some((above, to)) = batch.hole(&known(held)) {
+                // What the history knows, however far the damaged version lies.
+                (above + 1..=to.min(9)).for_each(|version| batch.add(entered(version)));
+            }
+            if let Ok(missing) = batch.missing(&known(held)) {
+                prop_assert!(missing.iter().zip(held + 1..).all(|(entry, version)| entry.version == version));
+            }
+        }
+
+        #[test]
+        fn a_record_of_any_kind_is_a_hint_or_unreadable(key in any::<String>(), payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+            match Batch::read(&[record(&key, payload)]) {
+                Ok(batch) => prop_assert_eq!(batch.orders(), [Uuid::try_parse(&key).expect("a key")]),
+                Err(problem) => prop_assert!(!problem.is_transient()),
+            }
+        }
+
         #[test]
         fn after_the_history_was_read_the_ledger_gets_exactly_the_new_versions_without_holes(
             held in 0i64..6, versions in proptest::collection::btree_set(1i64..10, 1..9)
