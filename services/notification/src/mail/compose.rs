@@ -63,10 +63,10 @@ impl Composer {
     pub fn compose(&self, mail: &Claimed, workflow: &Workflow, now: SystemTime) -> Result<Letter> {
         let contact = &mail.contact;
         let locale = Locale::of_tag(&contact.locale).unwrap_or(self.default_locale);
-        let items = contact.items().context("the order can not be read")?;
-        let status = label(workflow, &mail.status, locale);
-        let name = clean(&contact.customer_name);
-        let facts = Facts { number: contact.number, name: &name, items: &items, status };
+        let mut items = contact.items().context("the order can not be read")?;
+        items.iter_mut().for_each(|item| item.name = clean(&item.name));
+        let (name, status) = (clean(&contact.customer_name), clean(label(workflow, &mail.status, locale)));
+        let facts = Facts { number: contact.number, name: &name, items: &items, status: &status };
         let (text, html) = self.templates.render(plan::template(workflow, &mail.status), locale, &facts)?;
         let to: Address = contact.email.parse().context("the address is none")?;
         let subject = subject(locale, contact.number, &items);
@@ -104,7 +104,7 @@ fn label<'w>(workflow: &'w Workflow, status: &'w str, locale: Locale) -> &'w str
 }
 
 fn subject(locale: Locale, number: i64, items: &[Item]) -> String {
-    let first = items.first().map(|item| clean(&item.name)).unwrap_or_default();
+    let first = items.first().map_or("", |item| &item.name);
     let more = if items.len() > 1 { format!(" +{}", items.len() - 1) } else { String::new() };
     match locale {
         Locale::Es => format!("Pedido {number} Producto: {first}{more}"),
@@ -112,10 +112,15 @@ fn subject(locale: Locale, number: i64, items: &[Item]) -> String {
     }
 }
 
-/// A line break within a header would begin another header.
+/// A line break within a header would begin another header, and half of one has no place in a mail at all (RFC 5322, section 2.3).
+/// `=?` begins what a mail program decodes (RFC 2047), into other words than those that were written.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.replace("=?", "= ?")
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +135,7 @@ mod tests {
     use super::*;
     use crate::mail::row::Key;
 
-    fn mail(items: &[&str], name: &str, email: &str, locale: &str) -> Claimed {
+    pub(super) fn mail(items: &[&str], name: &str, email: &str, locale: &str) -> Claimed {
         let items = items.iter().map(|name| Item { name: (*name).into(), quantity: 1, ..Default::default() }).collect();
         let order_id = Uuid::from_u128(9);
         let contact = ContactRow {
@@ -147,21 +152,24 @@ mod tests {
         Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, contact }
     }
 
-    fn workflow() -> Workflow {
+    pub(super) fn workflow() -> Workflow {
         let labels = [("es", "preparando"), ("en", "being prepared")].map(|(a, b)| (a.into(), b.into())).into();
         let status = WorkflowStatus { name: "preparing".into(), labels, ..Default::default() };
         Workflow { statuses: vec![status], ..Default::default() }
     }
 
-    fn text(mail: &Claimed) -> String {
+    pub(super) fn composer() -> Composer {
         #[derive(clap::Parser)]
         struct Cli {
             #[command(flatten)]
             config: Config,
         }
         let cli: Cli = clap::Parser::parse_from(["test"]);
-        let composer = Composer::new(&cli.config).expect("valid templates");
-        let letter = composer.compose(mail, &workflow(), SystemTime::UNIX_EPOCH).expect("composed");
+        Composer::new(&cli.config).expect("valid templates")
+    }
+
+    fn text(mail: &Claimed) -> String {
+        let letter = composer().compose(mail, &workflow(), SystemTime::UNIX_EPOCH).expect("composed");
         String::from_utf8(letter.bytes).expect("UTF-8")
     }
 
