@@ -70,6 +70,8 @@ pub enum What {
     Alarm { process: String, line: String },
     /// How large a process is.
     Sample { process: String, rss_bytes: u64, threads: u64, files: u64 },
+    /// A figure that the run itself took, such as how long something lasted; its name tells the unit.
+    Measured { name: String, value: f64 },
     /// Pointers were put back on purpose (`comanda republish`, or a lost log was noticed).
     Republished { why: String },
 

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use comanda_checker::{Outcome, Verdict};
 use comanda_trials::{
     cluster::Folder,
-    planted,
+    named, planted,
     report::{self, Report},
     run::{self, DUMP, HISTORY, Options, Scenario},
 };
@@ -33,6 +33,8 @@ Examples:
   comanda-trials quick --only 'postgres'        only faults of Postgres and of links to it
   comanda-trials quick --only none              no fault at all
   comanda-trials quick --seed 7                 the same faults at the same times as another run with seed 7
+  comanda-trials named list                     trials that are always the same
+  comanda-trials named kafka-away --scale 0.2   one of them, shortened
   comanda-trials check target/trials/quick-7    judge a run again that was kept"
 )]
 struct Cli {
@@ -46,6 +48,8 @@ enum Command {
     Quick(Options),
     /// The long one, on three brokers
     Random(Options),
+    /// Trials that are always the same, each with goals of its own
+    Named(named::Options),
     /// Plant bugs, one at a time, and see whether each is caught
     Planted(planted::Options),
     /// Judge the history of a run again
@@ -59,7 +63,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Quick(options) => attack(run::quick(&options), &options),
         Command::Random(options) => attack(run::random(&options), &options),
-        Command::Planted(options) => planted(&options),
+        Command::Named(options) => good(named::named(&options)),
+        Command::Planted(options) => good(planted::planted(&options)),
         Command::Check { folder } => ended(check(&folder)),
     }
 }
@@ -76,8 +81,8 @@ fn ended(verdict: Result<Verdict>) -> ExitCode {
     }
 }
 
-fn planted(options: &planted::Options) -> ExitCode {
-    match planted::planted(options) {
+fn good(outcome: Result<bool>) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

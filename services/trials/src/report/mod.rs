@@ -19,6 +19,7 @@ use comanda_checker::{
 };
 
 pub use results::add;
+pub use table::outcome;
 
 use crate::run::{DUMP, HISTORY};
 
@@ -36,10 +37,7 @@ pub struct Report {
 impl Report {
     /// Judges what lies in a folder.
     pub fn of(folder: &Path) -> Result<Self> {
-        let mut lines = read_lines(&folder.join(HISTORY))?;
-        if folder.join(DUMP).exists() {
-            lines.extend(read_lines(&folder.join(DUMP))?);
-        }
+        let lines = lines(folder)?;
         let run = lines.iter().find_map(|line| match &line.what {
             What::Run(run) => Some(run.clone()),
             _ => None,
@@ -61,6 +59,15 @@ impl Report {
         let firsts: BTreeMap<Invariant, &String> = told.rev().collect();
         Ok(firsts.into_values().fold(table, |shown, violation| format!("{shown}\n{violation}")))
     }
+}
+
+/// All that a folder tells of a run, in any order.
+pub fn lines(folder: &Path) -> Result<Vec<Line>> {
+    let mut lines = read_lines(&folder.join(HISTORY))?;
+    if folder.join(DUMP).exists() {
+        lines.extend(read_lines(&folder.join(DUMP))?);
+    }
+    Ok(lines)
 }
 
 fn read_lines(path: &Path) -> Result<Vec<Line>> {

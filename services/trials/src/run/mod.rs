@@ -12,7 +12,7 @@ use comanda_checker::history::What;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-pub use profile::{Options, quick, random};
+pub use profile::{Options, binary, quick, random};
 pub use rest::Waiting;
 pub use scenario::{Least, Scenario};
 
@@ -39,6 +39,16 @@ pub const DUMP: &str = "dump.jsonl";
 /// Runs a scenario and leaves its history in a folder. An error means that it could not be run, and nothing about the system.
 /// Logs and data are in `folder` until that is dropped.
 pub async fn run(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<()> {
+    run_with(scenario, folder, output, async |_| Ok(())).await
+}
+
+/// The same, with something more that is done while clients are at work; they work until it is done. It must not keep the field.
+pub async fn run_with(
+    scenario: &Scenario,
+    folder: &Folder,
+    output: &Path,
+    act: impl AsyncFnOnce(Arc<Field>) -> Result<()>,
+) -> Result<()> {
     let progress = Progress::start();
     progress.phase("starting");
     let recorder = Recorder::create(&output.join(HISTORY))?;
@@ -46,7 +56,7 @@ pub async fn run(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<
     let smtp = SmtpServer::start(recorder.clone(), scenario.seed).await?;
     let cluster = Cluster::start(scenario.shape.clone(), smtp.address(), folder, &recorder).await?;
     let field = Arc::new(Field { cluster, smtp, recorder: recorder.clone() });
-    let workload = under_fire(scenario, &field, &progress).await?;
+    let workload = under_fire(scenario, &field, &progress, act).await?;
     settle(&field, workload, &progress, scenario.patience).await?;
     progress.phase("reading what is left");
     let remains = recorder.beside(&output.join(DUMP))?;
@@ -60,7 +70,12 @@ pub async fn run(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<
 }
 
 /// Clients and faults together, until the last fault is mended and clients start nothing new.
-async fn under_fire(scenario: &Scenario, field: &Arc<Field>, progress: &Progress) -> Result<Workload> {
+async fn under_fire(
+    scenario: &Scenario,
+    field: &Arc<Field>,
+    progress: &Progress,
+    act: impl AsyncFnOnce(Arc<Field>) -> Result<()>,
+) -> Result<Workload> {
     progress.phase("under fire");
     let (stop, recorder) = (CancellationToken::new(), &field.recorder);
     let endpoints = &field.cluster.endpoints;
@@ -70,9 +85,9 @@ async fn under_fire(scenario: &Scenario, field: &Arc<Field>, progress: &Progress
         nemesis::carry_out(scenario.faults.clone(), field.clone(), stop.clone()).await;
         sleep(COOL_DOWN).await;
     };
-    let both = async { tokio::join!(faults, sleep(scenario.length)) };
+    let all = async { tokio::join!(faults, sleep(scenario.length), act(field.clone())).2 };
     tokio::select! {
-        _ = both => {}
+        acted = all => acted?,
         () = show(recorder, progress) => {}
     }
     workload.stop_new();

@@ -1,6 +1,9 @@
 //! Scenarios of random faults.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -84,7 +87,7 @@ fn scenario(name: &str, options: &Options, minutes: f64, brokers: usize, least: 
         replicas: ground.replicas,
         partitions: PARTITIONS,
         step_ms: options.step_ms,
-        binary: binary(options)?,
+        binary: binary(options.binary.as_deref())?,
         seed: random.random(),
         settings: Vec::new(),
     };
@@ -118,9 +121,10 @@ fn kinds(options: &Options, brokers: usize) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-fn binary(options: &Options) -> Result<PathBuf> {
+/// The program to attack: what was named, or the one beside this program.
+pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("comanda"));
-    let path = options.binary.clone().or_else(beside).context("name the program to attack with --binary")?;
+    let path = named.map(Path::to_owned).or_else(beside).context("name the program to attack with --binary")?;
     let found = path.canonicalize();
     found.with_context(|| {
         format!(

@@ -52,7 +52,7 @@ impl Bad {
             // A bad call has no answer that a history could hold.
             refused.map(|_| Answer::History { transitions: Vec::new() })
         };
-        clients.call(name, &way.replica, op, Patience::draw(0.0, rng), call).await;
+        clients.call(name, &way.replica, op, Patience::wait(&clients.settings, rng), call).await;
         if let Some(line) = unnamed {
             clients.recorder.record(What::Alarm { process: way.replica, line: format!("{}: {line}", self.method) });
         }

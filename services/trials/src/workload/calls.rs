@@ -7,7 +7,7 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{clients::Clients, shown};
+use super::{Settings, clients::Clients, shown};
 
 /// What a client is left with after a call.
 #[derive(Clone, Debug)]
@@ -57,13 +57,19 @@ pub(super) enum Patience {
 }
 
 impl Patience {
-    /// Mostly some seconds; of so many calls (0 to 1) next to none.
-    pub(super) fn draw(hang_ups: f64, rng: &mut StdRng) -> Self {
-        if rng.random_bool(hang_ups) {
+    /// Mostly some seconds; of some calls next to none.
+    pub(super) fn draw(settings: &Settings, rng: &mut StdRng) -> Self {
+        if rng.random_bool(settings.hang_ups) {
             Self::HangUp(Duration::from_micros(rng.random_range(0..=20_000)))
         } else {
-            Self::Deadline(Duration::from_millis(rng.random_range(3000..=6000)))
+            Self::wait(settings, rng)
         }
+    }
+
+    /// To the end.
+    pub(super) fn wait(settings: &Settings, rng: &mut StdRng) -> Self {
+        let (least_ms, most_ms) = settings.patience_ms;
+        Self::Deadline(Duration::from_millis(rng.random_range(least_ms..=most_ms)))
     }
 
     fn of(self) -> (Duration, Code) {

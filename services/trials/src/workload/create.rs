@@ -17,8 +17,6 @@ use super::{
 };
 use crate::cluster::Role;
 
-/// How often a creator hangs up in the midst of a call.
-const HANG_UPS: f64 = 0.03;
 /// How often a request is sent twice at the same time.
 const TWINS: f64 = 0.05;
 /// How often the second of them differs.
@@ -107,7 +105,7 @@ impl Creator {
     async fn send_rows(&mut self, rows: &mut Vec<CreateOrderRequest>, created: &mut Vec<Order>) {
         let way = self.clients.replicas.any(Role::Ordering, &mut self.rng);
         let op = Op::CreateBatch { orders: rows.iter().map(content::asked).collect() };
-        let patience = Patience::draw(HANG_UPS, &mut self.rng);
+        let patience = Patience::draw(&self.clients.settings, &mut self.rng);
         let request = BatchCreateOrdersRequest { requests: rows.clone() };
         let call = async { Ok(batch_answer(way.orders().batch_create_orders(request).await?.into_inner())) };
         let attempt = self.clients.call(&self.name, &way.replica, op, patience, call).await;
@@ -123,7 +121,7 @@ impl Creator {
 
     async fn send(&mut self, request: &CreateOrderRequest) -> Attempt {
         let way = self.clients.replicas.any(Role::Ordering, &mut self.rng);
-        let patience = Patience::draw(HANG_UPS, &mut self.rng);
+        let patience = Patience::draw(&self.clients.settings, &mut self.rng);
         let call = async {
             let response = way.orders().create_order(request.clone()).await?.into_inner();
             let order = response.order.ok_or_else(|| Status::internal("OK without an order"))?;

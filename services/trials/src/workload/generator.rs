@@ -102,15 +102,19 @@ impl Generator {
     }
 }
 
+/// How many watch an order where so many do on average.
+fn watchers(average: f64, rng: &mut StdRng) -> usize {
+    average as usize + usize::from(rng.random_bool(average.fract()))
+}
+
 /// What clients do with an order that was accepted.
 fn follow(clients: &Arc<Clients>, order: Order, rng: &mut StdRng) {
     let Order { order_id, number, customer_id, .. } = order.clone();
     clients.known.add(KnownOrder { order_id: order_id.clone(), number, customer_id });
-    if rng.random_bool(clients.settings.watched)
-        && let Some(place) = Clients::place(&clients.streams)
-    {
-        let (name, rng) = (format!("watcher-{number}"), StdRng::from_rng(rng));
-        clients.spawn(Watcher { clients: clients.clone(), name, rng, order_id, version: 0, _place: place }.run());
+    for n in 0..watchers(clients.settings.watched, rng) {
+        let Some(_place) = Clients::place(&clients.streams) else { break };
+        let (name, rng, order_id) = (format!("watcher-{number}-{n}"), StdRng::from_rng(rng), order_id.clone());
+        clients.spawn(Watcher { clients: clients.clone(), name, rng, order_id, version: 0, _place }.run());
     }
     if rng.random_bool(clients.settings.moved)
         && let Some(place) = Clients::place(&clients.movers)

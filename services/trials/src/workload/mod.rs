@@ -46,7 +46,9 @@ pub struct Settings {
     pub moved: f64,
     /// How long an order lives, about: what clients do with one is spread over this time.
     pub order_life_ms: u64,
-    /// Of the orders, so many are watched, each by a client of its own.
+    /// Of these moves, so many are a cancel at the moment when the order's timer is due: one of the two must win, the other be told.
+    pub races: f64,
+    /// Watchers of each order, on average; each is a client of its own.
     pub watched: f64,
     /// Streams that watch many orders.
     pub boards: usize,
@@ -54,6 +56,10 @@ pub struct Settings {
     pub reads: f64,
     /// Calls that must be refused, per order that is asked for.
     pub bad_calls: f64,
+    /// Of the calls, so many are left by their clients after 20 ms at most.
+    pub hang_ups: f64,
+    /// How long clients wait for an answer else: between so many milliseconds and so many.
+    pub patience_ms: (u64, u64),
     /// Connections to each replica.
     pub connections: usize,
     /// Creating, reading and bad calls that may be in flight at once; what would go beyond is held back, and counted.
@@ -70,11 +76,14 @@ impl Default for Settings {
             orders_per_second: 50.0,
             batches: 0.1,
             moved: 0.3,
+            races: 0.0,
             order_life_ms: 3000,
             watched: 0.2,
             boards: 4,
             reads: 0.5,
             bad_calls: 0.02,
+            hang_ups: 0.03,
+            patience_ms: (3000, 6000),
             connections: 3,
             most_calls: 400,
             most_movers: 2000,

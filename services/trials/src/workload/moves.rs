@@ -17,7 +17,6 @@ use super::{
 };
 use crate::cluster::Role;
 
-const HANG_UPS: f64 = 0.03;
 const TWINS: f64 = 0.1;
 const REPEATS: f64 = 0.15;
 /// How often a move is aimed at the moment when the order's timer is due.
@@ -51,6 +50,10 @@ struct Command {
 
 impl Mover {
     pub(super) async fn run(mut self) {
+        let races = self.clients.settings.races;
+        if races > 0.0 && self.rng.random_bool(races) {
+            return self.race().await;
+        }
         for _ in 0..self.rng.random_range(1..=3) {
             if !self.wait().await || !self.move_once().await {
                 return;
@@ -58,13 +61,32 @@ impl Mover {
         }
     }
 
+    /// Cancels this version of the order, and no later one, just when its timer ends it.
+    async fn race(&mut self) {
+        let request_id = Some(content::uuid(&mut self.rng));
+        let (order_id, expected_version) = (self.order.order_id.clone(), Some(self.order.version));
+        let command = Command { trigger: "cancel", order_id, request_id, expected_version, to_status: None };
+        let wait = self.until_the_timer();
+        if !self.clients.pause(wait).await {
+            return;
+        }
+        let (mut attempt, mut tries) = (self.send(&command).await, Tries::default());
+        while attempt.is_unknown() && tries.next(&mut self.rng).await {
+            attempt = self.send(&command).await;
+        }
+    }
+
+    fn until_the_timer(&mut self) -> Duration {
+        let offset_ms = self.rng.random_range(-AROUND_THE_TIMER_MS..=AROUND_THE_TIMER_MS);
+        let due_us = self.order.next_time_us.unwrap_or_default().saturating_add(offset_ms * 1000);
+        Duration::from_micros(u64::try_from(due_us - now_us()).unwrap_or_default()).min(MOST_WAIT)
+    }
+
     /// Until just around the order's timer, or for a random time. False where nothing new is to be started.
     async fn wait(&mut self) -> bool {
         let wait = if self.rng.random_bool(AT_THE_TIMER) {
             self.look().await;
-            let offset_ms = self.rng.random_range(-AROUND_THE_TIMER_MS..=AROUND_THE_TIMER_MS);
-            let due_us = self.order.next_time_us.unwrap_or_default().saturating_add(offset_ms * 1000);
-            Duration::from_micros(u64::try_from(due_us - now_us()).unwrap_or_default()).min(MOST_WAIT)
+            self.until_the_timer()
         } else {
             Duration::from_millis(self.rng.random_range(0..=self.clients.settings.order_life_ms))
         };
@@ -151,7 +173,7 @@ async fn send(clients: &Clients, name: &str, command: &Command, rng: &mut StdRng
             }
         }
     };
-    clients.call(name, &way.replica, op, Patience::draw(HANG_UPS, rng), call).await
+    clients.call(name, &way.replica, op, Patience::draw(&clients.settings, rng), call).await
 }
 
 fn moved(transition: Option<OrderTransition>, replayed: bool) -> Result<Answer, Status> {

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::cluster::Role;
 
-const HANG_UPS: f64 = 0.02;
 /// More pages than any order has: a list that does not end is a fault.
 const MOST_PAGES: usize = 100;
 
@@ -40,7 +39,7 @@ pub(super) async fn get(clients: &Clients, name: &str, order: &Order, rng: &mut 
 
 async fn get_by(clients: &Clients, name: &str, order_id: String, key: Key, rng: &mut StdRng) -> Option<Answer> {
     let way = clients.replicas.any(Role::Ordering, rng);
-    let patience = Patience::draw(HANG_UPS, rng);
+    let patience = Patience::draw(&clients.settings, rng);
     let call = async {
         let response = way.orders().get_order(GetOrderRequest { key: Some(key) }).await?.into_inner();
         let order = response.order.ok_or_else(|| Status::internal("OK without an order"))?;
@@ -51,7 +50,7 @@ async fn get_by(clients: &Clients, name: &str, order_id: String, key: Key, rng: 
 
 async fn history(clients: &Clients, name: &str, order_id: String, rng: &mut StdRng) {
     let way = clients.replicas.any(Role::StateMachine, rng);
-    let patience = Patience::draw(HANG_UPS, rng);
+    let patience = Patience::draw(&clients.settings, rng);
     let page_size = if rng.random_bool(0.5) { rng.random_range(1..=3) } else { 0 };
     let call = pages(&way, order_id.clone(), page_size);
     clients.call(name, &way.replica, Op::History { order_id }, patience, call).await;

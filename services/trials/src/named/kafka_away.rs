@@ -1,0 +1,41 @@
+//! Kafka is away for minutes: orders are taken as if nothing were, and told when it is back.
+
+use super::{
+    facts::Facts,
+    goal::Goal,
+    trial::{Plan, Terms, Trial, step},
+};
+use crate::{nemesis::Kind, workload};
+
+/// The only broker.
+pub const ALONE: Trial = Trial {
+    name: "kafka-away",
+    about: "The only broker is killed for 5 minutes at 100 orders a second: no order is refused, all is told a minute after",
+    plan: |terms| plan(terms, 1, 300_000, Kind::BrokerKilled, &["kafka-1"]),
+    act: None,
+    goals,
+};
+
+/// Two of three.
+pub const TWO_OF_THREE: Trial = Trial {
+    name: "brokers-away",
+    about: "Two of three brokers are killed for 2 minutes: no order is refused, all is told a minute after",
+    plan: |terms| plan(terms, 3, 120_000, Kind::BrokersKilled, &["kafka-1", "kafka-2"]),
+    act: None,
+    goals,
+};
+
+fn plan(terms: &Terms, brokers: usize, away_ms: u64, kind: Kind, targets: &[&str]) -> Plan {
+    let faults = vec![step(10_000, terms.ms(away_ms), kind, targets)];
+    // A batch counts as one call, however many orders it has.
+    let workload = workload::Settings { orders_per_second: 100.0, batches: 0.02, ..Plan::default().workload };
+    Plan { brokers, faults, workload, ..Plan::default() }
+}
+
+fn goals(facts: &Facts<'_>) -> Vec<Goal> {
+    let failed = facts.calls().iter().filter(|call| call.creates() && call.failed()).count();
+    vec![
+        Goal::none("creates refused or with unknown outcome", failed),
+        Goal::most("s from Kafka's return until all was at rest", facts.drained_s("kafka"), 60.0),
+    ]
+}

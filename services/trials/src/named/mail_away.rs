@@ -1,0 +1,111 @@
+//! The mail server is away until nearly all tries are used up.
+
+use std::{iter::successors, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use comanda_checker::{Invariant, history::What};
+use futures::{FutureExt, future::LocalBoxFuture};
+use tokio::time::sleep;
+
+use super::{
+    facts::Facts,
+    goal::Goal,
+    trial::{Plan, Terms, Trial, replicas, step},
+};
+use crate::{
+    cluster::{Class, Role},
+    nemesis::{Field, Hurt, Kind, Step},
+    smtp::{Mode, Phase},
+    workload,
+};
+
+const AWAY_MS: u64 = 180_000;
+/// Clients' first seconds.
+const BEFORE_MS: u64 = 15_000;
+/// Each wait is twice the one before: in units of the first, so long until the last try but one, which fails also where each wait is a
+/// fifth longer, and the last succeeds though each is a fifth shorter.
+const UNITS: u64 = 42;
+const WAITS: usize = 6;
+
+/// Nobody can connect.
+pub const REFUSING: Trial = Trial {
+    name: "mail-server-refusing",
+    about: "The mail server refuses connections for 3 minutes under 20,000 orders: no mail is lost, watchers do not notice",
+    plan: |terms| plan(terms, link(terms, Hurt::Refusing)),
+    act: None,
+    goals,
+};
+
+/// Nobody is answered.
+pub const SILENT: Trial = Trial {
+    name: "mail-server-silent",
+    about: "The mail server is silent for 3 minutes under 20,000 orders: no mail is lost, watchers do not notice",
+    plan: |terms| plan(terms, link(terms, Hurt::Dead)),
+    act: None,
+    goals,
+};
+
+/// Each mail is put off, and uses up its tries.
+pub const PUTS_OFF: Trial = Trial {
+    name: "mail-server-puts-off",
+    about: "The mail server answers 451 to each recipient until the last try but one: no mail is lost",
+    plan: |terms| plan(terms, Vec::new()),
+    act: Some(put_off),
+    goals,
+};
+
+fn link(terms: &Terms, hurt: Hurt) -> Vec<Step> {
+    let targets = replicas(Role::Notification, 2);
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    vec![step(BEFORE_MS - 5_000, terms.ms(AWAY_MS), Kind::Link(Class::Smtp, hurt), &targets)]
+}
+
+fn plan(terms: &Terms, faults: Vec<Step>) -> Plan {
+    let away_ms = terms.ms(AWAY_MS);
+    let waits = successors(Some(away_ms / UNITS), |wait| Some(wait * 2)).take(WAITS);
+    let schedule = waits.map(|wait| format!("{wait}ms")).collect::<Vec<_>>().join(",");
+    Plan {
+        faults,
+        settings: vec![("COMANDA_MAIL_RETRY_DELAYS", schedule)],
+        workload: workload::Settings { orders_per_second: 100.0, moved: 0.1, ..Plan::default().workload },
+        length_ms: away_ms + BEFORE_MS + 5_000,
+        // The last wait, for each of an order's mails in its turn, and then all that has come together.
+        drain_ms: away_ms + 90_000,
+        ..Plan::default()
+    }
+}
+
+fn put_off(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()>> {
+    async move {
+        sleep(Duration::from_millis(BEFORE_MS)).await;
+        let fault = field.recorder.number();
+        field.recorder.record(What::Fault { fault, name: "mail server puts off".into(), target: "all".into() });
+        field.smtp.set(Mode::Refuse4xx(Phase::Recipient));
+        sleep(Duration::from_millis(terms.ms(AWAY_MS))).await;
+        field.smtp.set(Mode::Accept);
+        field.recorder.record(What::Heal { fault, failed: None });
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn goals(facts: &Facts<'_>) -> Vec<Goal> {
+    let figures = facts.figures();
+    let orders = 20_000.0 * facts.scale;
+    let beyond = figures.repeated_mails.saturating_sub(figures.ambiguous_mails) as usize;
+    let span = facts.span_us("smtp").or_else(|| facts.span_us("mail"));
+    let delay = |from_us, to_us| facts.delay_ms(from_us, to_us, 99);
+    let before = span.and_then(|(from_us, _)| delay(0, from_us));
+    let meanwhile = span.and_then(|(from_us, to_us)| delay(from_us, to_us));
+    vec![
+        Goal::least("orders", Some(figures.accepted as f64), orders * 0.9),
+        Goal::none("mails given up", figures.dead_mails as usize),
+        Goal::none("violations of C8", facts.violations(Invariant::C8Mail)),
+        Goal::none("mails repeated beyond the ambiguous ones", beyond),
+        Goal::most(
+            "ms that 99 of 100 transitions took to the first watcher",
+            meanwhile,
+            before.unwrap_or_default() + 250.0,
+        ),
+    ]
+}

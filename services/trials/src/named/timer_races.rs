@@ -1,0 +1,50 @@
+//! A cancel and a timer at the same moment.
+
+use comanda_checker::{Invariant, case::Outcome};
+
+use super::{
+    facts::Facts,
+    goal::Goal,
+    trial::{Plan, Trial},
+};
+use crate::workload;
+
+const RACES: u64 = 20_000;
+const RACES_PER_SECOND: u64 = 150;
+
+/// One of the two wins.
+pub const RACES_WON: Trial = Trial {
+    name: "timer-against-cancel",
+    about: "20,000 cancels of a version are sent within 5 ms of its timer: exactly one of both moves the order, both are told",
+    plan: |terms| Plan {
+        workload: workload::Settings {
+            orders_per_second: RACES_PER_SECOND as f64,
+            batches: 0.0,
+            moved: 1.0,
+            races: 1.0,
+            hang_ups: 0.0,
+            reads: 0.0,
+            most_movers: 10_000,
+            ..Plan::default().workload
+        },
+        length_ms: 5_000 + terms.count(RACES) * 1000 / RACES_PER_SECOND,
+        ..Plan::default()
+    },
+    act: None,
+    goals,
+};
+
+fn goals(facts: &Facts<'_>) -> Vec<Goal> {
+    let moves = &facts.case.moves;
+    let won = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Ok { .. })).count();
+    let lost = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Refused { .. })).count();
+    let percent = |count: usize| Some(count as f64 * 100.0 / (won + lost).max(1) as f64);
+    vec![
+        Goal::least("races", Some((won + lost) as f64), RACES as f64 * facts.scale),
+        Goal::least("percent won by the cancel", percent(won), 1.0),
+        Goal::least("percent won by the timer", percent(lost), 1.0),
+        Goal::none("cancels whose end nobody was told", moves.len() - won - lost),
+        Goal::none("violations of C3 (one request, one answer)", facts.violations(Invariant::C3Idempotent)),
+        Goal::none("violations of C4 (one chain of versions)", facts.violations(Invariant::C4Chain)),
+    ]
+}
