@@ -66,7 +66,27 @@ pub fn parse_currency(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_price_is_shown_as_it_is_read(units in 0..=i64::MAX, nanos in 0..1_000_000_000) {
+            let price = Price { units, nanos };
+            prop_assert_eq!(price.to_string().parse(), Ok(price));
+        }
+
+        #[test]
+        fn any_text_is_a_price_that_means_the_same_or_is_refused(text in "[0-9]{0,21}[.,e+-]?[0-9]{0,11}|\\PC{0,9}") {
+            if let Ok(Price { units, nanos }) = text.parse::<Price>() {
+                let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+                prop_assert_eq!(whole.parse(), Ok(i128::from(units)));
+                let scale = 10_i64.pow(9 - u32::try_from(fraction.len()).expect("at most 9"));
+                prop_assert_eq!(fraction.parse().unwrap_or(0_i64) * scale, i64::from(nanos));
+            }
+        }
+    }
 
     fn parse(text: &str) -> (i64, i32) {
         let price: Price = text.parse().expect(text);

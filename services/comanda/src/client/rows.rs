@@ -110,7 +110,68 @@ fn parse_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use comanda_kit::testing::outside::damaged;
+    use comanda_ordering::{catalog::Pinned, order::NewOrder};
+    use comanda_proto::v1::{CreateOrderRequest, Customer, Item};
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    /// A field as CSV has it.
+    fn quoted(text: &str) -> String {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![9 => "[a-zñ🌮,\";' ]{1,20}", 1 => any::<String>(), 1 => (255..258_usize).prop_map(|count| "ñ".repeat(count))]
+    }
+
+    fn price() -> impl Strategy<Value = String> {
+        prop_oneof![9 => "[0-9]{1,6}(\\.[0-9]{1,9})?", 1 => "[0-9.eE+-]{0,22}", 1 => any::<String>()]
+    }
+
+    /// Whether the service would take an order of the row.
+    fn is_taken(row: &Row) -> bool {
+        let unit_price = Some(row.price.in_currency("USD"));
+        let item = Item { name: row.product_name.clone(), quantity: 1, unit_price, ..Item::default() };
+        let customer = Some(Customer { customer_id: "c".into(), ..Customer::default() });
+        let request_id = row.request_id("").to_string();
+        let request = CreateOrderRequest { request_id, customer, items: vec![item], ..CreateOrderRequest::default() };
+        let pinned = Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() };
+        NewOrder::parse(request, Some(pinned)).is_ok()
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_an_order_that_the_service_takes_or_nothing_is_sent(rows in vec((name(), price()), 1..8)) {
+            let lines: Vec<_> = rows.iter().map(|(name, price)| format!("{},{}\n", quoted(name), quoted(price))).collect();
+            match read(format!("product_name,price\n{}", lines.concat()).as_bytes()) {
+                Ok(read) => {
+                    prop_assert_eq!(read.len(), rows.len());
+                    prop_assert!(read.iter().all(is_taken), "{read:?}");
+                    // Blanks round a cell do not count, and only ASCII's are taken for such.
+                    prop_assert!(read.iter().zip(&rows).all(|(row, (name, _))| name.contains(&row.product_name)));
+                }
+                Err(failure) => prop_assert!(failure.message.contains("row "), "{}", failure.message),
+            }
+        }
+
+        #[test]
+        fn a_damaged_file_is_refused_with_a_message_or_holds_orders(changes in vec(any::<(u16, u8)>(), 1..6)) {
+            let file = "product_name,price\nPizza,12.50\n\"Mole, large\",3\nTé,0.5\n";
+            match read(&*damaged(file.as_bytes(), &changes)) {
+                Ok(rows) => prop_assert!(rows.iter().all(is_taken), "{rows:?}"),
+                Err(failure) => prop_assert!(failure.message.len() > 10),
+            }
+        }
+
+        #[test]
+        fn a_file_of_any_kind_does_no_harm(bytes in vec(any::<u8>(), 0..200)) {
+            if let Ok(rows) = read(&*[b"price,product_name\n", &*bytes].concat()) {
+                prop_assert!(rows.iter().all(is_taken), "{rows:?}");
+            }
+        }
+    }
 
     fn problems(text: &[u8]) -> String {
         read(text).expect_err("malformed").message
