@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod dump;
+pub mod hostile;
 pub mod named;
 pub mod nemesis;
 pub mod planted;

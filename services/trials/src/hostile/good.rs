@@ -45,11 +45,15 @@ struct Call {
 /// How it was served for a while.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
+    /// How often it called.
     pub calls: usize,
+    /// How long half of the calls took at most.
     pub median: Duration,
+    /// How long 99 of 100 calls took at most.
     pub p99: Duration,
-    /// Calls that failed, and what the first of them was told.
+    /// How many calls failed.
     pub failed: usize,
+    /// What the first of them was told.
     pub error: Option<String>,
 }
 

@@ -24,15 +24,17 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Just what a request may hold.
 const ORDER_REQUEST_BYTES: usize = 256 * 1024;
 const REQUEST_BYTES: usize = 64 * 1024;
-/// Rounds of all kinds of amplifying message, one after the other by each of the clients.
-const ROUNDS: usize = 5;
+/// Each sends all kinds of amplifying message, one after the other.
 const CLIENTS: usize = 16;
+/// What decoding the worst of them takes: 130,000 empty orders, while their vector grows. A thread of the server decodes one at a time.
+const DECODING_MIB: u64 = 64;
 
 /// Makes them all.
 pub async fn attack(stage: &mut Stage, target: &Target) -> Result<()> {
     stage.attack("claims 4 GiB", Bounds::FLOOD, claims(target, u32::MAX)).await?;
     stage.attack("claims too much", Bounds::FLOOD, claims(target, ORDER_REQUEST_BYTES as u32 + 1)).await?;
-    let bounds = Bounds { peak_mib: 160, left_mib: 32 };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let bounds = Bounds { peak_mib: 64 + threads * DECODING_MIB, left_mib: 32 };
     stage.attack("amplifying messages", bounds, amplified(target)).await
 }
 
@@ -68,7 +70,7 @@ async fn amplified(target: &Target) -> Result<Seen> {
 
 async fn amplifies(target: &Target) -> Vec<String> {
     let (channel, mut violations) = (target.channel(), Vec::new());
-    for field in (1..9_u8).cycle().take(8 * ROUNDS) {
+    for field in 1..9_u8 {
         for method in METHODS.iter().filter(|method| target.services.contains(&method.service)) {
             let most = if method.service == ORDERS { ORDER_REQUEST_BYTES } else { REQUEST_BYTES };
             let bytes = [field << 3 | 2, 0].repeat(most / 2);

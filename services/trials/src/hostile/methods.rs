@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn each_request_is_one_of_its_method() {
         let mut rng = StdRng::seed_from_u64(1);
-        for method in METHODS {
+        for method in &METHODS {
             assert!((0..100).all(|_| (method.is_request)(&(method.request)(&mut rng))), "{}", method.path);
         }
     }

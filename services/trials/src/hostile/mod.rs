@@ -10,14 +10,15 @@ mod frames;
 mod good;
 mod message;
 mod methods;
+mod patience;
 mod process;
 mod raw;
 mod report;
 mod silence;
 mod stage;
-mod stall;
 mod streams;
 mod target;
+mod unread;
 mod wire;
 mod wrong;
 
@@ -48,7 +49,6 @@ pub async fn run(address: SocketAddr, pid: u32, seed: u64, bad_calls: u64) -> Re
     flood::attack(&mut stage, &target).await?;
     wrong::attack(&mut stage, &target, seed).await?;
     streams::attack(&mut stage, &target).await?;
-    silence::attack(&mut stage, &target).await?;
-    stall::attack(&mut stage, &target).await?;
+    patience::attack(&mut stage, &target).await?;
     Ok(stage.close())
 }

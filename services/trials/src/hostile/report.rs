@@ -11,6 +11,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub struct Row {
     /// What was done.
     pub attack: &'static str,
+    /// How long it took.
     pub lasted: Duration,
     /// How much larger the process was at its largest, in bytes.
     pub peak_growth: u64,
@@ -33,28 +34,33 @@ pub struct Report {
     pub log_was_read: bool,
 }
 
+impl Row {
+    /// What the columns are.
+    pub fn heads() -> String {
+        format!(
+            "{:<26} {:>6} {:>9} {:>9} {:>11} {:>7} {:>7} {:>7}  seen",
+            "attack", "s", "peak MiB", "left MiB", "good calls", "failed", "p50 ms", "p99 ms"
+        )
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attack, lasted, peak_growth, left_growth, served, seen } = self;
+        let (seconds, peak, left) = (lasted.as_secs_f64(), *peak_growth as f64 / MIB, *left_growth as f64 / MIB);
+        let Served { calls, failed, median, p99, .. } = served;
+        let (median, p99) = (median.as_secs_f64() * 1000.0, p99.as_secs_f64() * 1000.0);
+        write!(
+            f,
+            "{attack:<26} {seconds:>6.1} {peak:>9.1} {left:>9.1} {calls:>11} {failed:>7} {median:>7.1} {p99:>7.1}  {seen}"
+        )
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<26} {:>6} {:>9} {:>9}  {:>17}  {:>7} {:>7}  seen",
-            "attack", "s", "peak MiB", "left MiB", "good calls failed", "p50 ms", "p99 ms"
-        )?;
-        for row in &self.rows {
-            let Row { attack, lasted, peak_growth, left_growth, served, seen } = row;
-            let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-            writeln!(
-                f,
-                "{attack:<26} {:>6.1} {:>9.1} {:>9.1}  {:>9} {:>7}  {:>7.1} {:>7.1}  {seen}",
-                lasted.as_secs_f64(),
-                *peak_growth as f64 / MIB,
-                *left_growth as f64 / MIB,
-                served.calls,
-                served.failed,
-                ms(served.median),
-                ms(served.p99),
-            )?;
-        }
+        writeln!(f, "{}", Row::heads())?;
+        self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         if !self.log_was_read {
             writeln!(f, "The process does not log into a file: panics could not be looked for.")?;
         }

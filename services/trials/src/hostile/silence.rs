@@ -7,39 +7,51 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    frames::PREFACE,
-    stage::{Bounds, Seen, Stage},
+    frames::{PREFACE, hello},
+    stage::Seen,
     target::Target,
     wire::Wire,
 };
 
 /// How long the preface may take, by the contract of the server; and what may be added to it.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(3);
+/// A peer that answers no ping is gone after this.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How many connections of each kind.
 const SILENT: usize = 400;
 const HALF: usize = 100;
 const SLOW: usize = 50;
 
-/// Makes them all, at the same time.
-pub async fn attack(stage: &mut Stage, target: &Target) -> Result<()> {
+/// Connections without a preface, with one that ends too early, and with one that comes too slowly.
+pub async fn without_preface(target: &Target) -> Result<Seen> {
     let address = target.address;
-    stage
-        .attack("silent connections", Bounds::FLOOD, async {
-            let (silent, half, slow) = tokio::try_join!(
-                try_join_all((0..SILENT).map(|_| begun(address, 0))),
-                try_join_all((0..HALF).map(|_| begun(address, PREFACE.len() - 1))),
-                try_join_all((0..SLOW).map(|_| slow(address))),
-            )?;
-            let ends: Vec<_> = [silent, half, slow].concat();
-            let closed = ends.iter().flatten().count();
-            let longest = ends.iter().flatten().max().copied().unwrap_or_default();
-            let text = format!("{closed} of {} closed, the last after {:.1} s", ends.len(), longest.as_secs_f64());
-            let left = ends.len() - closed;
-            Ok(Seen::from(text)
-                .require(left == 0, format!("{left} were open after {PREFACE_TIMEOUT:?} and {GRACE:?} more")))
-        })
-        .await
+    let (silent, half, slow) = tokio::try_join!(
+        try_join_all((0..SILENT).map(|_| begun(address, 0))),
+        try_join_all((0..HALF).map(|_| begun(address, PREFACE.len() - 1))),
+        try_join_all((0..SLOW).map(|_| slow(address))),
+    )?;
+    let ends: Vec<_> = [silent, half, slow].concat();
+    let longest = ends.iter().flatten().max().copied().unwrap_or_default();
+    Ok(judged("without a preface", &ends, &format!(", the last after {:.1} s", longest.as_secs_f64())))
+}
+
+/// Connections that open properly and then say nothing more, not even in answer to a ping.
+pub async fn with_preface(target: &Target) -> Result<Seen> {
+    let since = Instant::now();
+    let connections = (0..SLOW).map(|number| async move {
+        let mut wire = Wire::connect(target.address).await?;
+        let words = if number % 2 == 0 { hello(&[]) } else { PREFACE.to_vec() };
+        wire.send(&words, GRACE).await;
+        anyhow::Ok(wire.lasts(since, KEEPALIVE + GRACE).await)
+    });
+    Ok(judged("without an answer to a ping", &try_join_all(connections).await?, ""))
+}
+
+fn judged(kind: &str, ends: &[Option<Duration>], more: &str) -> Seen {
+    let (all, closed) = (ends.len(), ends.iter().flatten().count());
+    let seen = Seen::from(format!("{closed} of {all} {kind} closed{more}"));
+    seen.require(closed == all, format!("{} connections {kind} were borne too long", all - closed))
 }
 
 /// Says the beginning of the preface, and no more. Tells how long the server bore it.

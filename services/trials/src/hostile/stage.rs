@@ -46,6 +46,12 @@ impl From<String> for Seen {
 }
 
 impl Seen {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        let texts: Vec<_> = [self.text, other.text].into_iter().filter(|text| !text.is_empty()).collect();
+        Self { text: texts.join("; "), violations: [self.violations, other.violations].concat() }
+    }
+
     /// A text, and a violation unless something holds.
     pub fn require(mut self, holds: bool, violation: impl Into<String>) -> Self {
         self.violations.extend((!holds).then(|| violation.into()));
@@ -63,6 +69,7 @@ pub struct Stage {
 impl Stage {
     /// Begins to look, and lets the good client begin.
     pub fn new(target: &Target, process: Process) -> Self {
+        eprintln!("{}", Row::heads());
         Self { process, good: Good::start(target), report: Report::default() }
     }
 
@@ -95,6 +102,8 @@ impl Stage {
             served: self.good.served(began),
             seen: seen.text,
         };
+        // Two minutes are long: whoever waits sees each attack when it is over.
+        eprintln!("{row}");
         self.judge(&row, bounds, seen.violations);
         self.report.rows.push(row);
         Ok(())

@@ -26,15 +26,22 @@ const AT_ONCE: usize = 50;
 
 /// Makes them all.
 pub async fn attack(stage: &mut Stage, target: &Target, seed: u64) -> Result<()> {
-    for (name, bytes) in violations(target.path()) {
-        stage.attack(name, Bounds::FLOOD, single(target, bytes)).await?;
-    }
+    stage.attack("what no client may send", Bounds::FLOOD, each(target)).await?;
     stage.attack("random frames", Bounds::FLOOD, random(target, seed)).await
 }
 
 /// The server may end the connection or the stream; it may also take no notice.
-async fn single(target: &Target, bytes: Vec<u8>) -> Result<Seen> {
-    Ok(Seen::from(say(target, bytes).await?.to_string()))
+async fn each(target: &Target) -> Result<Seen> {
+    let all = violations(target.path());
+    let answers = try_join_all(all.iter().map(|(_, bytes)| say(target, bytes.clone()))).await?;
+    let open: Vec<_> =
+        all.iter().zip(&answers).filter(|(_, answers)| !answers.closed).map(|((name, _), _)| *name).collect();
+    Ok(Seen::from(format!(
+        "{} of {} connections closed; borne: {}",
+        all.len() - open.len(),
+        all.len(),
+        open.join(", ")
+    )))
 }
 
 async fn say(target: &Target, bytes: Vec<u8>) -> Result<Answers> {
@@ -82,6 +89,13 @@ fn violations(path: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("compressed, but not told how", in_call(frame(DATA, END_STREAM, 1, &[1, 0, 0, 0, 3, 1, 2, 3]))),
         ("two messages in a call", in_call(frame(DATA, END_STREAM, 1, &[prefixed(&[]), prefixed(&[])].concat()))),
         ("a call without a message", after_hello(call(1, path, END_STREAM))),
+        ("a deadline of no time", after_hello(call_with(path, &header("grpc-timeout", "0n")))),
+        ("a deadline of ages", after_hello(call_with(path, &header("grpc-timeout", "99999999H")))),
+        ("a deadline of nonsense", after_hello(call_with(path, &header("grpc-timeout", "-1?")))),
+        ("a compression of nobody", after_hello(call_with(path, &header("grpc-encoding", "none such")))),
+        ("a header with a line break", after_hello(call_with(path, &header("x", "a\r\nb")))),
+        ("a second path", after_hello(call_with(path, &header(":path", "/")))),
+        ("a path that is none", after_hello(whole_call(1, "comanda", &[]))),
         (
             "HTTP/1.1",
             b"POST /comanda.v1.OrderService/CreateOrder HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345".to_vec(),
@@ -89,6 +103,12 @@ fn violations(path: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("TLS", [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 508]].concat()),
         ("noise", (0..5000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
     ]
+}
+
+/// A whole call with one more header.
+fn call_with(path: &str, header: &[u8]) -> Vec<u8> {
+    let headers = [&block(path), header].concat();
+    [frame(HEADERS, END_HEADERS, 1, &headers), frame(DATA, END_STREAM, 1, &prefixed(&[]))].concat()
 }
 
 fn long_headers(path: &str) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Connections that ask for much and read nothing, or that fall silent once they are open.
+//! Connections that ask for much and read nothing.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use comanda_proto::{
 };
 use futures::future::try_join_all;
 use prost::Message;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
-    frames::{INITIAL_WINDOW, LARGEST_WINDOW, PREFACE, hello, whole_call, window_update},
+    frames::{INITIAL_WINDOW, LARGEST_WINDOW, hello, whole_call, window_update},
     methods::{LIFECYCLE, ORDERS, WATCHES},
-    stage::{Bounds, Seen, Stage},
+    stage::Seen,
     target::Target,
     wire::Wire,
 };
@@ -33,24 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LARGE_ORDERS: usize = 40;
 const BUYER: &str = "buys a lot";
 
-/// Both at the same time: either lasts as long as a dead peer is borne.
-pub async fn attack(stage: &mut Stage, target: &Target) -> Result<()> {
-    prepare(target).await?;
-    // What one connection can have the server hold: 256 answers of a page each.
-    let bounds = Bounds { peak_mib: 512, left_mib: 32 };
-    stage
-        .attack("readers that do not read", bounds, async {
-            let (silent, unread) = tokio::try_join!(silent(target), unread(target))?;
-            Ok(Seen {
-                text: format!("{}; {}", silent.text, unread.text),
-                violations: [silent.violations, unread.violations].concat(),
-            })
-        })
-        .await
-}
-
 /// Something to ask for.
-async fn prepare(target: &Target) -> Result<()> {
+pub async fn prepare(target: &Target) -> Result<()> {
     if !target.services.contains(&ORDERS) {
         return Ok(());
     }
@@ -65,23 +49,8 @@ async fn prepare(target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Opens connections properly and says nothing more, not even in answer to a ping.
-async fn silent(target: &Target) -> Result<Seen> {
-    let since = Instant::now();
-    let connections = (0..50).map(|number| async move {
-        let mut wire = Wire::connect(target.address).await?;
-        let words = if number % 2 == 0 { hello(&[]) } else { PREFACE.to_vec() };
-        wire.send(&words, PATIENCE).await;
-        anyhow::Ok(wire.lasts(since, KEEPALIVE + GRACE).await)
-    });
-    let ends = try_join_all(connections).await?;
-    let closed = ends.iter().flatten().count();
-    let seen = Seen::from(format!("{closed} of {} silent ones closed", ends.len()));
-    Ok(seen.require(closed == ends.len(), format!("{} silent connections outlived the keepalive", ends.len() - closed)))
-}
-
 /// Asks for the largest answers there are, with the largest windows, and reads none of them.
-async fn unread(target: &Target) -> Result<Seen> {
+pub async fn readers(target: &Target) -> Result<Seen> {
     let mut wires = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut wire = Wire::connect_narrow(target.address).await?;
@@ -98,9 +67,11 @@ async fn unread(target: &Target) -> Result<Seen> {
     )
     .await?;
     let closed = ends.iter().filter(|closed| **closed).count();
-    let seen = Seen::from(format!("{closed} of {CONNECTIONS} unread ones closed"));
-    Ok(seen
-        .require(closed == CONNECTIONS, format!("{} unread connections outlived the keepalive", CONNECTIONS - closed)))
+    let seen = Seen::from(format!("{closed} of {CONNECTIONS} that do not read closed"));
+    Ok(seen.require(
+        closed == CONNECTIONS,
+        format!("{} connections that do not read outlived the keepalive", CONNECTIONS - closed),
+    ))
 }
 
 fn large_answer(target: &Target, stream: u32) -> Vec<u8> {
