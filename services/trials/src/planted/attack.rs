@@ -19,7 +19,6 @@ const DRAIN: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(15);
 const RATE: f64 = 30.0;
 const PARTITIONS: i32 = 6;
-const STEP_MS: u64 = 1000;
 const MOST_RSS_BYTES: u64 = 512 * 1024 * 1024;
 
 /// The attack on a bug, which is active in it unless this is the control.
@@ -29,7 +28,7 @@ pub fn scenario(bug: &Bug, active: bool, binary: &Path, seed: u64, replay: Strin
         brokers: 1,
         replicas: bug.replicas,
         partitions: PARTITIONS,
-        step_ms: STEP_MS,
+        step_ms: bug.step_ms,
         binary: binary.into(),
         seed: random.random(),
         settings: settings(bug, active),

@@ -26,6 +26,8 @@ pub struct Bug {
     pub caught_by: Invariant,
     /// Processes of each role.
     pub replicas: usize,
+    /// How long an order stays in each status, in milliseconds.
+    pub step_ms: u64,
     /// Further environment of every role.
     pub settings: &'static [(&'static str, &'static str)],
     /// What clients do otherwise than usually.
@@ -39,8 +41,16 @@ pub struct Bug {
 pub struct Fault(pub u64, pub u64, pub Kind, pub &'static [&'static str]);
 
 /// Where nothing else is said.
-const PLAIN: Bug =
-    Bug { name: "", wrong: "", caught_by: C11Liveness, replicas: 1, settings: &[], workload: |_| {}, faults: &[] };
+const PLAIN: Bug = Bug {
+    name: "",
+    wrong: "",
+    caught_by: C11Liveness,
+    replicas: 1,
+    step_ms: 1000,
+    settings: &[],
+    workload: |_| {},
+    faults: &[],
+};
 
 /// All of them.
 pub const BUGS: [Bug; 14] = [
@@ -96,8 +106,14 @@ pub const BUGS: [Bug; 14] = [
         caught_by: C7Watch,
         // The comparison of streams with the store would mend what this bug breaks.
         settings: &[("COMANDA_WATCH_CHECK_MS", "600000")],
-        workload: |settings| settings.watched = 1.0,
-        faults: &[Fault(1_000, 16_000, Link(Postgres, Slow), &["notification-0"])],
+        // Short lives, so that many an order ends between the two; and no more watches than the slow database has answers for.
+        replicas: 2,
+        step_ms: 300,
+        workload: |settings| (settings.order_life_ms, settings.watched) = (900, 0.2),
+        faults: &[
+            Fault(1_000, 8_000, Link(Postgres, Slow), &["notification-0", "notification-1"]),
+            Fault(9_500, 8_000, Link(Postgres, Slow), &["notification-0", "notification-1"]),
+        ],
         ..PLAIN
     },
     Bug {
