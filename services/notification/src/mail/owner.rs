@@ -32,7 +32,7 @@ const TRUST: Duration = Duration::from_secs(9);
 /// How often the row is renewed.
 const RENEWAL: Duration = Duration::from_secs(1);
 /// At the first of so many renewals, mails of lost owners are looked for even if no owner is known to have ended.
-const LOOK_TICKS: u64 = 60;
+const LOOK_TICKS: u64 = 20;
 /// How often the mails that are not finished are counted, for the metrics.
 const CENSUS: Duration = Duration::from_secs(15);
 const _: () = assert!(TRUST.as_secs_f64() < OWNER_SECONDS);
