@@ -133,7 +133,9 @@ impl Store {
                        FROM mails e
                        WHERE e.order_id = m.order_id
                          AND (e.version, e.copy) < (m.version, m.copy)
-                         AND e.next_try_time IS NOT NULL
+                         -- asked for a next_try_time instead, Postgres reads the index of all open mails for each of them, as
+                         -- long as it believes that to be short
+                         AND e.state IN (1, 3)
                    )
                    AND EXISTS (SELECT FROM mail_owners WHERE owner = $1 AND expires_at > now())
                  ORDER BY next_try_time

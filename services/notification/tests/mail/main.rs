@@ -6,4 +6,5 @@ mod world;
 mod ledger;
 mod outcomes;
 mod owners;
+mod plans;
 mod service;

@@ -1,0 +1,54 @@
+//! Statements stay fast where Postgres knows little of the ledger.
+
+use anyhow::Result;
+use comanda_kit::testing::eventually;
+
+use super::world::World;
+
+const MAILS: i64 = 1_500;
+
+#[tokio::test]
+async fn a_backlog_that_postgres_does_not_know_of_yet_is_not_read_whole_for_each_mail() -> Result<()> {
+    let world = World::without_topic().await?;
+    fill(&world).await?;
+    // As on a calm day: all mails are sent, and the index of open ones counts as empty.
+    world.sql("VACUUM ANALYZE mails").await?;
+    world.sql("UPDATE mails SET state = 1, next_try_time = now()").await?;
+    world.sql("SELECT pg_stat_reset()").await?;
+
+    let service = world.start(&[]).await?;
+    eventually("all mails are sent", || async {
+        let open = "SELECT count(*) FROM mails WHERE next_try_time IS NOT NULL";
+        let open: i64 = sqlx::query_scalar(open).fetch_one(&world.pool).await.ok()?;
+        (open == 0).then_some(())
+    })
+    .await;
+    service.stop().await?;
+    world.pool.close().await;
+
+    let reads = world.environment.reads().await?;
+    let read = reads.iter().find(|(name, _)| name == "notification.mails_open").map_or(0, |(_, read)| *read);
+    println!("{read}");
+    assert!(read < 100 * MAILS, "{read} entries of the index were read for {MAILS} mails");
+    Ok(())
+}
+
+/// Mails of as many orders, all sent.
+async fn fill(world: &World) -> Result<()> {
+    world.sql("ALTER TABLE mails SET (autovacuum_enabled = false)").await?;
+    sqlx::query(
+        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
+                                      workflow_revision, first_status)
+         SELECT gen_random_uuid(), 'default', 'c', 'Ana', 'ana@example.com', 'es', '', 'delivery', 1, 'received'
+         FROM generate_series(1, $1)",
+    )
+    .bind(MAILS)
+    .execute(&world.pool)
+    .await?;
+    world
+        .sql(
+            "INSERT INTO mails (order_id, version, status, state, next_try_time)
+             SELECT order_id, 1, 'received', 4, NULL FROM ordering.orders",
+        )
+        .await
+}
