@@ -42,6 +42,9 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 256;
+/// How long a call may take until it is answered, or its stream is open. Nothing else bounds a call whose message never comes, and
+/// such calls of a few connections would take all places.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pings find peers that are gone: a dead connection is closed after the sum of both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,6 +99,7 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
     tasks.spawn("health", report_health(health, ready, reported.clone(), stop.clone()));
     let mut server = Server::builder()
         .layer(Admission::new(limits.max_calls))
+        .timeout(CALL_TIMEOUT)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // A caller may give up all its calls at once. From the 21st on, the default ends the connection for its other calls too.
         .http2_max_pending_accept_reset_streams(Some(STREAMS_PER_CONNECTION as usize))
