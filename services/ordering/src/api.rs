@@ -1,12 +1,17 @@
 //! OrderService: requests in, checked; orders out.
 
+use std::time::Duration;
+
 use comanda_kit::errors::{Refusal, Violations};
 use comanda_proto::v1::{
     BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
     GetOrderResponse, ListOrdersRequest, ListOrdersResponse, batch_create_orders_response, get_order_request::Key,
     order_service_server::OrderService,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -19,6 +24,9 @@ use crate::{
 
 /// Whose orders all are, until there is authentication. The only place that says so.
 pub const TENANT: &str = "default";
+
+/// How long a caller waits for an order to be written: as long as one statement may take.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The service.
 pub struct Api {
@@ -38,8 +46,12 @@ impl Api {
         NewOrder::parse(request, pinned)
     }
 
-    async fn enqueue(&self, request: CreateOrderRequest) -> Result<oneshot::Receiver<Outcome>, Refusal> {
-        self.writer.enqueue(self.parse(request).await?)
+    async fn enqueue(
+        &self,
+        request: CreateOrderRequest,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Outcome>, Refusal> {
+        self.writer.enqueue(in_time(deadline, self.parse(request)).await?)
     }
 }
 
@@ -49,8 +61,9 @@ impl OrderService for Api {
         &self,
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
-        let receiver = self.enqueue(request.into_inner()).await?;
-        Ok(Response::new(writer::outcome(receiver).await?))
+        let deadline = Instant::now() + PATIENCE;
+        let receiver = self.enqueue(request.into_inner(), deadline).await?;
+        Ok(Response::new(in_time(deadline, writer::outcome(receiver)).await?))
     }
 
     async fn batch_create_orders(
@@ -64,14 +77,15 @@ impl OrderService for Api {
         if !self.writer.has_room(rows.len()) {
             return Err(Refusal::overloaded().into());
         }
+        let deadline = Instant::now() + PATIENCE;
         let mut waiting = Vec::with_capacity(rows.len());
         for row in rows {
-            waiting.push(self.enqueue(row).await);
+            waiting.push(self.enqueue(row, deadline).await);
         }
         let mut results = Vec::with_capacity(waiting.len());
         for row in waiting {
             results.push(result(match row {
-                Ok(receiver) => writer::outcome(receiver).await,
+                Ok(receiver) => in_time(deadline, writer::outcome(receiver)).await,
                 Err(refusal) => Err(refusal),
             }));
         }
@@ -99,6 +113,12 @@ impl OrderService for Api {
         let list = List::parse(request.into_inner())?;
         Ok(Response::new(list.page(&self.store, TENANT).await?))
     }
+}
+
+/// What comes until the deadline; after it the outcome is unknown. The queue before the writer is no call to the database and so has
+/// no other deadline.
+async fn in_time<T>(deadline: Instant, result: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout_at(deadline, result).await.unwrap_or_else(|_| Err(Refusal::unavailable()))
 }
 
 /// A row's outcome: what CreateOrder would have answered, as a message.

@@ -24,48 +24,61 @@ pub struct Pinned {
     pub first_status: String,
 }
 
-type Known = (Option<Instant>, HashMap<String, Pinned>);
+/// What the database said.
+#[derive(Debug, Default)]
+struct Known {
+    /// When it was last asked, whether it answered or not.
+    asked: Option<Instant>,
+    /// Whether it did not answer then.
+    is_silent: bool,
+    current: HashMap<String, Pinned>,
+}
 
 /// A cache of the current revisions.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     store: Store,
     known: Arc<RwLock<Known>>,
-    loading: Arc<Mutex<()>>,
+    asking: Arc<Mutex<()>>,
 }
 
 impl Catalog {
     /// An empty cache.
     pub fn new(store: Store) -> Self {
-        Self { store, known: Arc::default(), loading: Arc::default() }
+        Self { store, known: Arc::default(), asking: Arc::default() }
     }
 
     /// The current revision of a workflow; `None` if there is no such workflow. While the database is down, the last one known.
     pub async fn current(&self, workflow: &str) -> Result<Option<Pinned>, Problem> {
         if let Some(found) = self.fresh(workflow) {
-            return Ok(found);
+            return found;
         }
-        let _loading = self.loading.lock().await;
+        let _asking = self.asking.lock().await;
+        // Also a failure counts: callers who each asked a silent database anew would wait for it one after the other.
         if let Some(found) = self.fresh(workflow) {
-            return Ok(found);
+            return found;
         }
-        match self.load().await {
-            Err(problem) if self.known().1.contains_key(workflow) => {
-                warn!("using the workflows known before: {problem}")
+        let answer = self.load().await;
+        let mut known = self.known.write().expect("no holder of this lock panics");
+        (known.asked, known.is_silent) = (Some(Instant::now()), answer.is_err());
+        match answer {
+            Ok(current) => known.current = current,
+            Err(problem) if known.current.contains_key(workflow) => {
+                warn!("using the workflows known before: {problem}");
             }
-            result => result?,
+            Err(problem) => return Err(problem),
         }
-        Ok(self.known().1.get(workflow).cloned())
+        known.get(workflow)
     }
 
-    /// What a look-up that is recent enough found.
-    fn fresh(&self, workflow: &str) -> Option<Option<Pinned>> {
-        let known = self.known();
-        let is_fresh = known.0.is_some_and(|loaded| loaded.elapsed() < FRESH);
-        is_fresh.then(|| known.1.get(workflow).cloned())
+    /// What an asking that is recent enough came to.
+    fn fresh(&self, workflow: &str) -> Option<Result<Option<Pinned>, Problem>> {
+        let known = self.known.read().expect("no holder of this lock panics");
+        let is_fresh = known.asked.is_some_and(|asked| asked.elapsed() < FRESH);
+        is_fresh.then(|| known.get(workflow))
     }
 
-    async fn load(&self) -> Result<(), Problem> {
+    async fn load(&self) -> Result<HashMap<String, Pinned>, Problem> {
         let mut current = HashMap::new();
         for row in self.store.current_workflows().await? {
             let workflow = row.into_workflow()?;
@@ -73,11 +86,15 @@ impl Catalog {
             let pinned = Pinned { workflow: workflow.name.clone(), revision: workflow.revision, first_status };
             current.insert(workflow.name, pinned);
         }
-        *self.known.write().expect("no holder of this lock panics") = (Some(Instant::now()), current);
-        Ok(())
+        Ok(current)
     }
+}
 
-    fn known(&self) -> std::sync::RwLockReadGuard<'_, Known> {
-        self.known.read().expect("no holder of this lock panics")
+impl Known {
+    fn get(&self, workflow: &str) -> Result<Option<Pinned>, Problem> {
+        match self.current.get(workflow) {
+            None if self.is_silent => Err(Problem::Busy),
+            found => Ok(found.cloned()),
+        }
     }
 }

@@ -8,4 +8,5 @@ mod list;
 mod plans;
 mod publish;
 mod repeat;
+mod silent;
 mod stop;
