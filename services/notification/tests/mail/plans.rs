@@ -18,7 +18,8 @@ async fn a_backlog_that_postgres_does_not_know_of_yet_is_not_read_whole_for_each
 
     let service = world.start(&[]).await?;
     eventually("all mails are sent", || async {
-        let open = "SELECT count(*) FROM mails WHERE next_try_time IS NOT NULL";
+        // Not by the index whose reads are counted.
+        let open = "SELECT count(*) FROM mails WHERE state IN (1, 3)";
         let open: i64 = sqlx::query_scalar(open).fetch_one(&world.pool).await.ok()?;
         (open == 0).then_some(())
     })
@@ -28,7 +29,6 @@ async fn a_backlog_that_postgres_does_not_know_of_yet_is_not_read_whole_for_each
 
     let reads = world.environment.reads().await?;
     let read = reads.iter().find(|(name, _)| name == "notification.mails_open").map_or(0, |(_, read)| *read);
-    println!("{read}");
     assert!(read < 100 * MAILS, "{read} entries of the index were read for {MAILS} mails");
     Ok(())
 }
