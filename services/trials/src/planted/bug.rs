@@ -114,7 +114,6 @@ pub const BUGS: [Bug; 14] = [
             Fault(1_000, 8_000, Link(Postgres, Slow), &["notification-0", "notification-1"]),
             Fault(9_500, 8_000, Link(Postgres, Slow), &["notification-0", "notification-1"]),
         ],
-        ..PLAIN
     },
     Bug {
         name: "slow-watcher-drops-oldest",
