@@ -50,7 +50,7 @@ const CHANGES: [(&str, Change); 20] = [
     ("customer.locale", |order| customer(order).locale = "es_CL".into()),
     ("items", |order| order.items.clear()),
     ("items", |order| order.items = vec![order.items[0].clone(); 101]),
-    ("items", |order| order.items.extend([priced("XXX", 1)])),
+    ("items", |order| order.items.extend([priced("XTS", 1)])),
     ("items[0].sku", |order| order.items[0].sku = long(65)),
     ("items[0].name", |order| order.items[0].name.clear()),
     ("items[0].quantity", |order| order.items[0].quantity = 0),
