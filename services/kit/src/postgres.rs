@@ -24,8 +24,9 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// Waiting for a free connection.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// From the call to the answer of one statement, waiting for a connection included.
-const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+/// From the call to the answer of one statement, waiting for a connection included: longer than the server lets it run (5 s), so that
+/// its end is mostly known, and short enough for callers to be told within 6 s.
+const CALL_TIMEOUT: Duration = Duration::from_millis(5500);
 /// Looking after a connection that comes back.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the database is asked whether it is there.

@@ -26,7 +26,7 @@ use crate::{
 pub const TENANT: &str = "default";
 
 /// How long a caller waits for an order to be written: as long as one statement may take.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_millis(5500);
 
 /// The service.
 pub struct Api {
