@@ -1,19 +1,18 @@
 //! `comanda-trials`: attacks a running Comanda and has what happened judged.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use comanda_checker::{Outcome, Verdict};
+use comanda_checker::Outcome;
 use comanda_trials::{
-    cluster::Folder,
-    named, planted,
+    attempt::Attempt,
+    hostile, named, planted,
     report::{self, Report},
-    run::{self, DUMP, HISTORY, Options, Scenario},
+    run::{self, Options, Scenario},
 };
 
 /// Attacks Comanda with faults and judges what clients saw.
@@ -29,7 +28,7 @@ Exit codes: 0 nothing was violated; 1 something was; 2 wrong usage; 3 the run pr
 
 Examples:
   comanda-trials quick                          minutes of every kind of fault
-  comanda-trials random --minutes 600           a night
+  comanda-trials random --runs 10 --seed 100    a night; with --results the same command goes on where it ended
   comanda-trials quick --only 'postgres'        only faults of Postgres and of links to it
   comanda-trials quick --only none              no fault at all
   comanda-trials quick --seed 7                 the same faults at the same times as another run with seed 7
@@ -52,6 +51,8 @@ enum Command {
     Named(named::Options),
     /// Plant bugs, one at a time, and see whether each is caught
     Planted(planted::Options),
+    /// Clients that mean harm, against each role
+    Hostile(hostile::Options),
     /// Judge the history of a run again
     Check {
         /// The run's folder
@@ -61,16 +62,17 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Quick(options) => attack(run::quick(&options), &options),
-        Command::Random(options) => attack(run::random(&options), &options),
+        Command::Quick(options) => attack(run::quick, &options),
+        Command::Random(options) => attack(run::random, &options),
         Command::Named(options) => good(named::named(&options)),
         Command::Planted(options) => good(planted::planted(&options)),
+        Command::Hostile(options) => good(hostile::hostile(&options)),
         Command::Check { folder } => ended(check(&folder)),
     }
 }
 
-fn ended(verdict: Result<Verdict>) -> ExitCode {
-    match verdict.map(|verdict| verdict.outcome()) {
+fn ended(outcome: Result<Outcome>) -> ExitCode {
+    match outcome {
         Ok(Outcome::Pass) => ExitCode::SUCCESS,
         Ok(Outcome::Fail) => ExitCode::from(1),
         Ok(Outcome::Inconclusive) => ExitCode::from(3),
@@ -92,67 +94,45 @@ fn good(outcome: Result<bool>) -> ExitCode {
     }
 }
 
-fn check(folder: &Path) -> Result<Verdict> {
+fn check(folder: &Path) -> Result<Outcome> {
     let report = Report::of(folder)?;
     println!("{}", report.write(folder, &format!("comanda-trials check {}", folder.display()))?);
-    Ok(report.verdict)
+    Ok(report.verdict.outcome())
 }
 
-fn attack(scenario: Result<Scenario>, options: &Options) -> ExitCode {
-    match scenario {
-        Ok(scenario) => ended(run_and_judge(&scenario, options)),
-        Err(error) => {
-            eprintln!("comanda-trials: {error:#}");
-            ExitCode::from(2)
+/// Each seed in its turn, until a run is not passed.
+fn attack(make: fn(&Options, u64) -> Result<Scenario>, options: &Options) -> ExitCode {
+    for seed in options.seeds() {
+        let scenario = match make(options, seed) {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                eprintln!("comanda-trials: {error:#}");
+                return ExitCode::from(2);
+            }
+        };
+        let code = ended(run_and_judge(&scenario, options));
+        if code != ExitCode::SUCCESS {
+            return code;
         }
     }
+    ExitCode::SUCCESS
 }
 
-fn run_and_judge(scenario: &Scenario, options: &Options) -> Result<Verdict> {
+fn run_and_judge(scenario: &Scenario, options: &Options) -> Result<Outcome> {
+    if let Some(page) = &options.results
+        && report::has(page, &scenario.name, scenario.seed)?
+    {
+        eprintln!("{} {} is on {} already", scenario.name, scenario.seed, page.display());
+        return Ok(Outcome::Pass);
+    }
     let output = options.output.join(format!("{}-{}", scenario.name, scenario.seed));
-    make_room(&output)?;
-    let folder = Folder::create()?;
-    eprintln!("again: {}\nlogs and data: {}", scenario.replay, folder.path().display());
-    let lasted = last(scenario, &folder, &output);
-    if lasted.is_err() {
-        folder.keep()?;
-    }
-    lasted.with_context(|| format!("the run failed; its logs are in {}", folder.path().display()))?;
-    let report = Report::of(&output)?;
-    println!("{}", report.write(&output, &scenario.replay)?);
+    let attempt = Attempt::make(scenario, output, async |_| Ok(()))?;
+    println!("{}", attempt.table);
+    let Report { run, verdict, .. } = &attempt.report;
+    let outcome = verdict.outcome();
     if let Some(page) = &options.results {
-        report::add(page, &report.run, &report.verdict)?;
+        report::add(page, run, verdict)?;
     }
-    clear_up(&report.verdict, options, &folder, &output)?;
-    Ok(report.verdict)
-}
-
-#[tokio::main]
-async fn last(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<()> {
-    tokio::select! {
-        ended = run::run(scenario, folder, output) => ended,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-    }
-}
-
-/// A run with the same seed before this one left the same files.
-fn make_room(output: &Path) -> Result<()> {
-    fs::create_dir_all(output).with_context(|| format!("cannot make {}; choose another --output", output.display()))?;
-    for file in [HISTORY, DUMP] {
-        if output.join(file).exists() {
-            fs::remove_file(output.join(file))?;
-        }
-    }
-    Ok(())
-}
-
-/// Keeps what may be looked at, and only that.
-fn clear_up(verdict: &Verdict, options: &Options, folder: &Folder, output: &Path) -> Result<()> {
-    if options.keep || verdict.outcome() == Outcome::Fail {
-        folder.keep()?;
-        eprintln!("history: {}, logs and data: {}", output.display(), folder.path().display());
-        return Ok(());
-    }
-    eprintln!("report: {}", output.display());
-    make_room(output)
+    attempt.end(options.keep || outcome == Outcome::Fail)?;
+    Ok(outcome)
 }

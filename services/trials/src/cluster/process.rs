@@ -174,6 +174,11 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it may end by itself from now on, as where it finds no room on a disk; it is then left so.
+    pub fn may_end(&self, may: bool) {
+        self.shared.wanted.store(may, SeqCst);
+    }
+
     async fn spawn(&self) -> Result<Option<Child>> {
         let _one_at_a_time = self.shared.starting.lock().await;
         if self.pid().is_some() {

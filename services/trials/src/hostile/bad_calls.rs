@@ -10,7 +10,6 @@ use tonic_types::StatusExt;
 
 use super::{
     methods::{METHODS, Method, ORDERS},
-    raw,
     target::Target,
 };
 
@@ -58,7 +57,7 @@ async fn one(target: &Target, count: u64, mut rng: StdRng) -> Tally {
 }
 
 async fn call(channel: Channel, method: &Method, bytes: Vec<u8>) -> Result<(), Status> {
-    let answer = timeout(CALL_TIMEOUT, raw::call(channel, method.path, bytes)).await;
+    let answer = timeout(CALL_TIMEOUT, crate::raw::call(channel, method.path, bytes)).await;
     answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))).map(drop)
 }
 

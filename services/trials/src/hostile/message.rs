@@ -12,7 +12,6 @@ use tonic::Code;
 use super::{
     frames::{DATA, HEADERS, call, claimed, frame, hello},
     methods::{METHODS, ORDERS},
-    raw,
     stage::{Bounds, Seen, Stage},
     target::Target,
     wire::Wire,
@@ -75,7 +74,7 @@ async fn amplifies(target: &Target) -> Vec<String> {
             let most = if method.service == ORDERS { ORDER_REQUEST_BYTES } else { REQUEST_BYTES };
             let bytes = [field << 3 | 2, 0].repeat(most / 2);
             let is_request = (method.is_request)(&bytes);
-            let answer = timeout(ANSWER_TIMEOUT, raw::call(channel.clone(), method.path, bytes)).await;
+            let answer = timeout(ANSWER_TIMEOUT, crate::raw::call(channel.clone(), method.path, bytes)).await;
             let code =
                 answer.map_or(Code::DeadlineExceeded, |answer| answer.err().map_or(Code::Ok, |status| status.code()));
             let wrong = [Code::Unknown, Code::Internal, Code::Unavailable, Code::DeadlineExceeded];

@@ -12,7 +12,6 @@ mod message;
 mod methods;
 mod patience;
 mod process;
-mod raw;
 mod report;
 mod silence;
 mod stage;
@@ -22,20 +21,89 @@ mod unread;
 mod wire;
 mod wrong;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use clap::Args;
 
 pub use self::{
     good::Served,
     report::{Report, Row},
 };
 use self::{process::Process, stage::Stage, target::Target};
+use crate::{
+    cluster::{Cluster, Folder, Role, Shape},
+    recorder::Recorder,
+    run::{self, HISTORY},
+    smtp::SmtpServer,
+};
 
-/// Enough bad calls for most mistakes.
-pub const BAD_CALLS: u64 = 20_000;
 /// Bad calls before memory is measured: what a process needs at all, it has then.
 const WARM_UP_CALLS: u64 = 3000;
+const PARTITIONS: i32 = 6;
+
+/// What may be chosen of these attacks.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Determines the bad calls.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many of them, of all roles.
+    #[arg(long, default_value_t = 100_000)]
+    pub calls: u64,
+    /// The program to attack [default: `comanda` beside this program]
+    #[arg(long)]
+    pub binary: Option<PathBuf>,
+    /// Keep logs and data, whatever comes out. They are kept anyway where something is wrong.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Attacks each role in its turn and tells of it. True where all was borne.
+pub fn hostile(options: &Options) -> Result<bool> {
+    let binary = run::binary(options.binary.as_deref())?;
+    let folder = Folder::create()?;
+    eprintln!("logs and data: {}", folder.path().display());
+    let reports = attack_all(options, binary, &folder);
+    let good = reports.as_ref().is_ok_and(|reports| reports.iter().all(Report::is_good));
+    if options.keep || !good {
+        folder.keep()?;
+    }
+    for (role, report) in Role::ALL.into_iter().zip(&reports?) {
+        println!("{}\n{report}", role.name());
+    }
+    Ok(good)
+}
+
+/// A system of its own, with one process of each role.
+#[tokio::main]
+async fn attack_all(options: &Options, binary: PathBuf, folder: &Folder) -> Result<Vec<Report>> {
+    let recorder = Recorder::create(&folder.path().join(HISTORY))?;
+    let smtp = SmtpServer::start(recorder.clone(), options.seed).await?;
+    let (seed, settings) = (options.seed, Vec::new());
+    let shape = Shape { brokers: 1, replicas: 1, partitions: PARTITIONS, step_ms: 1000, binary, seed, settings };
+    let cluster = Cluster::start(shape, smtp.address(), folder, &recorder).await?;
+    let reports = tokio::select! {
+        reports = attack_each(&cluster, options) => reports?,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    };
+    cluster.stop().await?;
+    smtp.stop().await;
+    Ok(reports)
+}
+
+async fn attack_each(cluster: &Cluster, options: &Options) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for (replica, process) in cluster.endpoints.replicas.iter().zip(&cluster.roles) {
+        let pid = process.pid().with_context(|| format!("{} does not run", replica.name))?;
+        eprintln!("{}", replica.name);
+        let calls = options.calls.div_ceil(Role::ALL.len() as u64);
+        let report = run(replica.direct, pid, options.seed, calls).await;
+        // An end amid the attacks is the worst that they can come to.
+        reports.push(report.unwrap_or_else(|error| Report::broken(&error)));
+    }
+    Ok(reports)
+}
 
 /// Attacks the replica that listens at `address`, whose process is `pid`, for about two minutes. `seed` determines the bad calls.
 ///

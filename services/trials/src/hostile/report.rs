@@ -44,6 +44,18 @@ impl Row {
     }
 }
 
+impl Report {
+    /// Whether the system bore it all.
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty() && self.log_was_read
+    }
+
+    /// Of attacks that did not come to their end.
+    pub fn broken(error: &anyhow::Error) -> Self {
+        Self { violations: vec![format!("the attacks broke off: {error:#}")], ..Self::default() }
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { attack, lasted, peak_growth, left_growth, served, seen } = self;

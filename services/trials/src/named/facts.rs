@@ -13,8 +13,9 @@ use comanda_checker::{
 const WINDOW_US: u64 = 2_000_000;
 /// .. there is this share of what there was ..
 const SHARE: f64 = 0.9;
-/// .. on average over so many microseconds before the fault.
-const BEFORE_US: u64 = 8_000_000;
+/// .. in the median second of these microseconds before the fault: what an earlier fault held back came all at once, and is not usual.
+const BEFORE_US: u64 = 11_000_000;
+const SECOND_US: u64 = 1_000_000;
 /// Steps in which a return is looked for.
 const STEP_US: u64 = 100_000;
 
@@ -170,11 +171,8 @@ impl<'a> Facts<'a> {
 
 /// How long after the beginning of a fault events came as often as before it, in seconds.
 pub fn back_s(events_us: &[u64], fault: &Fault<'_>, until_us: u64) -> Option<f64> {
-    let before = count(events_us, fault.from_us.saturating_sub(BEFORE_US), fault.from_us);
-    let wanted = before as f64 * SHARE * WINDOW_US as f64 / BEFORE_US.min(fault.from_us).max(1) as f64;
-    if before == 0 {
-        return None;
-    }
+    let usual = usual_per_second(events_us, fault.from_us).filter(|usual| *usual > 0)?;
+    let wanted = usual as f64 * SHARE * WINDOW_US as f64 / SECOND_US as f64;
     // Twice in a row, lest what was still under way counts as being back.
     let starts = (fault.from_us..until_us.saturating_sub(2 * WINDOW_US)).step_by(STEP_US as usize);
     let back = starts.into_iter().find(|&from| {
@@ -182,6 +180,14 @@ pub fn back_s(events_us: &[u64], fault: &Fault<'_>, until_us: u64) -> Option<f64
         enough(from) && enough(from + WINDOW_US) && count(events_us, from, from + STEP_US) > 0
     });
     back.map(|at| (at - fault.from_us) as f64 / 1e6)
+}
+
+/// In the median of the seconds before a time.
+fn usual_per_second(events_us: &[u64], until_us: u64) -> Option<usize> {
+    let starts = (until_us.saturating_sub(BEFORE_US)..until_us).step_by(SECOND_US as usize);
+    let mut counts: Vec<usize> = starts.map(|from| count(events_us, from, (from + SECOND_US).min(until_us))).collect();
+    counts.sort_unstable();
+    counts.get(counts.len() / 2).copied()
 }
 
 fn count(events_us: &[u64], from_us: u64, to_us: u64) -> usize {
@@ -209,6 +215,15 @@ mod tests {
         let back = back_s(&events, &fault, 40_000_000).expect("it is back");
         assert!((4.7..=5.1).contains(&back), "{back}");
         assert_eq!(back_s(&events[..2000], &fault, 40_000_000), None, "it never comes back");
+    }
+
+    #[test]
+    fn a_burst_before_a_fault_does_not_count_as_usual() {
+        // One each 10 ms, but none from second 10 to 13, and then all of these at once.
+        let late = |n: u64| if (1000..1300).contains(&n) { 13_000_000 + n } else { n * 10_000 };
+        let events = sorted((0..4000).map(late));
+        let fault = Fault { name: "f", target: "t", from_us: 20_000_000, to_us: 21_000_000, made: true };
+        assert_eq!(back_s(&events, &fault, 40_000_000), Some(0.0));
     }
 
     #[test]

@@ -14,9 +14,12 @@ use crate::{
 };
 
 /// From one kill to the next.
-const APART_MS: u64 = 25_000;
+const APART_MS: u64 = 22_000;
+const FIRST_MS: u64 = 10_000;
 /// Until a supervisor has a killed process started again.
 const RESTART_MS: u64 = 1_000;
+/// What begins within this time is one attack.
+const TOGETHER_US: u64 = 1_000_000;
 /// Longer than a lease lasts, so that the other replica has it then.
 const LEASE_MS: u64 = 8_000;
 
@@ -24,7 +27,7 @@ const LEASE_MS: u64 = 8_000;
 pub const ALONE: Trial = Trial {
     name: "killed-alone",
     about: "The only process of each role is killed (SIGKILL) under load: orders and watchers are back after 20 s",
-    plan: |terms| plan(terms, 1, |role, at_ms| vec![kill(at_ms, RESTART_MS, role, 0)]),
+    plan: alone,
     act: None,
     goals: |facts| goals(facts, false),
 };
@@ -33,31 +36,29 @@ pub const ALONE: Trial = Trial {
 pub const OF_TWO: Trial = Trial {
     name: "killed-of-two",
     about: "One of two processes of each role is killed, the leader and the other: clients hardly notice",
-    plan: |terms| plan(terms, 2, one_of_two),
+    plan: of_two,
     act: None,
     goals: |facts| goals(facts, true),
 };
-
-/// The first is away until the second surely leads; then the one that does not lead is killed, then the one that does.
-fn one_of_two(role: Role, at_ms: u64) -> Vec<Step> {
-    vec![
-        kill(at_ms, LEASE_MS, role, 0),
-        kill(at_ms + APART_MS, RESTART_MS, role, 0),
-        kill(at_ms + 2 * APART_MS, RESTART_MS, role, 1),
-    ]
-}
 
 fn kill(at_ms: u64, lasts_ms: u64, role: Role, replica: usize) -> Step {
     step(at_ms, lasts_ms, Kind::RoleKilled(role), &[&format!("{}-{replica}", role.name())])
 }
 
-/// Each role in its turn, and all of that some times.
-fn plan(terms: &Terms, replicas: usize, kills: fn(Role, u64) -> Vec<Step>) -> Plan {
-    let (mut faults, mut at_ms): (Vec<Step>, u64) = (Vec::new(), 10_000);
-    for role in (0..terms.count(3)).flat_map(|_| Role::ALL) {
-        faults.extend(kills(role, at_ms));
-        at_ms = faults.last().map_or(at_ms, |last| last.start_ms) + APART_MS;
-    }
+fn alone(terms: &Terms) -> Plan {
+    let each = (0..terms.count(3)).flat_map(|_| Role::ALL).enumerate();
+    plan(1, each.map(|(n, role)| kill(FIRST_MS + n as u64 * APART_MS, RESTART_MS, role, 0)).collect())
+}
+
+/// The first ones are away until the second ones surely lead; then of each role one that does not lead is killed, then one that does.
+fn of_two(terms: &Terms) -> Plan {
+    let first = Role::ALL.map(|role| kill(FIRST_MS, LEASE_MS, role, 0));
+    let each = (0..terms.count(2)).flat_map(|_| Role::ALL).flat_map(|role| [(role, 0), (role, 1)]).enumerate();
+    let then = each.map(|(n, (role, replica))| kill(FIRST_MS + (n as u64 + 1) * APART_MS, RESTART_MS, role, replica));
+    plan(2, first.into_iter().chain(then).collect())
+}
+
+fn plan(replicas: usize, faults: Vec<Step>) -> Plan {
     let workload = workload::Settings {
         // An even flow: what is missing is missed.
         batches: 0.0,
@@ -67,7 +68,8 @@ fn plan(terms: &Terms, replicas: usize, kills: fn(Role, u64) -> Vec<Step>) -> Pl
     };
     // As in production.
     let settings = vec![("COMANDA_KAFKA_CONFIG", "session.timeout.ms=15000".to_owned())];
-    Plan { replicas, faults, workload, settings, length_ms: at_ms + 5_000, ..Plan::default() }
+    let length_ms = faults.last().map_or(0, |last| last.start_ms) + APART_MS + 5_000;
+    Plan { replicas, faults, workload, settings, length_ms, ..Plan::default() }
 }
 
 fn goals(facts: &Facts<'_>, has_others: bool) -> Vec<Goal> {
@@ -112,7 +114,10 @@ fn shown(facts: &Facts<'_>) -> Vec<u64> {
 /// The longest way back, each looked for until the next kill.
 fn worst(facts: &Facts<'_>, faults: &[&Fault<'_>], events_us: &[u64]) -> Option<f64> {
     let end_us = facts.case.last_heal_us?;
-    let nexts = faults.iter().skip(1).map(|next| next.from_us).chain([end_us]);
-    let each = faults.iter().zip(nexts).map(|(fault, until_us)| back_s(events_us, fault, until_us));
+    let each = faults.iter().map(|fault| {
+        // Some are killed together.
+        let later = faults.iter().map(|next| next.from_us).filter(|next| *next > fault.from_us + TOGETHER_US);
+        back_s(events_us, fault, later.min().unwrap_or(end_us))
+    });
     each.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::max)
 }

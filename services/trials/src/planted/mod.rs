@@ -18,11 +18,7 @@ use comanda_checker::Verdict;
 pub use bug::{BUGS, Bug, Fault};
 pub use outcome::Outcome;
 
-use crate::{
-    cluster::{Folder, version},
-    report::Report,
-    run::{self, DUMP, HISTORY, Scenario},
-};
+use crate::{attempt::Attempt, cluster::version};
 
 /// What may be chosen of these trials.
 #[derive(Args, Clone, Debug)]
@@ -107,38 +103,10 @@ fn attack_once(bug: &Bug, binary: &Path, options: &Options, seed: u64) -> Result
         if options.control { " --control" } else { "" }
     );
     let scenario = attack::scenario(bug, !options.control, binary, seed, replay);
+    eprintln!("{}", bug.name);
     let output = options.output.join(format!("planted-{}-{seed}", bug.name));
-    make_room(&output)?;
-    let folder = Folder::create()?;
-    eprintln!("{}: logs and data in {}", bug.name, folder.path().display());
-    let lasted = last(&scenario, &folder, &output);
-    if lasted.is_err() || options.keep {
-        folder.keep()?;
-    }
-    lasted.with_context(|| format!("the run failed; its logs are in {}", folder.path().display()))?;
-    let report = Report::of(&output)?;
-    report.write(&output, &scenario.replay)?;
-    if !options.keep {
-        make_room(&output)?;
-    }
-    Ok(report.verdict)
-}
-
-#[tokio::main]
-async fn last(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<()> {
-    tokio::select! {
-        ended = run::run(scenario, folder, output) => ended,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-    }
-}
-
-/// A run with the same seed before this one left the same files.
-fn make_room(output: &Path) -> Result<()> {
-    fs::create_dir_all(output).with_context(|| format!("cannot make {}; choose another --output", output.display()))?;
-    for file in [HISTORY, DUMP].map(|file| output.join(file)) {
-        if file.exists() {
-            fs::remove_file(file)?;
-        }
-    }
-    Ok(())
+    let attempt = Attempt::make(&scenario, output, async |_| Ok(()))?;
+    let verdict = attempt.report.verdict.clone();
+    attempt.end(options.keep)?;
+    Ok(verdict)
 }

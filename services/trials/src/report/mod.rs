@@ -18,7 +18,7 @@ use comanda_checker::{
     judge, read,
 };
 
-pub use results::add;
+pub use results::{add, has};
 pub use table::outcome;
 
 use crate::run::{DUMP, HISTORY};

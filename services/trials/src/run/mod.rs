@@ -37,13 +37,8 @@ pub const HISTORY: &str = "history.jsonl";
 pub const DUMP: &str = "dump.jsonl";
 
 /// Runs a scenario and leaves its history in a folder. An error means that it could not be run, and nothing about the system.
-/// Logs and data are in `folder` until that is dropped.
-pub async fn run(scenario: &Scenario, folder: &Folder, output: &Path) -> Result<()> {
-    run_with(scenario, folder, output, async |_| Ok(())).await
-}
-
-/// The same, with something more that is done while clients are at work; they work until it is done. It must not keep the field.
-pub async fn run_with(
+/// Logs and data are in `folder` until that is dropped. Clients work at least until `act` is done, which must not keep the field.
+pub async fn run(
     scenario: &Scenario,
     folder: &Folder,
     output: &Path,

@@ -29,6 +29,10 @@ pub struct Options {
     /// Decides which faults happen when, and what clients do; the same seed does the same again [default: a random one].
     #[arg(long)]
     pub seed: Option<u64>,
+    /// So many runs, each with the next seed, until one is not passed. With --results those that the page has are left out, so that the
+    /// same command goes on where another ended.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub runs: u64,
     /// How long clients and faults last [default: 3 (quick), 45 (random)]
     #[arg(long)]
     pub minutes: Option<f64>,
@@ -61,23 +65,30 @@ pub struct Options {
     pub results: Option<PathBuf>,
 }
 
+impl Options {
+    /// Of each run.
+    pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+        // Short enough to be typed.
+        let first = self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000_000));
+        first..first.saturating_add(self.runs)
+    }
+}
+
 /// Minutes of faults on a small cluster: a check of every change.
-pub fn quick(options: &Options) -> Result<Scenario> {
-    scenario("quick", options, 3.0, 1, Least { orders: 5_000, faults: 20, kinds: 10 })
+pub fn quick(options: &Options, seed: u64) -> Result<Scenario> {
+    scenario("quick", options, seed, 3.0, 1, Least { orders: 5_000, faults: 20, kinds: 10 })
 }
 
 /// The long one.
-pub fn random(options: &Options) -> Result<Scenario> {
-    scenario("random", options, 45.0, 3, Least { orders: 100_000, faults: 200, kinds: 20 })
+pub fn random(options: &Options, seed: u64) -> Result<Scenario> {
+    scenario("random", options, seed, 45.0, 3, Least { orders: 100_000, faults: 200, kinds: 20 })
 }
 
-fn scenario(name: &str, options: &Options, minutes: f64, brokers: usize, least: Least) -> Result<Scenario> {
+fn scenario(name: &str, options: &Options, seed: u64, minutes: f64, brokers: usize, least: Least) -> Result<Scenario> {
     let minutes = options.minutes.unwrap_or(minutes);
     ensure!(minutes > 0.0 && minutes < 100_000.0, "--minutes must lie above 0");
     ensure!(options.rate > 0.0, "--rate must lie above 0");
     let brokers = options.brokers.as_deref().map_or(brokers, |brokers| if brokers == "3" { 3 } else { 1 });
-    // Short enough to be typed.
-    let seed = options.seed.unwrap_or_else(|| rand::random_range(1..1_000_000_000));
     let ground = Ground { replicas: options.replicas as usize, brokers };
     let mut random = StdRng::seed_from_u64(seed);
     let length = Duration::from_secs_f64(minutes * 60.0);

@@ -11,7 +11,6 @@ use super::{
     bad_requests,
     calls::Patience,
     clients::{Clients, count},
-    raw,
 };
 use crate::cluster::Role;
 
@@ -47,7 +46,7 @@ impl Bad {
         let op = Op::Bad { what: format!("{} {}", self.method, self.what), is_protobuf: self.is_protobuf };
         let mut unnamed = None;
         let call = async {
-            let refused = raw::call(way.channel, self.method, self.bytes).await;
+            let refused = crate::raw::call(way.channel, self.method, self.bytes).await;
             unnamed = refused.as_ref().err().and_then(|status| unnamed_field(status, self.field));
             // A bad call has no answer that a history could hold.
             refused.map(|_| Answer::History { transitions: Vec::new() })

@@ -11,7 +11,6 @@ mod create;
 pub mod digest;
 mod generator;
 mod moves;
-mod raw;
 mod reads;
 mod replicas;
 pub mod shown;
