@@ -16,6 +16,7 @@ use rdkafka::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 
@@ -142,6 +143,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// The order that it is about, as its key says.
+    pub fn order_id(&self) -> Option<Uuid> {
+        Uuid::try_parse_ascii(&self.key).ok()
+    }
+
     /// A copy that outlives the consumer's buffer.
     pub fn copy(message: &BorrowedMessage<'_>) -> Self {
         Self {

@@ -68,21 +68,17 @@ impl Adoption {
         }
         warn!(partition = record.partition, offset = record.offset, "undecodable record: looking up its key");
         let unreadable = |what: &str| Problem::Unreadable(format!("undecodable record, and {what}"));
-        let key = key(record).ok_or_else(|| unreadable("its key is no order id"))?;
+        let key = record.order_id().ok_or_else(|| unreadable("its key is no order id"))?;
         let placed = self.store.placed(&[key]).await?;
         if placed.is_empty() { Err(unreadable("there is no such order")) } else { Ok(placed) }
     }
-}
-
-fn key(record: &Record) -> Option<Uuid> {
-    Uuid::try_parse_ascii(&record.key).ok()
 }
 
 /// The order that was placed; it is the one that the key names.
 fn decode(record: &Record) -> Option<Placed> {
     let event = OrderPlaced::decode(&*record.payload).ok()?;
     Some(Placed {
-        order_id: Uuid::try_parse(&event.order_id).ok().filter(|order_id| key(record) == Some(*order_id))?,
+        order_id: Uuid::try_parse(&event.order_id).ok().filter(|order_id| record.order_id() == Some(*order_id))?,
         create_time: offset_date_time(event.create_time.as_ref()?)?,
         workflow: event.workflow,
         workflow_revision: event.workflow_revision,

@@ -29,7 +29,7 @@ impl Batch {
         for record in records {
             match entry(record) {
                 Some(entry) => batch.add(entry),
-                None => drop(batch.hints.insert(order_of_key(&record.key)?)),
+                None => drop(batch.hints.insert(record.order_id().ok_or_else(unreadable)?)),
             }
         }
         Ok(batch)
@@ -72,8 +72,8 @@ fn hole_in_history(order: Uuid, version: i64) -> Problem {
     Problem::Unreadable(format!("the history of order {order} lacks version {version}"))
 }
 
-fn order_of_key(key: &[u8]) -> Result<Uuid, Problem> {
-    Uuid::try_parse_ascii(key).map_err(|_| Problem::Unreadable("neither a transition, nor is the key an order".into()))
+fn unreadable() -> Problem {
+    Problem::Unreadable("neither a transition, nor is the key an order".into())
 }
 
 /// The transition that a record tells of, unless its key names another order.
@@ -81,7 +81,7 @@ fn entry(record: &Record) -> Option<Entry> {
     let transition = OrderTransition::decode(&*record.payload).ok().filter(|transition| transition.version >= 1)?;
     let order_id = Uuid::try_parse(&transition.order_id).ok()?;
     Some(Entry {
-        order_id: Some(order_id).filter(|order_id| order_of_key(&record.key).is_ok_and(|key| key == *order_id))?,
+        order_id: Some(order_id).filter(|order_id| record.order_id() == Some(*order_id))?,
         version: transition.version,
         status: transition.to_status,
         workflow: transition.workflow,

@@ -1,5 +1,6 @@
 //! A transition as the hub passes it round: decoded once to be found and matched, encoded once to be sent.
 
+use comanda_kit::kafka::Record;
 use comanda_proto::{
     frame::Frame,
     v1::{OrderTransition, Phase},
@@ -48,9 +49,11 @@ pub struct Event {
 }
 
 impl Event {
-    /// Decodes a record's payload; `None` for what is no transition of an order.
-    pub fn decode(place: Place, payload: &[u8]) -> Option<Self> {
-        Self::new(place, OrderTransition::decode(payload).ok()?, payload)
+    /// Decodes a record; `None` for what is no transition of the order that the key names.
+    pub fn decode(record: &Record) -> Option<Self> {
+        let transition = OrderTransition::decode(&*record.payload).ok()?;
+        let event = Self::new(Place::of_record(record.partition, record.offset), transition, &record.payload);
+        event.filter(|event| record.order_id() == Some(event.order_id))
     }
 
     /// The event of a transition that was read from the store.
@@ -89,17 +92,24 @@ mod tests {
 
     #[test]
     fn what_is_no_transition_of_an_order_is_no_event() {
-        let place = Place::of_record(0, 7);
+        let record = |payload: &[u8]| Record {
+            topic: "transitions".into(),
+            partition: 0,
+            offset: 7,
+            key: Uuid::nil().to_string().into(),
+            payload: payload.into(),
+        };
         let valid = OrderTransition { order_id: Uuid::nil().to_string(), version: 1, ..Default::default() };
-        assert!(Event::decode(place, &valid.encode_to_vec()).is_some());
+        assert!(Event::decode(&record(&valid.encode_to_vec())).is_some());
         for wrong in [
             OrderTransition { version: 0, ..valid.clone() },
             OrderTransition { order_id: "no id".into(), ..valid.clone() },
+            OrderTransition { order_id: Uuid::max().to_string(), ..valid.clone() },
             OrderTransition::default(),
         ] {
-            assert!(Event::decode(place, &wrong.encode_to_vec()).is_none(), "{wrong:?}");
+            assert!(Event::decode(&record(&wrong.encode_to_vec())).is_none(), "{wrong:?}");
         }
-        assert!(Event::decode(place, b"no protobuf").is_none());
+        assert!(Event::decode(&record(b"no protobuf")).is_none());
     }
 
     #[test]

@@ -23,14 +23,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{
-    broker::Broker,
-    event::{Event, Place},
-    hub::Hub,
-    ring::Limits,
-    stray::Strays,
-    token::Positions,
-};
+use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, stray::Strays, token::Positions};
 
 /// How often progress is looked at.
 const CHECK: Duration = Duration::from_secs(5);
@@ -176,8 +169,7 @@ impl Feed {
 
     /// Passes one record on.
     pub async fn handle(&self, record: &Record) {
-        let place = Place::of_record(record.partition, record.offset);
-        match Event::decode(place, &record.payload) {
+        match Event::decode(record) {
             Some(event) => self.hub.publish(event),
             None => self.strays.handle(record).await,
         }

@@ -32,7 +32,7 @@ impl Strays {
         let place = Place::of_record(record.partition, record.offset);
         counter!("comanda_watch_stray_records_total").increment(1);
         warn!(partition = place.partition, offset = place.offset, "a record of the topic is not readable");
-        if let Some(order_id) = order_id(record) {
+        if let Some(order_id) = record.order_id() {
             // Needs no answer of the store, and wakes even those that a failure below would leave out.
             self.hub.hint(order_id);
             self.publish_history(place, order_id).await;
@@ -81,10 +81,6 @@ async fn patiently<T, F: Future<Output = Result<T, Problem>>>(ask: impl Fn() -> 
         }
     }
     ask().await
-}
-
-fn order_id(record: &Record) -> Option<Uuid> {
-    Uuid::try_parse(str::from_utf8(&record.key).ok()?).ok()
 }
 
 /// All events in the place of one record. Whoever resumes between them gets all of them again: behind a token nothing is missing.

@@ -1,11 +1,12 @@
 //! What must hold whatever a watcher asks for, and whatever lies on the topic.
 
 use comanda_kit::{
+    kafka::Record,
     page,
     testing::outside::{damaged, wrong_fields},
 };
 use comanda_notification::watch::{
-    event::{Event, Place},
+    event::Event,
     filter::Filter,
     token::{Positions, Problem, Token},
 };
@@ -90,8 +91,10 @@ proptest! {
             ..Default::default()
         };
         let payload = damaged(&transition.encode_to_vec(), &changes);
-        if let Some(event) = Event::decode(Place::of_record(0, 7), &payload) {
-            prop_assert!(event.version > 0);
+        let key = transition.order_id.into_bytes();
+        let record = Record { topic: "transitions".into(), partition: 0, offset: 7, key, payload: payload.clone() };
+        if let Some(event) = Event::decode(&record) {
+            prop_assert!(event.order_id.is_nil() && event.version > 0);
             prop_assert!(event.size_bytes >= payload.len());
             prop_assert!(event.frame.encode_to_vec().ends_with(&payload));
         }
