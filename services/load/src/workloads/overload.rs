@@ -20,9 +20,6 @@ use crate::{
 };
 
 const WARM_UP: u64 = 5000;
-/// A server lets 256 calls in over each connection, and the generator has up to 20,000 calls open: with fewer connections they would
-/// wait here, where nobody refuses them.
-const CONNECTIONS: usize = 80;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Settings of `overload`.
@@ -37,6 +34,10 @@ pub struct OverloadArgs {
     /// Clients of the closed loops that find the maximum, which is that of the best of them.
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256])]
     pub clients: Vec<usize>,
+    /// Connections. A server lets 256 calls in over each, and up to 20,000 calls are open: with fewer than 80 connections they wait
+    /// here, where nobody refuses them.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub connections: u64,
 }
 
 /// Runs it once.
@@ -46,7 +47,7 @@ pub async fn run(stage_args: &StageArgs, args: &OverloadArgs, repeat: u32) -> Re
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = Connections::open(stage.address("ordering")?, args.connections as usize).await?;
 
     bar.set_message("warming up");
     let warm = create(&connections, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), false, &bar).await;

@@ -46,14 +46,14 @@ fn kill(at_ms: u64, lasts_ms: u64, role: Role, replica: usize) -> Step {
 }
 
 fn alone(terms: &Terms) -> Plan {
-    let each = (0..terms.count(3)).flat_map(|_| Role::ALL).enumerate();
+    let each = (0..terms.count(2)).flat_map(|_| Role::ALL).enumerate();
     plan(1, each.map(|(n, role)| kill(FIRST_MS + n as u64 * APART_MS, RESTART_MS, role, 0)).collect())
 }
 
 /// The first ones are away until the second ones surely lead; then of each role one that does not lead is killed, then one that does.
 fn of_two(terms: &Terms) -> Plan {
     let first = Role::ALL.map(|role| kill(FIRST_MS, LEASE_MS, role, 0));
-    let each = (0..terms.count(2)).flat_map(|_| Role::ALL).flat_map(|role| [(role, 0), (role, 1)]).enumerate();
+    let each = (0..terms.count(1)).flat_map(|_| Role::ALL).flat_map(|role| [(role, 0), (role, 1)]).enumerate();
     let then = each.map(|(n, (role, replica))| kill(FIRST_MS + (n as u64 + 1) * APART_MS, RESTART_MS, role, replica));
     plan(2, first.into_iter().chain(then).collect())
 }

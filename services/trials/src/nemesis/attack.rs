@@ -14,7 +14,7 @@ use super::{
     kind::{Hurt, Kind, Trouble},
     links::manners,
     plan::Step,
-    starve::Busy,
+    starve::{self, Busy},
     topics,
 };
 use crate::{
@@ -57,6 +57,7 @@ impl Field {
             Kind::RoleKilled(_) | Kind::BrokerKilled | Kind::BrokersKilled => self.end(step, Signal::Kill).await?,
             Kind::RoleStopped(_) | Kind::BrokerStopped => self.end(step, Signal::Term).await?,
             Kind::RoleFrozen(_) | Kind::BrokerFrozen => self.signal(step, Signal::Stop).await?,
+            Kind::RoleShortOfFiles(_) => self.limit_files(step, starve::no_more_files).await?,
             Kind::PostgresRestarted => cluster.postgres.end(Signal::Int).await?,
             Kind::PostgresCrashed => cluster.postgres.end(Signal::Quit).await?,
             Kind::PostgresFrozen => cluster.postgres.signal(Signal::Stop).await?,
@@ -104,6 +105,7 @@ impl Field {
             Kind::RoleKilled(_) | Kind::RoleStopped(_) | Kind::GroupForgotten(_) => self.start(step).await?,
             Kind::BrokerKilled | Kind::BrokerStopped | Kind::BrokersKilled => self.start(step).await?,
             Kind::RoleFrozen(_) | Kind::BrokerFrozen => self.signal(step, Signal::Continue).await?,
+            Kind::RoleShortOfFiles(_) => self.limit_files(step, starve::files_again).await?,
             Kind::PostgresRestarted | Kind::PostgresCrashed => self.cluster.postgres.start().await?,
             Kind::PostgresFrozen => self.cluster.postgres.signal(Signal::Continue).await?,
             Kind::Link(class, _) => self.mend_links(class, step),
@@ -134,6 +136,14 @@ impl Field {
     async fn signal(&self, step: &Step, signal: Signal) -> Result<()> {
         let processes = self.processes(step)?;
         try_join_all(processes.iter().map(|process| process.signal(signal))).await.map(|_| ())
+    }
+
+    async fn limit_files(&self, step: &Step, limit: fn(u32) -> Result<String>) -> Result<()> {
+        for process in self.processes(step)? {
+            let Some(pid) = process.pid() else { continue };
+            starve::set_limit(pid, &limit(pid)?).await?;
+        }
+        Ok(())
     }
 
     fn wires<'a>(&'a self, class: Class, step: &'a Step) -> impl Iterator<Item = &'a Wire> {

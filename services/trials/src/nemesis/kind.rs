@@ -11,6 +11,8 @@ pub enum Kind {
     RoleStopped(Role),
     /// Processes of a role do nothing for a while, and do not know it.
     RoleFrozen(Role),
+    /// Processes of a role may open hardly any more files and connections.
+    RoleShortOfFiles(Role),
     /// Postgres rolls back what is open, stops and starts.
     PostgresRestarted,
     /// Postgres stops at once and recovers from its log.
@@ -136,9 +138,8 @@ impl Trouble {
 impl Kind {
     /// All that a run may mix: after each of them the system mends itself.
     pub fn all(brokers: usize) -> Vec<Self> {
-        let roles = Role::ALL
-            .into_iter()
-            .flat_map(|role| [Self::RoleKilled(role), Self::RoleStopped(role), Self::RoleFrozen(role)]);
+        let of_role = [Self::RoleKilled, Self::RoleStopped, Self::RoleFrozen, Self::RoleShortOfFiles];
+        let roles = Role::ALL.into_iter().flat_map(|role| of_role.map(|kind| kind(role)));
         let links = Class::ALL.into_iter().flat_map(|class| Hurt::ALL.map(|hurt| Self::Link(class, hurt)));
         let single = [
             Self::PostgresRestarted,
@@ -165,6 +166,7 @@ impl Kind {
             Self::RoleKilled(role) => format!("{} killed", role.name()),
             Self::RoleStopped(role) => format!("{} stopped", role.name()),
             Self::RoleFrozen(role) => format!("{} frozen", role.name()),
+            Self::RoleShortOfFiles(role) => format!("{} short of files", role.name()),
             Self::PostgresRestarted => "postgres restarted".into(),
             Self::PostgresCrashed => "postgres crashed".into(),
             Self::PostgresFrozen => "postgres frozen".into(),
@@ -189,7 +191,7 @@ impl Kind {
         match self {
             Self::RoleKilled(_) | Self::RoleStopped(_) => (100, 4_000),
             // Beyond the lease (5 s) and the session of a group (6 s), too.
-            Self::RoleFrozen(_) => (500, 9_000),
+            Self::RoleFrozen(_) | Self::RoleShortOfFiles(_) => (500, 9_000),
             Self::PostgresRestarted | Self::PostgresCrashed => (0, 2_000),
             Self::PostgresFrozen | Self::TableLocked => (1_000, 8_000),
             Self::BackendsTerminated => (500, 4_000),

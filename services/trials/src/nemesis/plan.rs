@@ -50,7 +50,7 @@ impl Step {
     pub fn claims(&self) -> Vec<String> {
         match self.kind {
             Kind::RoleKilled(_) | Kind::RoleStopped(_) | Kind::RoleFrozen(_) => self.targets.clone(),
-            Kind::GroupForgotten(_) => self.targets.clone(),
+            Kind::RoleShortOfFiles(_) | Kind::GroupForgotten(_) => self.targets.clone(),
             Kind::PostgresRestarted | Kind::PostgresCrashed | Kind::PostgresFrozen => vec!["postgres".into()],
             Kind::BackendsTerminated | Kind::TableLocked => vec!["postgres".into()],
             Kind::BrokerKilled | Kind::BrokerStopped | Kind::BrokerFrozen | Kind::BrokersKilled => vec!["kafka".into()],
@@ -132,7 +132,9 @@ fn settling_ms(kind: Kind) -> u64 {
 
 fn targets(kind: Kind, ground: &Ground, random: &mut StdRng) -> Vec<String> {
     match kind {
-        Kind::RoleKilled(role) | Kind::RoleStopped(role) | Kind::RoleFrozen(role) => some(role, ground, random),
+        Kind::RoleKilled(role) | Kind::RoleStopped(role) | Kind::RoleFrozen(role) | Kind::RoleShortOfFiles(role) => {
+            some(role, ground, random)
+        }
         Kind::GroupForgotten(role) => all(role, ground),
         Kind::BrokerKilled | Kind::BrokerStopped | Kind::BrokerFrozen => some_brokers(1, ground, random),
         Kind::BrokersKilled => some_brokers(2, ground, random),

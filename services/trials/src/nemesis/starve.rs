@@ -1,4 +1,4 @@
-//! Taking the processors' time.
+//! Taking what processes need: the processors' time, and files.
 
 use std::{
     hint::spin_loop,
@@ -8,6 +8,13 @@ use std::{
     },
     thread,
 };
+
+use anyhow::{Context, Result, ensure};
+use procfs::process::{LimitValue, Process};
+use tokio::process::Command;
+
+/// Files that a process may still open when it may hardly open any.
+const SPARE_FILES: usize = 2;
 
 /// Threads that do nothing as fast as they can, until this is dropped.
 #[derive(Debug)]
@@ -33,4 +40,31 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.store(false, Relaxed);
     }
+}
+
+/// The limit under which a process can open hardly any file beside those that it has.
+pub fn no_more_files(pid: u32) -> Result<String> {
+    let open = process(pid)?.fd_count().context("its files cannot be counted")?;
+    Ok(format!("{}:", open + SPARE_FILES))
+}
+
+/// The limit under which it can open as many as ever.
+pub fn files_again(pid: u32) -> Result<String> {
+    Ok(match process(pid)?.limits()?.max_open_files.hard_limit {
+        LimitValue::Value(most) => format!("{most}:"),
+        LimitValue::Unlimited => "unlimited:".into(),
+    })
+}
+
+fn process(pid: u32) -> Result<Process> {
+    Ok(Process::new(pid.try_into()?)?)
+}
+
+/// Sets how many files a process may have open: soft and hard limit, as `prlimit` takes them.
+pub async fn set_limit(pid: u32, limit: &str) -> Result<()> {
+    let mut prlimit = Command::new("prlimit");
+    prlimit.arg(format!("--pid={pid}")).arg(format!("--nofile={limit}"));
+    let status = prlimit.status().await.context("there is no program `prlimit` (package util-linux)")?;
+    ensure!(status.success(), "prlimit {limit} failed");
+    Ok(())
 }
