@@ -4,6 +4,8 @@
 //! committed, so a crash repeats records and never skips one; the handler drops what it knows. The group's name carries the
 //! topic's epoch: a log that was lost and made anew is read from its beginning, by a new group.
 
+mod narrow;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -26,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::narrow::{Sink, apply_or_park};
 use crate::{
     backoff::{Backoff, breathe, sleep},
     kafka::{self, Record},
@@ -143,7 +146,8 @@ impl<H: Handler> Consumer<H> {
     async fn apply(&self, epoch: i64, batch: &[Record], stop: &CancellationToken) -> bool {
         let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while let Err(problem) = self.apply_or_park(epoch, batch).await {
+        let (mut waiting, sink) = (vec![batch], OfEpoch { consumer: self, epoch });
+        while let Err(problem) = apply_or_park(&sink, &mut waiting).await {
             warn!(topic = self.topic, "a batch waits: {problem}");
             backoff.wait(stop).await;
             if stop.is_cancelled() {
@@ -154,24 +158,22 @@ impl<H: Handler> Consumer<H> {
         histogram!("comanda_consumer_apply_seconds", "group" => self.group).record(started.elapsed());
         true
     }
+}
 
-    /// Applies a batch; where it holds something that can never be applied, record by record, parking that one. Fails only if trying again may help.
-    async fn apply_or_park(&self, epoch: i64, batch: &[Record]) -> Result<(), Problem> {
-        match self.handler.apply(epoch, batch).await {
-            Err(problem) if !problem.is_transient() => {
-                warn!(topic = self.topic, "applying records one by one: {problem}")
-            }
-            result => return result,
-        }
-        for record in batch {
-            match self.handler.apply(epoch, std::slice::from_ref(record)).await {
-                Err(problem) if !problem.is_transient() => {
-                    parked::park(&self.pool, epoch, record, &problem.to_string()).await?;
-                }
-                result => result?,
-            }
-        }
-        Ok(())
+/// Where the records of a log go.
+struct OfEpoch<'a, H> {
+    consumer: &'a Consumer<H>,
+    epoch: i64,
+}
+
+#[async_trait]
+impl<H: Handler> Sink for OfEpoch<'_, H> {
+    async fn apply(&self, records: &[Record]) -> Result<(), Problem> {
+        self.consumer.handler.apply(self.epoch, records).await
+    }
+
+    async fn park(&self, record: &Record, reason: &str) -> Result<(), Problem> {
+        parked::park(&self.consumer.pool, self.epoch, record, reason).await
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod chain;
 mod cover;
+mod index;
 
 use std::collections::HashMap;
 
 use chain::Chain;
+use index::Index;
 
 use crate::{
     case::{Case, Kind, Stream},
@@ -15,7 +17,7 @@ use crate::{
 
 /// Looks at each chain of streams.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let created = cover::created(case);
+    let index = Index::new(case);
     follow(case, &mut |told| match told {
         Told::Wrong { order_id: Some(order_id), at_us, problem } => found.at(order_id, at_us, problem),
         Told::Wrong { order_id: None, at_us, problem } => found.system(Some(at_us), problem),
@@ -24,7 +26,7 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
                 let (tip, repeats) = (chain.tip, chain.repeats);
                 found.system(None, format!("stream {tip} repeats {repeats} transitions in a run without faults"));
             }
-            cover::check(case, found, chain, &created);
+            cover::check(case, found, chain, &index);
         }
     });
     if case.calm() && expired(case) > 0 {

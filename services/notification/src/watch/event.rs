@@ -27,6 +27,11 @@ impl Place {
     pub fn of_record(partition: i32, offset: i64) -> Self {
         Self { partition, offset, next: offset + 1 }
     }
+
+    /// Whether what lies here is a record's own transition, and not one that the store told instead.
+    pub fn is_of_record(&self) -> bool {
+        self.next > self.offset
+    }
 }
 
 /// A transition of an order.

@@ -33,23 +33,46 @@ pub struct Ring {
     /// Number of the oldest event; they are numbered through for ever.
     first: u64,
     bytes: usize,
-    /// The highest version of each order that is here.
-    versions: HashMap<Uuid, i64>,
+    /// Of each order that is here.
+    known: HashMap<Uuid, Known>,
     floor: Positions,
+}
+
+/// The highest versions of an order, 0 for none.
+///
+/// What the store told in the place of a record that nobody can read may be ahead of the topic, and how far depends on when it was asked.
+/// So it does not make the records repetitions that follow: whoever resumes behind that place with a token of another replica,
+/// where the store told less, sees them by their records only.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Known {
+    by_record: i64,
+    by_store: i64,
+}
+
+impl Known {
+    fn has(&self, event: &Event) -> bool {
+        let version = if event.place.is_of_record() { self.by_record } else { self.by_record.max(self.by_store) };
+        event.version <= version
+    }
+
+    fn highest(&mut self, event: &Event) -> &mut i64 {
+        if event.place.is_of_record() { &mut self.by_record } else { &mut self.by_store }
+    }
 }
 
 impl Ring {
     /// An empty ring that is about to be fed from `start` on.
     pub fn new(limits: Limits, start: Positions) -> Self {
-        Self { limits, events: VecDeque::new(), first: 0, bytes: 0, versions: HashMap::new(), floor: start }
+        Self { limits, events: VecDeque::new(), first: 0, bytes: 0, known: HashMap::new(), floor: start }
     }
 
     /// Takes in an event, unless it repeats one; tells its number.
     pub fn push(&mut self, event: Arc<Event>, now: Instant) -> Option<u64> {
-        if self.versions.get(&event.order_id).is_some_and(|known| event.version <= *known) {
+        let known = self.known.entry(event.order_id).or_default();
+        if known.has(&event) {
             return None;
         }
-        self.versions.insert(event.order_id, event.version);
+        *known.highest(&event) = event.version;
         self.bytes += event.size_bytes;
         self.events.push_back((now, event));
         self.evict(now);
@@ -73,8 +96,13 @@ impl Ring {
         self.first += 1;
         self.bytes -= event.size_bytes;
         self.floor.pass(event.place.partition, event.place.offset + 1);
-        if self.versions.get(&event.order_id) == Some(&event.version) {
-            self.versions.remove(&event.order_id);
+        let Some(known) = self.known.get_mut(&event.order_id) else { return };
+        let highest = known.highest(&event);
+        if *highest == event.version {
+            *highest = 0;
+        }
+        if *known == Known::default() {
+            self.known.remove(&event.order_id);
         }
     }
 
@@ -133,6 +161,22 @@ mod tests {
         assert_eq!(ring.push(event(0, 3, 1, 2), now), None);
         assert_eq!(ring.push(event(0, 4, 2, 1), now), Some(2));
         assert_eq!(ring.end(), 3);
+    }
+
+    #[test]
+    fn what_the_store_told_early_is_told_again_by_its_record() {
+        let (mut ring, now) = (ring(), Instant::now());
+        let told = |order, version| {
+            let mut event = Arc::unwrap_or_clone(event(0, 1, order, version));
+            event.place.next = event.place.offset;
+            Arc::new(event)
+        };
+        assert!(ring.push(event(0, 0, 1, 1), now).is_some());
+        assert!(ring.push(told(1, 1), now).is_none(), "a record told it");
+        assert!(ring.push(told(1, 2), now).is_some());
+        assert!(ring.push(told(1, 2), now).is_none(), "the store told it before");
+        assert!(ring.push(event(0, 2, 1, 2), now).is_some());
+        assert!(ring.push(event(0, 3, 1, 2), now).is_none());
     }
 
     #[test]

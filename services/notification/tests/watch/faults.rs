@@ -203,6 +203,23 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
 }
 
 #[tokio::test]
+async fn what_the_store_told_early_is_told_by_its_record_to_whoever_came_after() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let mut client = client(&replica).await;
+    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let order_id = world.order("ana").await;
+    world.commit(order_id, 1, Phase::Active).await;
+    world.produce(&[(order_id.to_string(), b"no protobuf".to_vec())]).await;
+    assert_eq!(moves(&mut many, 2).await.0, [(order_id, 1), (order_id, 2)]);
+
+    // As with a token of a replica that asked the store before the order had moved.
+    let mut late = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    world.publish(order_id, 2..=2).await;
+    assert_eq!(moves(&mut late, 1).await.0, [(order_id, 2)]);
+}
+
+#[tokio::test]
 async fn an_unreadable_record_does_not_tell_the_beginning_of_an_order_that_nobody_has_adopted() {
     let world = World::new().await;
     let replica = world.replica(config()).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Tell, Told};
+use super::{Tell, Told, index::Known};
 use crate::{
     case::{Case, Kind, Stream},
     compare,
@@ -34,6 +34,11 @@ impl<'a> Chain<'a> {
             Kind::One { order_id, .. } => (order_id, None),
         };
         Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
+    }
+
+    /// Whether an order is one that it shows.
+    pub fn wants(&self, known: &Known<'_, '_>) -> bool {
+        self.customer_id.is_empty() || self.customer_id == known.customer_id
     }
 
     /// Adds what a stream showed.

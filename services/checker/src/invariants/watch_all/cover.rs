@@ -1,11 +1,14 @@
 //! Whether a chain showed all that lies in its reach.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::chain::Chain;
+use super::{
+    chain::Chain,
+    index::{Index, Known},
+};
 use crate::{
-    case::{Case, Kind, OrderCase},
-    history::{RecordContent, Start, Topic},
+    case::{Case, Kind},
+    history::{Start, Topic},
     invariants::watch::lived_on,
     verdict::Findings,
 };
@@ -14,91 +17,71 @@ use crate::{
 const DRIFT_US: i64 = 250_000;
 
 /// Looks for what a chain left out.
-pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, created: &Created<'_>) {
-    let lived_on = case.streams.get(&chain.tip).is_some_and(|tip| lived_on(case, tip));
-    for (order_id, order) in matching(case, chain) {
-        let shown = chain.shown.get(order_id).copied();
-        if lived_on {
-            to_the_end(found, chain, order_id, order, shown);
+pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
+    beginnings(case, found, chain, index);
+    if case.streams.get(&chain.tip).is_some_and(|tip| lived_on(case, tip)) {
+        ends(found, chain, index);
+    }
+    snapshot(case, found, chain, index);
+    between(case, found, chain, index);
+}
+
+/// What is younger than the chain is shown from its first version on.
+fn beginnings(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
+    // A lost log may hide the beginning of an order; which moment that was is not known here.
+    if !case.republished.is_empty() {
+        return;
+    }
+    for (order_id, (first, _)) in chain.shown.iter().filter(|(_, (first, _))| *first > 1) {
+        if index.get(order_id).is_some_and(|known| chain.wants(known) && known.is_younger_than(chain.from_us)) {
+            found.order(
+                order_id,
+                format!("the chain to stream {} began before it, and shows it from version {first} on", chain.tip),
+            );
         }
-        let young =
-            chain.from_us.zip(created.get(*order_id).copied()).is_some_and(|(from_us, (sent_us, _))| sent_us > from_us);
-        match shown {
-            // A lost log may hide the beginning of an order; which moment that was is not known here.
-            Some((first, _)) if young && first > 1 && case.republished.is_empty() => {
-                found.order(
-                    order_id,
-                    format!("the chain to stream {} began before it, and shows it from version {first} on", chain.tip),
+    }
+}
+
+/// A chain that was read to the end of the run has shown each order to its last version.
+fn ends(found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
+    for known in index.matching(chain.customer_id) {
+        let Some(end) = known.order.last() else { continue };
+        match chain.shown.get(known.order_id) {
+            Some((_, last)) if *last < end.version => {
+                let evidence = format!(
+                    "the chain to stream {} was read to the end of the run, and shows it to version {last} of {}",
+                    chain.tip, end.version
                 );
+                found.order(known.order_id, evidence);
             }
-            None if young && lived_on && order.last().is_some() => {
-                found.order(order_id, format!("the chain to stream {} began before it, and never shows it", chain.tip));
-            }
+            None if known.is_younger_than(chain.from_us) => found.order(
+                known.order_id,
+                format!("the chain to stream {} began before it, and never shows it", chain.tip),
+            ),
             _ => {}
         }
-    }
-    snapshot(case, found, chain, created);
-    between(case, found, chain);
-}
-
-fn matching<'c, 'a>(case: &'c Case<'a>, chain: &Chain<'_>) -> impl Iterator<Item = (&'c &'a str, &'c OrderCase<'a>)> {
-    let customer_id = chain.customer_id.to_owned();
-    case.orders.iter().filter(move |(_, order)| {
-        order.row().is_some_and(|row| customer_id.is_empty() || row.customer_id == customer_id)
-    })
-}
-
-/// When an order was first asked for, and when it was first seen.
-pub type Created<'a> = HashMap<&'a str, (u64, u64)>;
-
-/// Of each order that somebody asked for: the earliest try that may have made it counts.
-pub fn created<'a>(case: &Case<'a>) -> Created<'a> {
-    let mut asked: HashMap<&str, u64> = HashMap::new();
-    for attempt in case.creates.iter().filter(|attempt| attempt.may_have_applied()) {
-        let sent_us = asked.entry(&attempt.asked.customer_id).or_insert(attempt.sent_us);
-        *sent_us = attempt.sent_us.min(*sent_us);
-    }
-    let orders = case.orders.iter().filter_map(|(order_id, order)| {
-        let sent_us = asked.get(order.row()?.customer_id.as_str())?;
-        let seen_us = order.sightings.first().map_or(u64::MAX, |seen| seen.seen_us);
-        Some((*order_id, (*sent_us, seen_us)))
-    });
-    orders.collect()
-}
-
-fn to_the_end(
-    found: &mut Findings<'_, '_>,
-    chain: &Chain<'_>,
-    order_id: &str,
-    order: &OrderCase<'_>,
-    shown: Option<(i64, i64)>,
-) {
-    let (Some((_, last)), Some(end)) = (shown, order.last()) else { return };
-    if last < end.version {
-        let evidence = format!(
-            "the chain to stream {} was read to the end of the run, and shows it to version {last} of {}",
-            chain.tip, end.version
-        );
-        found.order(order_id, evidence);
     }
 }
 
 /// An order that was there before the snapshot was asked for, and had not ended when it was complete, is in it. One that nobody had
 /// looked at yet may follow with its first transition instead.
-fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, created: &Created<'_>) {
+fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
     let (Some(complete_us), Some(lead_us)) = (chain.from_us, case.lead_us) else { return };
     let (Some(listed), Some(opened_us)) = (&chain.snapshot, root(case, chain.tip)) else { return };
     let latest_us = i64::try_from(complete_us).unwrap_or(i64::MAX).saturating_add(lead_us + DRIFT_US);
-    for (order_id, order) in matching(case, chain).filter(|(order_id, _)| !listed.contains(*order_id)) {
-        let there = created.get(order_id).is_some_and(|(_, seen_us)| *seen_us < opened_us);
-        let alive = order.last().is_some_and(|last| last.phase != "active" && last.time_us > latest_us);
-        let followed = match chain.shown.get(order_id) {
+    let lived = |known: &&Known<'_, '_>| {
+        known.seen_us.is_some_and(|seen_us| seen_us < opened_us)
+            && known.ended_us.is_some_and(|at_us| at_us > latest_us)
+    };
+    for known in index.matching(chain.customer_id).filter(lived).filter(|known| !listed.contains(known.order_id)) {
+        let followed = match chain.shown.get(known.order_id) {
             Some((first, _)) => *first == 1,
-            None => !order.seen_before(opened_us, 2),
+            None => !known.order.seen_before(opened_us, 2),
         };
-        if there && alive && !followed {
+        if !followed {
             let tip = chain.tip;
-            found.order(order_id, format!("had not ended, and is not in the snapshot of the chain to stream {tip}"));
+            let evidence = format!("had not ended, and is not in the snapshot of the chain to stream {tip}");
+            found.order(known.order_id, evidence);
         }
     }
 }
@@ -116,51 +99,39 @@ fn root(case: &Case<'_>, tip: u64) -> Option<u64> {
 ///
 /// A transition that was shown may have been read at any of its occurrences: surely within reach is what lies after the earliest
 /// last occurrence and before the latest first one. Only for topics whose log was never lost: the places of a lost one are gone.
-fn between(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>) {
+fn between(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
     if case.logs.get(&Topic::Transitions) != Some(&1) {
         return;
     }
-    let mut reach: HashMap<i32, (i64, i64)> = HashMap::new();
-    let strange: HashSet<&str> = case.strange_records.iter().map(|record| record.key).collect();
-    for (order_id, &(first, last)) in &chain.shown {
-        // An unreadable record makes the server tell the order from its history, at any place.
-        let Some(order) = case.order(order_id).filter(|_| !strange.contains(order_id)) else { continue };
-        for version in first..=last {
-            // The first version may come from a snapshot, which has no place.
-            if let Some((partition, from, to)) =
-                places(order, version).filter(|_| version > first || chain.snapshot.is_none())
-            {
-                let (low, high) = reach.entry(partition).or_insert((to, from));
-                (*low, *high) = ((*low).min(to), (*high).max(from));
-            }
-        }
-    }
-    for (order_id, order) in matching(case, chain) {
-        let (first, last) = chain.shown.get(order_id).copied().unwrap_or((i64::MAX, 0));
-        for step in &order.steps {
-            let version = step.transition.version;
-            let Some((partition, from, to)) = places(order, version) else { continue };
-            let within = reach.get(&partition).is_some_and(|(low, high)| from > *low && to < *high);
-            if within
-                && !(first..=last).contains(&version)
-                && !(chain.snapshot.is_some() && version < first && first != i64::MAX)
-            {
-                found.order(
-                    order_id,
-                    format!("the chain to stream {} leaves out version {version}, which lies in its reach", chain.tip),
-                );
+    let is_left_out = |known: &Known<'_, '_>, version: i64| match chain.shown.get(known.order_id) {
+        Some((first, last)) => !(first..=last).contains(&&version) && (chain.snapshot.is_none() || version >= *first),
+        None => true,
+    };
+    for (partition, reach) in reach(chain, index) {
+        for (known, places) in index.between(partition, reach) {
+            let version = places.version;
+            if chain.wants(known) && is_left_out(known, version) {
+                let tip = chain.tip;
+                let evidence =
+                    format!("the chain to stream {tip} leaves out version {version}, which lies in its reach");
+                found.order(known.order_id, evidence);
             }
         }
     }
 }
 
-/// Partition, first and last offset of a version.
-fn places(order: &OrderCase<'_>, version: i64) -> Option<(i32, i64, i64)> {
-    let mut places = order.transitions.iter().filter_map(|record| match record.content {
-        RecordContent::Transition { transition } if transition.version == version => Some(record.place),
-        _ => None,
-    });
-    let first = places.next()?;
-    let last = places.next_back().unwrap_or(first);
-    Some((first.partition, first.offset, last.offset))
+/// Of each partition: the offsets between which nothing may be missing.
+fn reach(chain: &Chain<'_>, index: &Index<'_, '_>) -> HashMap<i32, (i64, i64)> {
+    let mut reach: HashMap<i32, (i64, i64)> = HashMap::new();
+    for (order_id, &(first, last)) in &chain.shown {
+        // An unreadable record makes the server tell the order from its history, at any place.
+        let Some(known) = index.get(order_id).filter(|_| !index.is_strange(order_id)) else { continue };
+        // The first version may come from a snapshot, which has no place.
+        let from = if chain.snapshot.is_some() { first + 1 } else { first };
+        for places in known.places.iter().filter(|places| (from..=last).contains(&places.version)) {
+            let (low, high) = reach.entry(places.partition).or_insert((places.last, places.first));
+            (*low, *high) = ((*low).min(places.last), (*high).max(places.first));
+        }
+    }
+    reach
 }

@@ -1,0 +1,113 @@
+//! A batch with a record that can never be applied is narrowed down to it.
+
+use async_trait::async_trait;
+
+use crate::{kafka::Record, postgres::Problem};
+
+/// Where records go.
+#[async_trait]
+pub trait Sink: Sync {
+    /// Commits the effect of records.
+    async fn apply(&self, records: &[Record]) -> Result<(), Problem>;
+
+    /// Puts one aside that can never be applied.
+    async fn park(&self, record: &Record, reason: &str) -> Result<(), Problem>;
+}
+
+/// Applies the parts of a batch that wait, the last of them first. One that holds something that can never be applied is halved until
+/// that record stands alone, which is parked: the others must not pay for it one by one, least of all when a log that holds several
+/// such records is read from its beginning. Fails only if trying again may help; what waits then is what is still to be done.
+pub async fn apply_or_park(sink: &impl Sink, waiting: &mut Vec<&[Record]>) -> Result<(), Problem> {
+    while let Some(part) = waiting.pop() {
+        let done = match (sink.apply(part).await, part) {
+            (Err(problem), [record]) if !problem.is_transient() => sink.park(record, &problem.to_string()).await,
+            (Err(problem), _) if !problem.is_transient() => {
+                let (first, second) = part.split_at(part.len() / 2);
+                waiting.extend([second, first]);
+                continue;
+            }
+            (result, _) => result,
+        };
+        if done.is_err() {
+            waiting.push(part);
+            return done;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn batch() -> Vec<Record> {
+        let record = |offset| Record { topic: "t".into(), partition: 0, offset, key: Vec::new(), payload: Vec::new() };
+        (0..500).map(record).collect()
+    }
+
+    /// Two records are bad, and every so-manieth call meets a database that is away.
+    struct Fake {
+        away_each: usize,
+        seen: Mutex<Seen>,
+    }
+
+    #[derive(Debug, Default)]
+    struct Seen {
+        calls: usize,
+        applied: Vec<i64>,
+        parked: Vec<i64>,
+    }
+
+    const BAD: [i64; 2] = [17, 333];
+
+    #[async_trait]
+    impl Sink for Fake {
+        async fn apply(&self, records: &[Record]) -> Result<(), Problem> {
+            let mut seen = self.seen.lock().expect("no panic");
+            seen.calls += 1;
+            if seen.calls.is_multiple_of(self.away_each) {
+                return Err(Problem::Unreachable("away".into()));
+            }
+            if records.iter().any(|record| BAD.contains(&record.offset)) {
+                return Err(Problem::Unreadable("bad".into()));
+            }
+            seen.applied.extend(records.iter().map(|record| record.offset));
+            Ok(())
+        }
+
+        async fn park(&self, record: &Record, _: &str) -> Result<(), Problem> {
+            self.seen.lock().expect("no panic").parked.push(record.offset);
+            Ok(())
+        }
+    }
+
+    async fn taken(away_each: usize) -> Seen {
+        let (fake, batch) = (Fake { away_each, seen: Mutex::default() }, batch());
+        let mut waiting = vec![&*batch];
+        for _ in 0..100 {
+            if apply_or_park(&fake, &mut waiting).await.is_ok() {
+                break;
+            }
+        }
+        fake.seen.into_inner().expect("no panic")
+    }
+
+    fn good() -> Vec<i64> {
+        (0..500).filter(|offset| !BAD.contains(offset)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_others_are_applied_in_order_in_few_steps() {
+        let seen = taken(usize::MAX).await;
+        assert_eq!((seen.applied, &*seen.parked), (good(), &BAD[..]));
+        assert!(seen.calls < 50, "{} calls for two records that each stand alone after nine halvings", seen.calls);
+    }
+
+    #[tokio::test]
+    async fn what_was_done_is_not_done_again_when_the_database_goes_away_meanwhile() {
+        let seen = taken(3).await;
+        assert_eq!((seen.applied, &*seen.parked), (good(), &BAD[..]));
+    }
+}
