@@ -145,6 +145,37 @@ fn a_gap_right_after_everything_was_told_anew_is_legal_and_a_later_one_is_not() 
 }
 
 #[test]
+fn old_records_that_come_again_may_come_in_parts_and_new_ones_may_not() {
+    // Whether order-0 had been seen to end before the stream began that shows its versions 1 and 3 once more.
+    let parts = |known: bool| {
+        after(|lines| {
+            let shown = |version| {
+                let of = |line: &&Line| (900..=901).any(|stream| is_shown(&line.what, stream, "order-0", version));
+                lines.iter().find(of).expect("it is shown").what.clone()
+            };
+            let olds = [1, 3].map(shown).map(|what| match what {
+                What::Event { event, .. } => What::Event { stream: 902, event },
+                what => what,
+            });
+            let complete =
+                |line: &Line| matches!(line.what, What::Event { stream: 902, event: Event::SnapshotComplete });
+            let at = lines.iter().position(complete).expect("a snapshot");
+            let at_us = lines[at].at_us;
+            lines.splice(at + 1..at + 1, olds.map(|what| Line { at_us, what }));
+            fault(lines, "replay", "all", 1, at_us);
+            if !known {
+                drop_where(lines, |what| {
+                    matches!(what, What::Event { stream, event: Event::Transition { transition } }
+                    if *stream < 902 && transition.order_id == "order-0" && transition.version > 2)
+                });
+            }
+        })
+    };
+    assert_eq!(parts(true), []);
+    assert!(parts(false).contains(&C7Watch));
+}
+
+#[test]
 fn an_order_that_a_chain_never_shows_is_noticed() {
     let unseen = after(|lines| {
         drop_where(lines, |what| {

@@ -83,7 +83,8 @@ impl<'a> Chain<'a> {
             Some((first, _)) => _ = self.shown.insert(&transition.order_id, (first, version)),
             None => _ = self.shown.insert(&transition.order_id, (version, version)),
         }
-        if let Some((_, last)) = before.filter(|(_, last)| version > last + 1 && !told_anew(case, at_us)) {
+        let is_excused = || told_anew(case, at_us) || self.is_past(case, &transition.order_id, version);
+        if let Some((_, last)) = before.filter(|(_, last)| version > last + 1 && !is_excused()) {
             return Some(format!("version {version} comes with a hole after {last}"));
         }
         let order = case.order(&transition.order_id)?;
@@ -111,6 +112,12 @@ impl<'a> Chain<'a> {
         row.or_else(state)
             .or_else(|| self.foreign(case, &now.order_id))
             .map(|problem| format!("in the snapshot: {problem}"))
+    }
+
+    /// Whether an order was known to have come so far before the chain began: old records that come again may come in parts.
+    fn is_past(&self, case: &Case<'a>, order_id: &str, version: i64) -> bool {
+        let from_us = self.from_us.unwrap_or(u64::MAX);
+        case.order(order_id).is_some_and(|order| order.seen_before(from_us, version))
     }
 
     fn foreign(&self, case: &Case<'_>, order_id: &str) -> Option<String> {
