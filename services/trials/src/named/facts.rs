@@ -9,6 +9,8 @@ use comanda_checker::{
     history::{Answer, Event, Op, Topic, What},
 };
 
+use crate::run::ALL_TOLD_S;
+
 /// As before: over so many microseconds ..
 const WINDOW_US: u64 = 2_000_000;
 /// .. there is this share of what there was ..
@@ -124,6 +126,12 @@ impl<'a> Facts<'a> {
     pub fn drained_s(&self, name: &str) -> Option<f64> {
         let (_, to_us) = self.span_us(name)?;
         Some(self.case.drained_us?.saturating_sub(to_us) as f64 / 1e6)
+    }
+
+    /// Seconds from the end of the last fault of a name until every order had ended and all was told, but for mails.
+    pub fn told_s(&self, name: &str) -> Option<f64> {
+        let (_, to_us) = self.span_us(name)?;
+        Some(self.case.last_heal_us?.saturating_sub(to_us) as f64 / 1e6 + self.most_measured(ALL_TOLD_S)?)
     }
 
     /// When orders were accepted, in order.

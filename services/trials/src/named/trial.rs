@@ -92,6 +92,8 @@ impl Plan {
     /// The run of it.
     pub fn scenario(self, trial: &Trial, terms: &Terms, binary: &Path) -> Scenario {
         let mut random = StdRng::seed_from_u64(terms.seed);
+        // Some are about clients alone.
+        let faults = u64::from(!self.faults.is_empty() || trial.act.is_some());
         let shape = Shape {
             brokers: self.brokers,
             replicas: self.replicas,
@@ -106,7 +108,7 @@ impl Plan {
             seed: terms.seed,
             shape,
             workload: self.workload,
-            least: Least { orders: 50, faults: 1, kinds: 1 },
+            least: Least { orders: 50, faults, kinds: faults },
             faults: self.faults,
             length: Duration::from_millis(self.length_ms),
             drain: Duration::from_millis(self.drain_ms),

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use profile::{Options, binary, quick, random};
-pub use rest::Waiting;
+pub use rest::{ALL_TOLD_S, Waiting};
 pub use scenario::{Least, Scenario};
 
 use self::progress::Progress;

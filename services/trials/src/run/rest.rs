@@ -3,11 +3,14 @@
 use std::{fmt, time::Duration};
 
 use anyhow::{Context, Result};
+use comanda_checker::history::What;
 use sqlx::{Connection, FromRow, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{cluster::Cluster, dump, recorder::Recorder, run::progress::Progress};
 
+/// Seconds from the last heal until every order had ended and all was told, but for mails.
+pub const ALL_TOLD_S: &str = "all told after the last heal, s";
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long one look may take.
@@ -57,11 +60,13 @@ impl Waiting {
 
     /// Whether nothing waits.
     pub fn is_nothing(&self) -> bool {
-        let Self { unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, unsent_mails, lag } =
-            self;
-        [unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, unsent_mails, lag]
-            .into_iter()
-            .all(|waiting| *waiting == 0)
+        self.is_mails_only() && self.unsent_mails == 0
+    }
+
+    /// Whether every order has ended, and everybody has taken what Kafka was told of it.
+    fn is_mails_only(&self) -> bool {
+        let Self { unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, lag, .. } = self;
+        [unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, lag].iter().all(|n| **n == 0)
     }
 }
 
@@ -89,9 +94,13 @@ pub async fn come_to_rest(
     progress: &Progress,
     patience: Duration,
 ) -> Result<(), String> {
-    let (mut before, mut changed) = (None, Instant::now());
+    let (mut before, mut changed, began, mut told) = (None, Instant::now(), Instant::now(), false);
     loop {
         let now = Waiting::look(cluster).await;
+        if !told && now.as_ref().is_ok_and(Waiting::is_mails_only) {
+            told = true;
+            recorder.record(What::Measured { name: ALL_TOLD_S.into(), value: began.elapsed().as_secs_f64() });
+        }
         if now.as_ref().is_ok_and(Waiting::is_nothing) {
             return Ok(());
         }
