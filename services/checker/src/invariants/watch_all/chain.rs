@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Tell, Told, index::Known};
 use crate::{
-    case::{Case, Kind, Stream},
+    case::{Case, Kind, OrderCase, Stream},
     compare,
     history::{Event, Order, Start, Transition},
 };
@@ -83,7 +83,8 @@ impl<'a> Chain<'a> {
             Some((first, _)) => _ = self.shown.insert(&transition.order_id, (first, version)),
             None => _ = self.shown.insert(&transition.order_id, (version, version)),
         }
-        let is_excused = || told_anew(case, at_us) || self.is_past(case, &transition.order_id, version);
+        let is_past = || case.order(&transition.order_id).is_some_and(|order| self.is_past(order, version));
+        let is_excused = || told_anew(case, at_us) || is_past();
         if let Some((_, last)) = before.filter(|(_, last)| version > last + 1 && !is_excused()) {
             return Some(format!("version {version} comes with a hole after {last}"));
         }
@@ -115,9 +116,8 @@ impl<'a> Chain<'a> {
     }
 
     /// Whether an order was known to have come so far before the chain began: old records that come again may come in parts.
-    fn is_past(&self, case: &Case<'a>, order_id: &str, version: i64) -> bool {
-        let from_us = self.from_us.unwrap_or(u64::MAX);
-        case.order(order_id).is_some_and(|order| order.seen_before(from_us, version))
+    pub fn is_past(&self, order: &OrderCase<'_>, version: i64) -> bool {
+        self.from_us.is_some_and(|from_us| order.seen_before(from_us, version))
     }
 
     fn foreign(&self, case: &Case<'_>, order_id: &str) -> Option<String> {

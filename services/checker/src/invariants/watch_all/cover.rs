@@ -42,12 +42,12 @@ fn beginnings(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, 
     }
 }
 
-/// A chain that was read to the end of the run has shown each order to its last version.
+/// A chain that was read to the end of the run has shown each order to its last version, unless that was there before it.
 fn ends(found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
     for known in index.matching(chain.customer_id) {
         let Some(end) = known.order.last() else { continue };
         match chain.shown.get(known.order_id) {
-            Some((_, last)) if *last < end.version => {
+            Some((_, last)) if *last < end.version && !chain.is_past(known.order, end.version) => {
                 let evidence = format!(
                     "the chain to stream {} was read to the end of the run, and shows it to version {last} of {}",
                     chain.tip, end.version
