@@ -86,6 +86,11 @@ impl<'a> Case<'a> {
         self.drained_us.is_some()
     }
 
+    /// Whether nothing moved any more before everything had come to rest.
+    pub fn stuck(&self) -> bool {
+        self.pick(|line| matches!(line.what, What::Stuck { .. }).then_some(())).next().is_some()
+    }
+
     /// Faults that lasted into a time.
     pub fn faults_within(&self, from_us: u64, to_us: u64) -> impl Iterator<Item = &Fault<'a>> {
         self.faults.iter().filter(move |fault| fault.from_us <= to_us && fault.to_us >= from_us)

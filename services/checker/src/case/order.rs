@@ -17,6 +17,8 @@ pub struct OrderCase<'a> {
     pub placed: Vec<Occurrence<'a>>,
     /// Its records on the topic of transitions, by place.
     pub transitions: Vec<Occurrence<'a>>,
+    /// What an outbox still points at: of which service, and which version.
+    pub pointers: Vec<(&'a str, i64)>,
     /// Its mails, by version and copy.
     pub mails: Vec<MailRow<'a>>,
     /// Request ids that are remembered for it.

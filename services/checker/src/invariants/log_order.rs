@@ -15,11 +15,15 @@ use crate::{
 const REPEATS_PERCENT: u64 = 1;
 const REPEATS_A_FAULT: u64 = 50;
 
+/// Services with an outbox, as the history names them.
+const ORDERING: &str = "ordering";
+const STATE_MACHINE: &str = "state-machine";
+
 type Told<'a> = (Place, &'a str, &'a Transition);
 
 /// Looks at the records of both topics.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let accepted = accepted(case);
+    let (accepted, stuck) = (accepted(case), case.stuck());
     for (order_id, order) in &case.orders {
         let mut problems = Vec::new();
         placed(&mut problems, order_id, order);
@@ -28,8 +32,8 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
             sequence(&mut problems, case, log, &records);
             records.iter().for_each(|record| problems.extend(content(order, record)));
         }
-        if case.drained() && order.row().is_some() {
-            whole(&mut problems, case, order, accepted.contains(order_id));
+        if order.row().is_some() && (case.drained() || stuck) {
+            whole(&mut problems, case, order, case.drained() && accepted.contains(order_id));
         }
         problems.into_iter().for_each(|problem| found.order(order_id, problem));
     }
@@ -103,12 +107,13 @@ fn difference(shown: &Transition, kept: &Transition) -> Option<String> {
     compare::transition(shown, kept).or_else(|| (shown.next_time_us != kept.next_time_us).then(timer))
 }
 
-/// The newest log of each topic tells everything, as far as it is known to have been told again after a loss. Version 1 of what was
-/// accepted is judged by C1.
+/// The newest log of each topic tells everything, as far as it is known to have been told again after a loss; of a run that is stuck,
+/// everything that no pointer is left for. Version 1 of what was accepted is judged by C1 where that judges.
 fn whole(problems: &mut Vec<String>, case: &Case<'_>, order: &OrderCase<'_>, accepted: bool) {
     if let Some(log) = newest(case, Topic::Orders) {
         let there = order.placed.iter().any(|record| record.place.log == log);
-        if !(there || accepted && order.placed.is_empty()) {
+        let waits = order.pointers.iter().any(|(service, _)| *service == ORDERING);
+        if !(there || waits || accepted && order.placed.is_empty()) {
             problems.push(format!("log {log} of the topic of orders does not tell of it"));
         }
     }
@@ -117,7 +122,9 @@ fn whole(problems: &mut Vec<String>, case: &Case<'_>, order: &OrderCase<'_>, acc
         order.logs().remove(&log).into_iter().flatten().map(|(.., transition)| transition.version).collect();
     let versions = order.steps.iter().map(|step| step.transition.version);
     let elsewhere = |version: i64| version == 1 && accepted && log == 1;
-    let missing: Vec<i64> = versions.filter(|&version| !told.contains(&version) && !elsewhere(version)).collect();
+    let waits = |version: i64| order.pointers.iter().any(|pointer| *pointer == (STATE_MACHINE, version));
+    let missing: Vec<i64> =
+        versions.filter(|&version| !told.contains(&version) && !elsewhere(version) && !waits(version)).collect();
     if !missing.is_empty() {
         problems.push(format!("log {log} of the topic of transitions does not tell its versions {missing:?}"));
     }

@@ -32,6 +32,35 @@ fn a_transition_that_a_topic_never_tells_is_noticed() {
 }
 
 #[test]
+fn what_a_stuck_run_never_told_and_no_pointer_is_left_for_is_noticed() {
+    let stuck = |pointer: Option<(&str, i64)>, topic, version| {
+        let run = after(|lines| {
+            edit(lines, |what| {
+                let drained = *what == What::Drained;
+                if drained {
+                    *what = What::Stuck { state: "unadopted 1".into() };
+                }
+                drained
+            });
+            drop_where(lines, |what| is_record(what, topic, "order-0", version));
+            let row = |(service, version): (&str, i64)| What::OutboxRow {
+                service: service.into(),
+                order_id: "order-0".into(),
+                version,
+            };
+            let at_us = lines.last().expect("lines").at_us;
+            lines.extend(pointer.map(row).map(|what| Line { at_us, what }));
+        });
+        run.contains(&C5LogOrder)
+    };
+    assert!(stuck(None, Topic::Transitions, 4));
+    assert!(!stuck(Some(("state-machine", 4)), Topic::Transitions, 4));
+    assert!(stuck(Some(("state-machine", 3)), Topic::Transitions, 4));
+    assert!(stuck(None, Topic::Orders, 1));
+    assert!(!stuck(Some(("ordering", 1)), Topic::Orders, 1));
+}
+
+#[test]
 fn transitions_in_the_wrong_order_are_noticed() {
     let swapped = after(|lines| edit_record(lines, "order-0", 3, |_, offset, _, _| *offset = 1));
     assert_eq!(swapped, [C5LogOrder]);

@@ -92,8 +92,7 @@ pub const BUGS: [Bug; 14] = [
     Bug {
         name: "pointer-deleted-before-ack",
         wrong: "the relay deletes its pointers before Kafka has acknowledged the records",
-        // What the topic lacks nobody takes up: the run never comes to rest, and only a run that did is judged by its topics.
-        caught_by: C11Liveness,
+        caught_by: C5LogOrder,
         faults: &[
             // Not frozen: what lies in a frozen broker's socket is not lost.
             Fault(2_000, 4_000, BrokerKilled, &["kafka-1"]),

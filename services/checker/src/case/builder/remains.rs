@@ -33,7 +33,9 @@ impl<'a> Builder<'a> {
                 order.lines.push(at);
                 order.mails.push(row);
             }
-            What::OutboxRow { order_id, .. } => _ = self.mention(order_id, &[at]),
+            What::OutboxRow { service, order_id, version } => {
+                self.mention(order_id, &[at]).pointers.push((service, *version));
+            }
             What::Record { .. } => self.take_record(at, what),
             _ => {}
         }
