@@ -62,7 +62,7 @@ pub const STORM: Trial = Trial {
             Goal::least(
                 "creates answered OK",
                 Some(facts.figures().accepted as f64),
-                CREATES as f64 * facts.scale * 0.05,
+                CREATES as f64 * facts.scale * 0.01,
             ),
             Goal::none("violations of C1 (what was accepted is there)", facts.violations(Invariant::C1Durable)),
             Goal::most("ms that a connection was idle in a transaction", facts.most_measured(IDLE_MS), 1000.0),

@@ -25,6 +25,9 @@ const AT_THE_TIMER: f64 = 0.4;
 const AROUND_THE_TIMER_MS: i64 = 5;
 /// The longest that a mover waits for a timer.
 const MOST_WAIT: Duration = Duration::from_secs(60);
+/// How often a mover looks for that moment, and after what time again.
+const MOST_LOOKS: usize = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const TRIGGERS: [&str; 5] = ["advance", "advance", "advance", "cancel", "reject"];
 /// Statuses that are named; often ones that can not be entered.
 const STATUSES: [&str; 5] = ["received", "preparing", "dispatched", "delivered", "completed"];
@@ -63,6 +66,13 @@ impl Mover {
 
     /// Cancels this version of the order, and no later one, just when its timer ends it.
     async fn race(&mut self) {
+        // Who has just created an order does not know yet when its timer is due.
+        for _ in 0..MOST_LOOKS {
+            if self.order.next_time_us.is_some() || !self.clients.pause(LOOK_AGAIN).await {
+                break;
+            }
+            self.look().await;
+        }
         let request_id = Some(content::uuid(&mut self.rng));
         let (order_id, expected_version) = (self.order.order_id.clone(), Some(self.order.version));
         let command = Command { trigger: "cancel", order_id, request_id, expected_version, to_status: None };
