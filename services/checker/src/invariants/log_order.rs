@@ -122,7 +122,7 @@ fn whole(problems: &mut Vec<String>, case: &Case<'_>, order: &OrderCase<'_>, acc
         order.logs().remove(&log).into_iter().flatten().map(|(.., transition)| transition.version).collect();
     let versions = order.steps.iter().map(|step| step.transition.version);
     let elsewhere = |version: i64| version == 1 && accepted && log == 1;
-    let waits = |version: i64| order.pointers.iter().any(|pointer| *pointer == (STATE_MACHINE, version));
+    let waits = |version: i64| order.pointers.contains(&(STATE_MACHINE, version));
     let missing: Vec<i64> =
         versions.filter(|&version| !told.contains(&version) && !elsewhere(version) && !waits(version)).collect();
     if !missing.is_empty() {
