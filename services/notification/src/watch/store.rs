@@ -1,6 +1,6 @@
 //! What the watches read from the database. They write nothing.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use comanda_kit::{
     postgres::{Problem, bounded},
@@ -11,7 +11,7 @@ use comanda_proto::{
     views::{OrderRow, TransitionRow},
 };
 use sqlx::{FromRow, PgPool, Row, postgres::PgRow};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 /// The schema whose name the connections carry.
@@ -20,6 +20,8 @@ pub const SCHEMA: &str = "notification";
 const TENANT: &str = "default";
 /// How many transitions are read at once.
 const HISTORY_PAGE: i64 = 256;
+/// How long a read waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
 /// How long the topic may take to bring a transition before the store is believed instead.
 const PUBLISHED_WITHIN_SECS: i32 = 2;
 
@@ -107,9 +109,13 @@ impl Store {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     ) -> Result<T, Problem> {
-        let places = self.places.clone();
+        // Before the read is on its own: who hangs up leaves the queue, and who has waited too long is told while there is somebody to tell.
+        // Else thousands of watchers that come back together wait behind the reads of those who have given up, and give up, too.
+        let place = timeout(TURN, self.places.clone().acquire_owned()).await;
+        let place =
+            place.map_err(|_| Problem::Unreachable(format!("too many wait for it: no turn within {TURN:?}")))?;
         let read = async move {
-            let _place = places.acquire_owned().await.expect("the semaphore is never closed");
+            let _place = place.expect("the semaphore is never closed");
             bounded(work).await
         };
         self.tasks.finish(read).await

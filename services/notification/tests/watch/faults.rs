@@ -1,12 +1,16 @@
 //! Races, lost logs, strange records, stops.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use comanda_kit::testing::{Environment, eventually};
 use comanda_proto::{
     topics,
     v1::{Phase, WatchOrderRequest, watch_orders_request::Start},
 };
+use futures::future::join_all;
 use prost::Message;
 use tonic::{Code, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
@@ -69,6 +73,26 @@ async fn what_is_published_while_the_store_is_read_is_not_lost() {
     for expected in [Told::Current(order_id, 1), Told::Complete, Told::Moved(order_id, 2)] {
         assert_eq!(event(&mut many).await.0, expected);
     }
+}
+
+#[tokio::test]
+async fn callers_who_wait_for_the_store_are_told_in_time() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let order_id = world.order("ana").await;
+    let mut client = client(&replica).await;
+    let (hold, began) = (hold_orders(&world).await, Instant::now());
+    // Many more than read at once, each of which waits 2 s for the lock.
+    let opens = (0..40).map(|_| {
+        let (mut client, order_id) = (client.clone(), order_id.to_string());
+        async move { client.watch_order(WatchOrderRequest { order_id, after_version: 0 }).await.map(drop) }
+    });
+    for answer in join_all(opens).await {
+        assert_eq!(answer.expect_err("the table is locked").code(), Code::Unavailable);
+    }
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    hold.rollback().await.expect("released");
+    watch(&mut client, order_id, 0).await.expect("opened");
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ const STAY: f64 = 0.3;
 /// How often a reader stays to the end.
 const STAYERS: f64 = 0.2;
 const TO_THE_END: Duration = Duration::from_secs(24 * 60 * 60);
+/// The first wait of a reader that was refused, at most, and the longest.
+const FIRST_WAIT_MS: u64 = 500;
+const MOST_WAIT_MS: u64 = 8_000;
 /// How often a reader that leaves does not come back.
 const LEAVERS: f64 = 0.02;
 
@@ -37,13 +40,18 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches until the order has ended, or for as long as it likes.
     pub(super) async fn run(mut self) {
+        let mut most_ms = FIRST_WAIT_MS;
         loop {
             let end = self.watch().await;
             match end.code() {
                 None if end == End::SeenAll || self.rng.random_bool(LEAVERS) => return,
                 None => {}
                 Some(Code::Ok | Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition) => return,
-                Some(_) => tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..=500))).await,
+                Some(_) => {
+                    // As the libraries of gRPC do: longer each time, and not all at once.
+                    tokio::time::sleep(Duration::from_millis(self.rng.random_range(most_ms / 10..=most_ms))).await;
+                    most_ms = if end.is_refusal() { (2 * most_ms).min(MOST_WAIT_MS) } else { FIRST_WAIT_MS };
+                }
             }
             count(&self.clients.counters.resumes, 1);
         }
