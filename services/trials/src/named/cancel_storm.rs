@@ -25,7 +25,7 @@ use crate::{
 const CREATES: u64 = 50_000;
 /// A call is tried up to six times, and hung up on mostly; so many calls a second come of the orders that are asked for.
 const CALLS_PER_SECOND: u64 = 600;
-const ORDERS_PER_SECOND: f64 = 250.0;
+const ORDERS_PER_SECOND: f64 = 110.0;
 /// Added to each way to Postgres and back.
 const LATENCY: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(200);
@@ -52,6 +52,8 @@ pub const STORM: Trial = Trial {
             ..Plan::default().workload
         },
         length_ms: length_ms(terms),
+        // Most calls are carried out though nobody waits for them: thousands of orders, with four mails each.
+        drain_ms: 120_000,
         ..Plan::default()
     },
     act: Some(slow_down_and_look),
