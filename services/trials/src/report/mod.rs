@@ -18,7 +18,7 @@ use comanda_checker::{
     judge, read,
 };
 
-pub use results::{add, has};
+pub use results::{add, has_passed};
 pub use table::outcome;
 
 use crate::run::{DUMP, HISTORY};

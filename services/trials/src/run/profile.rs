@@ -29,8 +29,8 @@ pub struct Options {
     /// Decides which faults happen when, and what clients do; the same seed does the same again [default: a random one].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// So many runs, each with the next seed, until one is not passed. With --results those that the page has are left out, so that the
-    /// same command goes on where another ended.
+    /// So many runs, each with the next seed, until one is not passed. With --results those that the page has as passed are left
+    /// out, so that the same command goes on where another ended.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub runs: u64,
     /// How long clients and faults last [default: 3 (quick), 45 (random)]

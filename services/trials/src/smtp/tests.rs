@@ -115,14 +115,16 @@ async fn silence_in_any_phase_lasts_until_the_mode_is_set_again() {
     for (count, phase) in (1..).zip(Phase::ALL) {
         let bench = Bench::new(Mode::Silence(phase)).await;
         let mut client = bench.client().await;
+        // The client is silent for as long as the server is: only setting the mode again tells whether it was that far.
         let setting_again = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
             loop {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                ticks.tick().await;
                 bench.server.set(Mode::Silence(phase));
             }
         };
         let codes = tokio::select! {
-            codes = client.sends("<1@x>") => codes,
+            codes = tokio::time::timeout(PATIENCE, client.sends("<1@x>")) => codes.expect("the silence ends"),
             () = setting_again => unreachable!("it goes on for ever"),
         };
         assert_eq!((codes.len(), codes.last()), (count, Some(&0)), "{phase:?}");
