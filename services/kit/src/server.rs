@@ -42,6 +42,10 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 256;
+/// Streams that one connection may break the protocol on, as long as it lasts; then it is closed (GOAWAY, ENHANCE_YOUR_CALM). Each
+/// takes about a kilobyte until the client has read of its reset. A client that opens calls before it has heard how many it may have
+/// breaks one with each of those beyond.
+const BROKEN_STREAMS_PER_CONNECTION: usize = 4096;
 /// How long a call may take until it is answered, or its stream is open. Nothing else bounds a call whose message never comes, and
 /// such calls of a few connections would take all places.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -103,6 +107,8 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // A caller may give up all its calls at once. From the 21st on, the default ends the connection for its other calls too.
         .http2_max_pending_accept_reset_streams(Some(STREAMS_PER_CONNECTION as usize))
+        // Unset means without end in tonic, not hyper's default.
+        .http2_max_local_error_reset_streams(Some(BROKEN_STREAMS_PER_CONNECTION))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_LIST_BYTES);

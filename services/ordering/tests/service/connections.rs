@@ -80,3 +80,19 @@ async fn sockets_that_say_nothing_or_never_read_do_not_hold_up_the_stop() -> Res
     assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_connection_that_breaks_the_protocol_on_thousands_of_streams_is_closed() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, client) = fixture.serve().await?;
+    let (mut reader, mut writer) = TcpStream::connect(replica.address).await?.into_split();
+    writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
+    // HEADERS that are whole and end their stream, with one header and without a method.
+    let broken = |stream: u32| [&b"\0\0\x05\x01\x05"[..], &stream.to_be_bytes(), b"\0\x01a\x01b"].concat();
+    let flood: Vec<u8> = (0..5000).flat_map(|n| broken(2 * n + 1)).collect();
+    let mut answers = Vec::new();
+    let both = async { tokio::join!(writer.write_all(&flood), reader.read_to_end(&mut answers)) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("the connection is closed").1.ok();
+    create(&client, request()).await?;
+    replica.stop().await
+}
