@@ -1,0 +1,51 @@
+//! What the relay publishes.
+
+use comanda_kit::{
+    kafka, planted_sql,
+    postgres::{Problem, bounded},
+    relay::{Outbox, Outgoing},
+};
+use comanda_proto::{v1::OrderTransition, views::TransitionRow};
+use prost::Message;
+
+use super::Store;
+
+#[async_trait::async_trait]
+impl Outbox for Store {
+    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
+        // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
+        let mut connection = self.sticky.take().await?;
+        let rows: Result<Vec<TransitionRow>, _> = bounded(
+            sqlx::query_as(planted_sql!(
+                "SELECT h.*
+                 FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
+                 CROSS JOIN LATERAL (
+                     SELECT * FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
+                 ) h",
+                "relay-highest-version-first": "ORDER BY order_id, version" => "ORDER BY order_id, version DESC",
+            ))
+            .bind(limit)
+            .fetch_all(&mut *connection),
+        )
+        .await;
+        let rows = connection.end(rows)?;
+        Ok(rows.into_iter().map(outgoing).collect())
+    }
+
+    async fn oldest_seconds(&self) -> Result<f64, Problem> {
+        let statement = sqlx::query_scalar(
+            "SELECT extract(epoch FROM now() - t.transition_time)::float8
+             FROM (SELECT order_id, version FROM outbox ORDER BY order_id, version LIMIT 1) o
+             CROSS JOIN LATERAL (
+                 SELECT transition_time FROM transitions t WHERE t.order_id = o.order_id AND t.version = o.version
+             ) t",
+        );
+        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
+    }
+}
+
+fn outgoing(row: TransitionRow) -> Outgoing {
+    let (key, version) = (row.order_id, row.version);
+    let event = OrderTransition::from(row);
+    Outgoing { key, version, headers: kafka::headers(&event), payload: event.encode_to_vec() }
+}

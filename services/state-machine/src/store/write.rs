@@ -1,0 +1,132 @@
+//! Orders' states and transitions, the one writer of each.
+
+use comanda_kit::{lease::Lease, planted_sql, postgres::Problem};
+use comanda_proto::v1::{Phase, Trigger};
+use sqlx::{Postgres, postgres::PgArguments, query::Query};
+
+use super::{Move, Placed, Store};
+use crate::machine::Dwell;
+
+impl Store {
+    /// Writes version 1 of orders that have none. Returns how many had none; orders that ordering does not know are left out.
+    pub async fn adopt(&self, mut orders: Vec<(Placed, Dwell)>) -> Result<u64, Problem> {
+        orders.sort_by_key(|(placed, _)| placed.order_id);
+        let ids: Vec<_> = orders.iter().map(|(placed, _)| placed.order_id).collect();
+        let workflows: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow.as_str()).collect();
+        let revisions: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow_revision).collect();
+        let statuses: Vec<_> = orders.iter().map(|(placed, _)| placed.first_status.as_str()).collect();
+        let times: Vec<_> = orders.iter().map(|(placed, _)| placed.create_time).collect();
+        let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
+        let statement = || {
+            sqlx::query(
+                "WITH placed AS (
+                     SELECT p.*
+                     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[])
+                          AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms)
+                     WHERE EXISTS (SELECT FROM ordering.order_facts f WHERE f.order_id = p.order_id)
+                 ), adopted AS (
+                     INSERT INTO states
+                         (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
+                     SELECT order_id, workflow, workflow_revision, 1, status, $7, create_time,
+                            coalesce(create_time + dwell_ms * interval '1 millisecond', 'infinity')
+                     FROM placed
+                     ON CONFLICT DO NOTHING
+                     RETURNING order_id, status, status_time, due_at
+                 ), logged AS (
+                     INSERT INTO transitions
+                         (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
+                     SELECT order_id, 1, '', status, $7, status_time, $8, 'system:ordering', '', due_at
+                     FROM adopted
+                 )
+                 INSERT INTO outbox (order_id, version)
+                 SELECT order_id, 1 FROM adopted",
+            )
+            .bind(&ids)
+            .bind(&workflows)
+            .bind(&revisions)
+            .bind(&statuses)
+            .bind(&times)
+            .bind(&dwells_ms)
+            .bind(Phase::Active as i16)
+            .bind(Trigger::Create as i16)
+        };
+        self.written(statement).await
+    }
+
+    /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
+    /// At most one per order. Returns how many were written.
+    pub async fn apply(&self, mut moves: Vec<Move>, lease: Option<Lease>) -> Result<u64, Problem> {
+        moves.sort_by_key(|m| m.from.order_id);
+        let ids: Vec<_> = moves.iter().map(|m| m.from.order_id).collect();
+        let versions: Vec<_> = moves.iter().map(|m| m.from.version).collect();
+        let from: Vec<_> = moves.iter().map(|m| m.from.status.as_str()).collect();
+        let to: Vec<_> = moves.iter().map(|m| m.step.to_status.as_str()).collect();
+        let phases: Vec<_> = moves.iter().map(|m| m.step.phase as i16).collect();
+        let dwells_ms: Vec<_> = moves.iter().map(|m| self.dwell_ms(m.step.dwell)).collect();
+        let triggers: Vec<_> = moves.iter().map(|m| m.trigger as i16).collect();
+        let actors: Vec<_> = moves.iter().map(|m| m.actor.as_str()).collect();
+        let reasons: Vec<_> = moves.iter().map(|m| m.reason.as_str()).collect();
+        let requests: Vec<_> = moves.iter().map(|m| m.request_id).collect();
+        let statement = || {
+            sqlx::query(planted_sql!(APPLY,
+                "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
+                "no-version-gate": "AND s.version = p.version" => "",
+                "former-leader-keeps-firing": "version = p.version + 1" => "version = s.version + 1",
+                "former-leader-keeps-firing": "AND s.version = p.version" => "AND (s.version = p.version OR $11 IS NOT NULL)",
+                "former-leader-keeps-firing": "OR EXISTS (SELECT FROM reign)" => "OR true",
+            ))
+                .bind(&ids)
+                .bind(&versions)
+                .bind(&from)
+                .bind(&to)
+                .bind(&phases)
+                .bind(&dwells_ms)
+                .bind(&triggers)
+                .bind(&actors)
+                .bind(&reasons)
+                .bind(&requests)
+                .bind(lease.map(|lease| lease.epoch))
+                .bind(Phase::Active as i16)
+        };
+        self.written(statement).await
+    }
+
+    /// Carries a statement out, again where it met another one's lock.
+    async fn written<'a>(&self, statement: impl Fn() -> Query<'a, Postgres, PgArguments>) -> Result<u64, Problem> {
+        let done = self.sticky.repeated(|mut connection| async {
+            let result = statement().execute(&mut *connection).await;
+            (connection, result)
+        });
+        Ok(done.await?.rows_affected())
+    }
+}
+
+/// The compare-and-set of a batch. $11 is the lease's epoch or null.
+const APPLY: &str = "
+    WITH reign AS MATERIALIZED (
+        SELECT FROM lease WHERE epoch = $11 FOR SHARE
+    ), step AS (
+        SELECT *
+        FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::smallint[],
+                    $8::text[], $9::text[], $10::uuid[])
+             AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id)
+    ), moved AS (
+        UPDATE states s
+        SET version = p.version + 1,
+            status = p.to_status,
+            phase = p.phase,
+            status_time = now(),
+            due_at = CASE WHEN p.phase = $12 THEN coalesce(now() + p.dwell_ms * interval '1 millisecond', 'infinity') END
+        FROM step p
+        WHERE s.order_id = p.order_id
+          AND s.version = p.version
+          AND ($11::bigint IS NULL OR EXISTS (SELECT FROM reign))
+        RETURNING p.*, s.version AS new_version, s.status_time, s.due_at
+    ), logged AS (
+        INSERT INTO transitions
+            (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, request_id, due_at)
+        SELECT order_id, new_version, from_status, to_status, phase, status_time, trigger, actor, reason, request_id, due_at
+        FROM moved
+    )
+    INSERT INTO outbox (order_id, version)
+    SELECT order_id, new_version FROM moved";
