@@ -72,7 +72,7 @@ pub enum What {
     Sample { process: String, rss_bytes: u64, threads: u64, files: u64 },
     /// A figure that the run itself took, such as how long something lasted; its name tells the unit.
     Measured { name: String, value: f64 },
-    /// Pointers were put back on purpose (`comanda republish`, or a lost log was noticed).
+    /// Pointers were put back on purpose (`comanda republish`).
     Republished { why: String },
 
     // What was left at the end.
@@ -129,6 +129,12 @@ pub struct Run {
     pub least_faults: u64,
     /// Fewer kinds of fault prove nothing.
     pub least_fault_kinds: u64,
+    /// Fewer commands that moved an order prove nothing.
+    #[serde(default)]
+    pub least_moves: u64,
+    /// Fewer transitions shown by streams prove nothing.
+    #[serde(default)]
+    pub least_shown: u64,
     /// Within this time of [`What::LastHeal`] the run must be [`What::Drained`].
     pub drain_ms: u64,
     /// No process may become larger.

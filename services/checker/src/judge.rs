@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    case::Case,
+    case::{Attempt, Case, Outcome},
     figures::{Figures, accepted},
-    history::Line,
+    history::{Event, Line},
     invariants,
     verdict::{Findings, Invariant, Verdict},
 };
@@ -62,10 +62,22 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
         ("accepted orders", accepted, run.least_orders),
         ("faults", case.made_faults().count() as u64, run.least_faults),
         ("kinds of fault", kinds.len() as u64, run.least_fault_kinds),
+        ("commands that moved orders", moved(case), run.least_moves),
+        ("transitions that streams showed", shown(case), run.least_shown),
     ] {
         if there_are < least {
             doubts.push(format!("{there_are} {what}, where {least} are the least that count"));
         }
     }
     doubts
+}
+
+fn moved(case: &Case<'_>) -> u64 {
+    let made = |attempt: &&Attempt<_, _>| matches!(attempt.outcome, Outcome::Ok { replayed: false, .. });
+    case.moves.iter().filter(made).count() as u64
+}
+
+fn shown(case: &Case<'_>) -> u64 {
+    let events = case.streams.values().flat_map(|stream| &stream.events);
+    events.filter(|(_, event)| matches!(event, Event::Transition { .. })).count() as u64
 }

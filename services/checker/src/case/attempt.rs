@@ -50,6 +50,8 @@ pub struct Move<'a> {
     pub request_id: Option<&'a str>,
     /// Only while the order has this version.
     pub expected_version: Option<i64>,
+    /// Into this status, of several.
+    pub to_status: Option<&'a str>,
 }
 
 /// A look at one order.
@@ -110,9 +112,13 @@ pub fn outcome<Shown>(code: &str, reason: Option<&String>, shown: Option<(Shown,
 /// The command in a call.
 pub fn command(op: &Op) -> Option<Move<'_>> {
     match op {
-        Op::Move { trigger, order_id, request_id, expected_version, .. } => {
-            Some(Move { trigger, order_id, request_id: request_id.as_deref(), expected_version: *expected_version })
-        }
+        Op::Move { trigger, order_id, request_id, expected_version, to_status } => Some(Move {
+            trigger,
+            order_id,
+            request_id: request_id.as_deref(),
+            expected_version: *expected_version,
+            to_status: to_status.as_deref(),
+        }),
         _ => None,
     }
 }

@@ -58,7 +58,7 @@ pub struct MailRow<'a> {
     pub version: i64,
     /// 0 for the mail itself.
     pub copy: i32,
-    /// `due`, `claimed`, `sending`, `sent`, `dead` or `suppressed`.
+    /// `due`, `sending`, `sent`, `dead` or `suppressed`.
     pub state: &'a str,
     /// How often it was tried.
     pub attempts: i32,

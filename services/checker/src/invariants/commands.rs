@@ -48,10 +48,11 @@ fn commands(
     if made > 1 {
         found.order(order_id, format!("command {request_id} was answered as new {made} times"));
     }
-    applied(found, order_id, request_id, attempts, steps);
+    applied(found, order_id, request_id, attempts, steps, &versions);
 }
 
-/// What an OK showed is in the history, and is the command's own where it was not applied before.
+/// What an OK showed is in the history, and is the command's own; where it was not applied now, an earlier try's, or what another one
+/// did that leaves nothing to do.
 fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[Step<'_>]) -> Option<String> {
     let Some(step) = steps.iter().find(|step| step.transition.version == shown.version) else {
         return Some(format!("a command was answered with version {}, which its history does not have", shown.version));
@@ -60,9 +61,12 @@ fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[St
         return Some(format!("a command was answered with version {}, whose {difference}", shown.version));
     }
     let asked = &attempt.asked;
-    let own = (step.request_id, shown.trigger.as_str()) == (asked.request_id, asked.trigger);
+    let same_kind = shown.trigger == asked.trigger;
+    let there = asked.to_status.is_none_or(|status| shown.to == status);
     let expected = asked.expected_version.is_none_or(|version| version == 0 || shown.version == version + 1);
-    let fits = replayed || (own && expected);
+    let own = step.request_id == asked.request_id && same_kind && there;
+    let nothing_to_do = there && (asked.to_status.is_some() || same_kind && asked.trigger != "advance");
+    let fits = if replayed { own && asked.request_id.is_some() || nothing_to_do } else { own && expected };
     (!fits).then(|| {
         format!(
             "{asked:?} was answered with version {} as its own, which {:?} made by {}",
@@ -77,11 +81,15 @@ fn applied(
     request_id: &str,
     attempts: &[&Command<'_>],
     steps: &[Step<'_>],
+    answered: &BTreeSet<i64>,
 ) {
     let rows: Vec<i64> =
         steps.iter().filter(|step| step.request_id == Some(request_id)).map(|step| step.transition.version).collect();
     if rows.len() > 1 {
         found.order(order_id, format!("command {request_id} was applied {} times: versions {rows:?}", rows.len()));
+    }
+    if let ([row], Some(version)) = (&rows[..], answered.iter().find(|version| !rows.contains(version))) {
+        found.order(order_id, format!("command {request_id} made version {row}, and was answered with {version}"));
     }
     if !rows.is_empty() && attempts.iter().all(|attempt| !attempt.may_have_applied()) {
         found.order(order_id, format!("command {request_id} was refused each time, and made version {}", rows[0]));

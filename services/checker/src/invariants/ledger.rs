@@ -60,7 +60,7 @@ fn truth(case: &Case<'_>, row: &OrderRow, step: &Transition, mail: &MailRow<'_>)
         "dead" => {
             (!replied(|code| code >= 500) && case.calm()).then_some("dead, though the mail server refused nothing")
         }
-        "due" | "claimed" | "sending" => case.drained().then_some("unfinished, though everything had come to rest"),
+        "due" | "sending" => case.drained().then_some("unfinished, though everything had come to rest"),
         _ => Some("in a state that no mail has"),
     };
     problem

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What hit so shortly before or after an acceptance may have hidden it from the sender, in microseconds.
-const DOUBT_US: u64 = 30_000_000;
+const DOUBT_US: u64 = 10_000_000;
 /// By so much two lines of different conversations may be told in the wrong order, in microseconds.
 const JITTER_US: u64 = 50_000;
 /// A fault with one of these words does not come between a sender, its database and its mail server.

@@ -16,6 +16,10 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     }
     for read in &case.reads {
         match read.answer {
+            Some(Answer::Order { order: shown }) if shown.order_id != read.order_id => {
+                let evidence = format!("was asked for, and {} was shown", shown.order_id);
+                found.at(read.order_id, read.done_us, evidence);
+            }
             Some(Answer::Order { order: shown }) => {
                 identity(case, found, read.done_us, shown);
                 order(case, found, read.done_us, shown);

@@ -263,6 +263,53 @@ fn a_command_whose_answers_do_not_agree_is_noticed() {
 }
 
 #[test]
+fn an_advance_into_another_status_than_was_asked_for_is_noticed() {
+    let into = |status: &str| {
+        after(|lines| {
+            edit(lines, |what| match what {
+                What::Invoke { op: Op::Move { trigger, to_status, .. }, .. } if trigger == "advance" => {
+                    *to_status = Some(status.into());
+                    true
+                }
+                _ => false,
+            });
+        })
+    };
+    assert_eq!(into("dispatched"), []);
+    assert_eq!(into("delivered"), [C3Idempotent]);
+}
+
+#[test]
+fn a_repeated_command_that_is_answered_with_somebody_else_s_transition_is_noticed() {
+    let foreign = after(|lines| {
+        let second = lines.iter().find_map(|line| match &line.what {
+            What::TransitionRow { transition, .. } if (&*transition.order_id, transition.version) == ("order-0", 2) => {
+                Some(transition.clone())
+            }
+            _ => None,
+        });
+        let second = second.expect("a timer's");
+        let of = |transition: &Transition| transition.order_id == "order-0";
+        // The first try is unknown, the second is told of the timer's transition before it.
+        edit(lines, |what| match what {
+            What::Return { code, answer: answer @ Some(Answer::Moved { .. }), .. } => match answer.clone() {
+                Some(Answer::Moved { transition, replayed: false }) if of(&transition) => {
+                    (*code, *answer) = ("CANCELLED".into(), None);
+                    true
+                }
+                Some(Answer::Moved { transition, replayed: true }) if of(&transition) => {
+                    *answer = Some(Answer::Moved { transition: second.clone(), replayed: true });
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        });
+    });
+    assert_eq!(foreign, [C3Idempotent]);
+}
+
+#[test]
 fn a_refused_command_that_was_applied_is_noticed() {
     let applied = after(|lines| {
         let at = lines.iter().position(|line| matches!(&line.what, What::TransitionRow { request_id: Some(_), .. }));

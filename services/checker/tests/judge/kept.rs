@@ -105,6 +105,20 @@ fn a_read_that_shows_what_never_was_is_noticed() {
 }
 
 #[test]
+fn a_read_that_shows_another_order_is_noticed() {
+    let foreign = after(|lines| {
+        edit(lines, |what| match what {
+            What::Return { answer: Some(Answer::Order { order }), .. } if order.version == 2 => {
+                order.order_id = "order-of-somebody-else".into();
+                true
+            }
+            _ => false,
+        });
+    });
+    assert_eq!(foreign, [C4Chain]);
+}
+
+#[test]
 fn a_history_that_is_shown_with_a_hole_is_noticed() {
     let wrong = after(|lines| {
         edit(lines, |what| match what {

@@ -98,9 +98,10 @@ fn a_run_with_too_little_in_it_proves_nothing() {
     let mut lines = calm();
     let What::Run(run) = &mut lines[0].what else { panic!("the first line") };
     (run.least_orders, run.least_faults, run.least_fault_kinds) = (5, 1, 1);
+    (run.least_moves, run.least_shown) = (5, 1000);
     let verdict = verdict(lines);
     assert_eq!(verdict.outcome(), Outcome::Inconclusive);
-    assert_eq!(verdict.doubts.len(), 3, "{:?}", verdict.doubts);
+    assert_eq!(verdict.doubts.len(), 5, "{:?}", verdict.doubts);
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub fn run() -> Run {
         least_orders: 4,
         least_faults: 0,
         least_fault_kinds: 0,
+        least_moves: 4,
+        least_shown: 16,
         drain_ms: 60_000,
         most_rss_bytes: 1 << 30,
         mails: true,

@@ -152,6 +152,41 @@ fn a_new_log_that_was_never_told_everything_is_noticed() {
 }
 
 #[test]
+fn a_log_that_is_thought_lost_and_was_not_is_noticed() {
+    let thought_lost = after(|lines| {
+        fault(lines, "kafka broker killed", "kafka-1", 3_000_000, 4_000_000);
+        for line in lines {
+            if let What::Record { log, .. } = &mut line.what {
+                *log = 2;
+            }
+        }
+    });
+    assert!(thought_lost.contains(&C5LogOrder), "{thought_lost:?}");
+}
+
+#[test]
+fn what_was_replayed_on_purpose_explains_no_more_than_that() {
+    let repeats = |name: &str, count| {
+        after(|lines| {
+            fault(lines, name, "all", 1_000_000, 1_000_000);
+            for again in 1..=count {
+                repeat(
+                    lines,
+                    |what| is_record(what, Topic::Orders, "order-0", 1),
+                    |line| {
+                        let What::Record { offset, .. } = &mut line.what else { panic!("chosen above") };
+                        *offset += 10 * again;
+                    },
+                );
+            }
+        })
+    };
+    assert_eq!(repeats("replay of old records", 550), []);
+    assert_eq!(repeats("replay of old records", 551), [C5LogOrder]);
+    assert_eq!(repeats("mail server silent", 1), [C5LogOrder], "it hits no relay");
+}
+
+#[test]
 fn bytes_that_nobody_planted_are_noticed() {
     let strange = after(|lines| {
         let (topic, key, content) = (Topic::Orders, "".into(), RecordContent::Unreadable { why: "cut".into() });
