@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Quick(options) => attack(run::quick, &options),
         Command::Random(options) => attack(run::random, &options),
-        Command::Named(options) => good(named::named(&options)),
+        Command::Named(options) => ended(named::named(&options)),
         Command::Planted(options) => good(planted::planted(&options)),
         Command::Hostile(options) => good(hostile::hostile(&options)),
         Command::Check { folder } => ended(check(&folder)),
@@ -120,7 +120,7 @@ fn attack(make: fn(&Options, u64) -> Result<Scenario>, options: &Options) -> Exi
 
 fn run_and_judge(scenario: &Scenario, options: &Options) -> Result<Outcome> {
     if let Some(page) = &options.results
-        && report::has_passed(page, &scenario.name, scenario.seed)?
+        && report::has_passed(page, &scenario.run())?
     {
         eprintln!("{} {} was passed already, says {}", scenario.name, scenario.seed, page.display());
         return Ok(Outcome::Pass);

@@ -18,4 +18,5 @@ pub use process::{Process, Signal};
 pub use shape::{Shape, quick_settings, version};
 pub use start::Cluster;
 pub use wait::within;
+pub use watch::ALARMS;
 pub use wires::{Class, Wire};

@@ -45,7 +45,7 @@ pub fn quick_settings(step_ms: u64) -> Vec<(String, String)> {
     settings.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-/// What a binary says it is, with the commit of the checkout that it lies in, where there is one.
+/// What a binary says it is, with the commit that the checkout it lies in has now, where there is one.
 pub fn version(binary: &Path) -> String {
     let said = |command: &mut Command| {
         let output = command.output().ok().filter(|output| output.status.success())?;
@@ -53,6 +53,12 @@ pub fn version(binary: &Path) -> String {
     };
     let version = said(Command::new(binary).arg("--version"));
     let folder = binary.parent().unwrap_or(Path::new("."));
-    let commit = said(Command::new("git").arg("-C").arg(folder).args(["rev-parse", "--short=10", "HEAD"]));
+    let commit = said(Command::new("git").arg("-C").arg(folder).args([
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=10",
+        "--exclude=*",
+    ]));
     [version, commit].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

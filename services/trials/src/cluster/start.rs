@@ -126,16 +126,6 @@ impl Cluster {
         try_join_all(serving).await.map(|_| ())
     }
 
-    /// Whether Postgres answers now.
-    pub async fn postgres_answers(&self) -> bool {
-        timeout(QUESTION, postgres::answers(self.postgres.address())).await.is_ok_and(|answer| answer.is_some())
-    }
-
-    /// How many brokers Kafka has now.
-    pub async fn brokers_alive(&self) -> usize {
-        kafka::members(&self.endpoints.kafka_bootstrap_servers).await.unwrap_or(0)
-    }
-
     /// A process by its name.
     pub fn process(&self, name: &str) -> Result<&Process> {
         let mut all = self.roles.iter().chain(&self.brokers).chain([&self.postgres]);

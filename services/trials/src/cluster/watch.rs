@@ -15,7 +15,7 @@ use crate::recorder::Recorder;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Parts of lines that no log may have.
-const ALARMS: [&str; 3] = ["panicked at", "stack overflow", "memory allocation of"];
+pub const ALARMS: [&str; 3] = ["panicked at", "stack overflow", "memory allocation of"];
 
 /// Looks until it is dropped.
 pub async fn watch(processes: Vec<Process>, recorder: Recorder) {

@@ -21,23 +21,10 @@ use crate::{cluster::Endpoints, recorder::Recorder};
 /// How long the database may take to take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a dump needs to know beside addresses.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What stands behind the @ of every Message-ID.
-    pub mail_domain: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { mail_domain: "comanda.localhost".into() }
-    }
-}
-
 /// Writes down everything that is left. Call it when all is at rest: the parts are read one after the other.
-pub async fn everything(endpoints: &Endpoints, settings: &Settings, recorder: &Recorder) -> Result<()> {
+pub async fn everything(endpoints: &Endpoints, recorder: &Recorder) -> Result<()> {
     let pool = connect(endpoints).await?;
-    tables::dump(&pool, settings, recorder).await.context("the database could not be read to the end")?;
+    tables::dump(&pool, recorder).await.context("the database could not be read to the end")?;
     let logs = Logs::read(&pool).await?;
     pool.close().await;
     records::dump(endpoints, logs, recorder).await?;

@@ -11,7 +11,6 @@ use tokio::{
 };
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-use tracing::warn;
 
 use super::metrics;
 use crate::{
@@ -32,7 +31,11 @@ pub(super) async fn dump(endpoints: &Endpoints, recorder: &Recorder) {
             Ok(counters) => counters.into_iter().for_each(|(name, value)| {
                 recorder.record(What::Counter { process: replica.name.clone(), name, value });
             }),
-            Err(error) => warn!("the metrics of {} could not be read: {error:#}", replica.name),
+            // They tell of repairs that hide bugs.
+            Err(error) => recorder.record(What::Alarm {
+                process: replica.name.clone(),
+                line: format!("its metrics could not be read: {error:#}"),
+            }),
         }
     }
 }

@@ -8,10 +8,7 @@ use futures::{StreamExt, stream::BoxStream};
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{
-    Settings,
-    rows::{MailRow, OrderRow, OutboxRow, ParkedRow, RequestRow, StateRow, TransitionRow, WorkflowRow},
-};
+use super::rows::{MailRow, OrderRow, OutboxRow, ParkedRow, RequestRow, StateRow, TransitionRow, WorkflowRow};
 use crate::recorder::Recorder;
 
 /// How long the next row may take.
@@ -47,8 +44,11 @@ const PARKED: &str = r#"
     UNION ALL
     SELECT 'notification', topic, partition, "offset", reason FROM notification.parked"#;
 
+/// What stands behind the @ of every Message-ID, where nobody chose anything else.
+const MAIL_DOMAIN: &str = "comanda.localhost";
+
 /// Writes all of them down.
-pub(super) async fn dump(pool: &PgPool, settings: &Settings, recorder: &Recorder) -> Result<()> {
+pub(super) async fn dump(pool: &PgPool, recorder: &Recorder) -> Result<()> {
     each(sqlx::query_as(WORKFLOWS).fetch(pool), |row: WorkflowRow| {
         recorder.record(row.line().context("a workflow can not be read")?);
         Ok(())
@@ -63,7 +63,7 @@ pub(super) async fn dump(pool: &PgPool, settings: &Settings, recorder: &Recorder
     each(sqlx::query_as(STATES).fetch(pool), |row: StateRow| write(row.line())).await?;
     each(sqlx::query_as(TRANSITIONS).fetch(pool), |row: TransitionRow| write(row.line())).await?;
     each(sqlx::query_as(OUTBOXES).fetch(pool), |row: OutboxRow| write(row.line())).await?;
-    each(sqlx::query_as(MAILS).fetch(pool), |row: MailRow| write(row.line(&settings.mail_domain))).await?;
+    each(sqlx::query_as(MAILS).fetch(pool), |row: MailRow| write(row.line(MAIL_DOMAIN))).await?;
     each(sqlx::query_as(PARKED).fetch(pool), |row: ParkedRow| write(row.line())).await
 }
 

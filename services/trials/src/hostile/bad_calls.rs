@@ -9,7 +9,7 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use super::{
-    methods::{METHODS, Method, ORDERS},
+    methods::{METHODS, Method},
     target::Target,
 };
 
@@ -17,9 +17,6 @@ use super::{
 const CLIENTS: u64 = 16;
 /// A call that is refused is refused at once.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// What requests may hold, by the contract of the services.
-const ORDER_REQUEST_BYTES: usize = 256 * 1024;
-const REQUEST_BYTES: usize = 64 * 1024;
 /// More complaints than these are only counted.
 const MOST_COMPLAINTS: usize = 20;
 
@@ -94,7 +91,7 @@ fn complaint(method: &Method, bytes: &[u8], status: &Status) -> Option<String> {
     let told = || Some(format!("{:?}: {}", status.code(), status.message()));
     match status.code() {
         Code::Internal if !(method.is_request)(bytes) => None,
-        Code::OutOfRange if bytes.len() > most_bytes(method) => None,
+        Code::OutOfRange if bytes.len() > method.most_bytes() => None,
         Code::InvalidArgument
             if status.get_details_bad_request().is_none_or(|wrong| wrong.field_violations.is_empty()) =>
         {
@@ -115,10 +112,6 @@ fn complaint(method: &Method, bytes: &[u8], status: &Status) -> Option<String> {
         | Code::ResourceExhausted => None,
         _ => told(),
     }
-}
-
-fn most_bytes(method: &Method) -> usize {
-    if method.service == ORDERS { ORDER_REQUEST_BYTES } else { REQUEST_BYTES }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -79,9 +79,13 @@ impl Good {
         Self { calls, task }
     }
 
-    /// How it was served from `since` on.
-    pub fn served(&self, since: Instant) -> Served {
-        let calls: Vec<_> = lock(&self.calls).iter().filter(|call| call.began >= since).cloned().collect();
+    /// How it was served from `since` until now. Waits for the call that is under way: whoever kept it waiting did so until now.
+    pub async fn served(&self, since: Instant) -> Served {
+        let now = Instant::now();
+        while !lock(&self.calls).last().is_some_and(|call| call.began + call.took >= now) {
+            sleep(PAUSE).await;
+        }
+        let calls: Vec<_> = lock(&self.calls).iter().filter(|call| call.began + call.took >= since).cloned().collect();
         let mut took: Vec<_> = calls.iter().map(|call| call.took).collect();
         took.sort_unstable();
         let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();

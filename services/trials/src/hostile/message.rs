@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::{
     frames::{DATA, HEADERS, call, claimed, frame, hello},
-    methods::{METHODS, ORDERS},
+    methods::{METHODS, ORDER_REQUEST_BYTES},
     stage::{Bounds, Seen, Stage},
     target::Target,
     wire::Wire,
@@ -20,9 +20,6 @@ use super::{
 /// Streams of one connection.
 const STREAMS: u32 = 200;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Just what a request may hold.
-const ORDER_REQUEST_BYTES: usize = 256 * 1024;
-const REQUEST_BYTES: usize = 64 * 1024;
 /// Each sends all kinds of amplifying message, one after the other.
 const CLIENTS: usize = 16;
 /// What decoding the worst of them takes: 130,000 empty orders, while their vector grows. A thread of the server decodes one at a time.
@@ -71,7 +68,7 @@ async fn amplifies(target: &Target) -> Vec<String> {
     let (channel, mut violations) = (target.channel(), Vec::new());
     for field in 1..9_u8 {
         for method in METHODS.iter().filter(|method| target.services.contains(&method.service)) {
-            let most = if method.service == ORDERS { ORDER_REQUEST_BYTES } else { REQUEST_BYTES };
+            let most = method.most_bytes();
             let bytes = [field << 3 | 2, 0].repeat(most / 2);
             let is_request = (method.is_request)(&bytes);
             let answer = timeout(ANSWER_TIMEOUT, crate::raw::call(channel.clone(), method.path, bytes)).await;

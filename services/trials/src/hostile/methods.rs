@@ -21,6 +21,10 @@ pub const MAILS: &str = "comanda.v1.MailService";
 /// All of them.
 pub const SERVICES: [&str; 4] = [ORDERS, LIFECYCLE, WATCHES, MAILS];
 
+/// What a request may hold, by the contract of the services: of the service of orders, and of the others.
+pub const ORDER_REQUEST_BYTES: usize = 256 * 1024;
+const REQUEST_BYTES: usize = 64 * 1024;
+
 /// One call.
 pub struct Method {
     pub service: &'static str,
@@ -29,6 +33,13 @@ pub struct Method {
     pub is_request: fn(&[u8]) -> bool,
     /// A request that may be right.
     pub request: fn(&mut StdRng) -> Vec<u8>,
+}
+
+impl Method {
+    /// What a request of it may hold.
+    pub fn most_bytes(&self) -> usize {
+        if self.service == ORDERS { ORDER_REQUEST_BYTES } else { REQUEST_BYTES }
+    }
 }
 
 /// All calls.

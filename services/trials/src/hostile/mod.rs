@@ -27,6 +27,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 pub use self::{
+    frames::PREFACE,
     good::Served,
     report::{Report, Row},
 };

@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Parts of lines that no log may have.
-const ALARMS: [&str; 3] = ["panicked at", "stack overflow", "memory allocation of"];
+use crate::cluster::ALARMS;
 
 /// A process.
 #[derive(Debug)]

@@ -99,7 +99,7 @@ impl Stage {
             lasted,
             peak_growth: peak.saturating_sub(before),
             left_growth: left.saturating_sub(before),
-            served: self.good.served(began),
+            served: self.good.served(began).await,
             seen: seen.text,
         };
         // Two minutes are long: whoever waits sees each attack when it is over.

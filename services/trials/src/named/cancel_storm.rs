@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use comanda_checker::{
-    Invariant,
-    history::{Op, What},
-};
+use comanda_checker::history::{Op, What};
 use futures::{FutureExt, future::LocalBoxFuture};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
@@ -66,7 +63,6 @@ pub const STORM: Trial = Trial {
                 Some(facts.figures().accepted as f64),
                 CREATES as f64 * facts.scale * 0.01,
             ),
-            Goal::none("violations of C1 (what was accepted is there)", facts.violations(Invariant::C1Durable)),
             Goal::most("ms that a connection was idle in a transaction", facts.most_measured(IDLE_MS), 1000.0),
         ]
     },

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use comanda_checker::{
-    Invariant, Verdict,
+    Verdict,
     case::{Case, Fault},
     figures::Figures,
     history::{Answer, Event, Op, Topic, What},
@@ -84,11 +84,6 @@ impl<'a> Facts<'a> {
     pub fn span_us(&self, name: &str) -> Option<(u64, u64)> {
         let from_us = self.faults(name).map(|fault| fault.from_us).min()?;
         Some((from_us, self.faults(name).map(|fault| fault.to_us).max()?))
-    }
-
-    /// How often an invariant was violated.
-    pub fn violations(&self, invariant: Invariant) -> usize {
-        self.verdict.counts.get(&invariant).copied().unwrap_or_default() as usize
     }
 
     /// All calls that ended.

@@ -46,7 +46,7 @@ fn kill(at_ms: u64, lasts_ms: u64, role: Role, replica: usize) -> Step {
 }
 
 fn alone(terms: &Terms) -> Plan {
-    let each = (0..terms.count(2)).flat_map(|_| Role::ALL).enumerate();
+    let each = (0..terms.count(1)).flat_map(|_| Role::ALL).enumerate();
     plan(1, each.map(|(n, role)| kill(FIRST_MS + n as u64 * APART_MS, RESTART_MS, role, 0)).collect())
 }
 

@@ -1,7 +1,5 @@
 //! Rows become visible in another order than they were written in.
 
-use comanda_checker::Invariant;
-
 use super::{
     goal::Goal,
     trial::{Plan, Trial, step},
@@ -33,17 +31,11 @@ pub const LATE: Trial = Trial {
         };
         Plan {
             replicas: 3,
-            faults: (0..terms.count(30)).flat_map(at).collect(),
+            faults: (0..terms.count(20)).flat_map(at).collect(),
             workload: workload::Settings { orders_per_second: 80.0, moved: 0.6, ..Plan::default().workload },
             ..Plan::default()
         }
     },
     act: None,
-    goals: |facts| {
-        vec![
-            Goal::none("violations of C5 (the order on the topics)", facts.violations(Invariant::C5LogOrder)),
-            Goal::none("violations of C1 (what was accepted is there)", facts.violations(Invariant::C1Durable)),
-            Goal::most("percent of the records that repeat others", Some(facts.repeated_percent()), 1.0),
-        ]
-    },
+    goals: |facts| vec![Goal::most("percent of the records that repeat others", Some(facts.repeated_percent()), 1.0)],
 };

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use comanda_checker::Outcome as Verdict;
 
 pub use goal::{Goal, Limit};
 pub use trial::{Act, Plan, Terms, Trial};
@@ -76,19 +77,20 @@ pub struct Options {
     pub results: Option<PathBuf>,
 }
 
-/// Makes the trials, one after the other, and tells of each. True where nothing was violated and every goal reached.
-pub fn named(options: &Options) -> Result<bool> {
+/// Makes the trials, one after the other, and tells of each. Passed is where nothing was violated and every goal reached.
+pub fn named(options: &Options) -> Result<Verdict> {
     if options.names == ["list"] {
         print!("{}", table::list(TRIALS));
-        return Ok(true);
+        return Ok(Verdict::Pass);
     }
     ensure!(options.scale > 0.0 && options.scale <= 100.0, "--scale must lie above 0");
     let trials = chosen(&options.names)?;
     let binary = run::binary(options.binary.as_deref())?;
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut left_out) = (Vec::new(), 0);
     for trial in trials {
         if let Some(obstacle) = disk_full::obstacle().filter(|_| trial.name == disk_full::FULL.name) {
             println!("{} is left out: it {obstacle}", trial.name);
+            left_out += 1;
             continue;
         }
         let outcome = runner::run(trial, options, &binary).with_context(|| trial.name)?;
@@ -99,8 +101,13 @@ pub fn named(options: &Options) -> Result<bool> {
         outcomes.push(outcome);
     }
     let good = outcomes.iter().filter(|outcome| outcome.is_good()).count();
-    println!("\n{good} of {} trials passed", outcomes.len());
-    Ok(good == outcomes.len())
+    let told = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+    println!("\n{good} of {} trials passed{told}", outcomes.len());
+    Ok(match (good == outcomes.len(), left_out) {
+        (false, _) => Verdict::Fail,
+        (true, 0) => Verdict::Pass,
+        (true, _) => Verdict::Inconclusive,
+    })
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Trial>> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comanda_checker::history::What;
 use futures::{FutureExt, future::LocalBoxFuture};
 use tokio::{
@@ -18,24 +18,24 @@ use super::{
 };
 use crate::{
     cluster::Role,
+    hostile::PREFACE,
     nemesis::{Field, Kind},
     workload,
 };
 
 const WATCHES: u64 = 1_000;
 const EACH: usize = 20;
-/// When the strangers come, and until when they stay; the first process is told to stop soon after.
-const COME_MS: u64 = 19_000;
-const STAY_MS: u64 = 35_000;
+/// When the first process is told to stop, and how long after it the next one.
+const FIRST_MS: u64 = 20_000;
+const APART_MS: u64 = 14_000;
+/// So long before a process is told to stop its strangers come: it would end them before long.
+const BEFORE_MS: u64 = 1_000;
 const STRANGERS: usize = 10;
 const CONNECT: Duration = Duration::from_secs(3);
-/// The first bytes of every HTTP/2 connection.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// SIGTERM to each role in its turn.
 pub const STOPPING: Trial = Trial {
     name: "stopping",
-    about: "Each role is told to stop (SIGTERM) with 1,000 watches and half-open connections: it ends well within 12 s",
+    about: "Each role is told to stop (SIGTERM) with 1,000 watches open and half-open connections to it: it ends well within 12 s",
     plan: |terms| Plan {
         replicas: 1,
         step_ms: 15_000,
@@ -44,7 +44,13 @@ pub const STOPPING: Trial = Trial {
             .rev()
             .enumerate()
             .map(|(n, role)| {
-                step(15_000 + n as u64 * 14_000, 2_000, Kind::RoleStopped(role), &[&format!("{}-0", role.name())])
+                // Faults count from when clients have been at work for 5 s.
+                step(
+                    FIRST_MS - 5_000 + n as u64 * APART_MS,
+                    2_000,
+                    Kind::RoleStopped(role),
+                    &[&format!("{}-0", role.name())],
+                )
             })
             .collect(),
         workload: workload::Settings {
@@ -64,12 +70,13 @@ pub const STOPPING: Trial = Trial {
     goals,
 };
 
-/// Strangers that connect and say nothing, or only hello.
+/// Strangers that connect to each role before it is told to stop, and say nothing, or only hello.
 fn hold_on(field: Arc<Field>, _: Terms) -> LocalBoxFuture<'static, Result<()>> {
     async move {
-        sleep(Duration::from_millis(COME_MS)).await;
         let mut sockets = Vec::new();
-        for replica in &field.cluster.endpoints.replicas {
+        sleep(Duration::from_millis(FIRST_MS - BEFORE_MS)).await;
+        for role in Role::ALL.into_iter().rev() {
+            let replica = field.cluster.endpoints.of(role).next().context("each role has a process")?;
             for n in 0..STRANGERS {
                 let mut socket = timeout(CONNECT, TcpStream::connect(replica.direct)).await??;
                 if n % 2 == 0 {
@@ -77,8 +84,8 @@ fn hold_on(field: Arc<Field>, _: Terms) -> LocalBoxFuture<'static, Result<()>> {
                 }
                 sockets.push(socket);
             }
+            sleep(Duration::from_millis(APART_MS)).await;
         }
-        sleep(Duration::from_millis(STAY_MS)).await;
         Ok(())
     }
     .boxed_local()

@@ -1,6 +1,6 @@
 //! A cancel and a timer at the same moment.
 
-use comanda_checker::{Invariant, case::Outcome};
+use comanda_checker::case::Outcome;
 
 use super::{
     facts::Facts,
@@ -37,14 +37,17 @@ pub const RACES_WON: Trial = Trial {
 fn goals(facts: &Facts<'_>) -> Vec<Goal> {
     let moves = &facts.case.moves;
     let won = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Ok { .. })).count();
-    let lost = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Refused { .. })).count();
+    let lost_to_timer = |outcome: &Outcome<_>| match outcome {
+        Outcome::Refused { reason, .. } => matches!(reason.as_deref(), Some("VERSION_MISMATCH" | "ORDER_ENDED")),
+        _ => false,
+    };
+    let lost = moves.iter().filter(|attempt| lost_to_timer(&attempt.outcome)).count();
+    let untold = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Unknown)).count();
     let percent = |count: usize| Some(count as f64 * 100.0 / (won + lost).max(1) as f64);
     vec![
         Goal::least("races", Some((won + lost) as f64), RACES as f64 * facts.scale),
         Goal::least("percent won by the cancel", percent(won), 1.0),
         Goal::least("percent won by the timer", percent(lost), 1.0),
-        Goal::none("cancels whose end nobody was told", moves.len() - won - lost),
-        Goal::none("violations of C3 (one request, one answer)", facts.violations(Invariant::C3Idempotent)),
-        Goal::none("violations of C4 (one chain of versions)", facts.violations(Invariant::C4Chain)),
+        Goal::none("cancels whose end nobody was told", untold),
     ]
 }

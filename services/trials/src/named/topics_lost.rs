@@ -35,6 +35,6 @@ fn goals(facts: &Facts<'_>) -> Vec<Goal> {
     vec![
         Goal::least("logs that the topics have had", Some(f64::from(orders.min(transitions))), 2.0),
         Goal::none("orders and transitions that the new topics do not tell", untold),
-        Goal::most("s from the loss until all was at rest", facts.drained_s("topics lost"), 60.0),
+        Goal::most("s from when all was being told again until all was at rest", facts.drained_s("topics lost"), 60.0),
     ]
 }

@@ -92,8 +92,8 @@ impl Plan {
     /// The run of it.
     pub fn scenario(self, trial: &Trial, terms: &Terms, binary: &Path) -> Scenario {
         let mut random = StdRng::seed_from_u64(terms.seed);
-        // Some are about clients alone.
-        let faults = u64::from(!self.faults.is_empty() || trial.act.is_some());
+        // Some are about clients alone, some make theirs by themselves.
+        let faults = self.faults.len().max(usize::from(trial.act.is_some())) as u64;
         let shape = Shape {
             brokers: self.brokers,
             replicas: self.replicas,
@@ -108,7 +108,7 @@ impl Plan {
             seed: terms.seed,
             shape,
             workload: self.workload,
-            least: Least { orders: 50, faults, kinds: faults },
+            least: Least { orders: 50, faults, ..Least::default() },
             faults: self.faults,
             length: Duration::from_millis(self.length_ms),
             drain: Duration::from_millis(self.drain_ms),

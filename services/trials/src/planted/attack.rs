@@ -42,7 +42,7 @@ pub fn scenario(bug: &Bug, active: bool, binary: &Path, seed: u64, replay: Strin
         workload,
         faults: bug.faults.iter().map(|fault| step(fault, random.random())).collect(),
         length: LENGTH,
-        least: Least { orders: 200, faults: bug.faults.len() as u64, kinds: 0 },
+        least: Least { orders: 200, faults: bug.faults.len() as u64, ..Least::default() },
         drain: DRAIN,
         patience: PATIENCE,
         most_rss_bytes: MOST_RSS_BYTES,

@@ -22,18 +22,19 @@ pub fn add(page: &Path, run: &Run, verdict: &Verdict) -> Result<()> {
     Ok(fs::write(page, added)?)
 }
 
-/// Whether a page has a run that was passed.
-pub fn has_passed(page: &Path, profile: &str, seed: u64) -> Result<bool> {
+/// Whether a page has a run of the same system as passed.
+pub fn has_passed(page: &Path, run: &Run) -> Result<bool> {
     let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-    Ok(has_passed_row(&text, profile, seed))
+    Ok(has_passed_row(&text, &run.commit, &run.profile, run.seed))
 }
 
-fn has_passed_row(page: &str, profile: &str, seed: u64) -> bool {
+fn has_passed_row(page: &str, system: &str, profile: &str, seed: u64) -> bool {
     let rows = page.lines().skip_while(|line| *line != HEAD).skip(1).take_while(|line| line.starts_with('|'));
     let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
     let seed = seed.to_string();
     cells.into_iter().any(|cells| {
-        cells.get(3) == Some(&profile) && cells.get(4) == Some(&seed.as_str()) && cells.get(9) == Some(&"pass")
+        let [_, _, of, in_profile, by_seed, .., verdict, _] = cells[..] else { return false };
+        (of, in_profile, by_seed, verdict) == (system, profile, &*seed, "pass")
     })
 }
 
@@ -99,10 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn a_passed_run_is_known_by_its_profile_and_seed_and_a_failed_one_is_not() {
-        assert!(has_passed_row(PAGE, "quick", 1));
-        assert!(!has_passed_row(PAGE, "random", 1) && !has_passed_row(PAGE, "quick", 2));
-        assert!(!has_passed_row(&PAGE.replace("| pass |", "| FAIL |"), "quick", 1));
+    fn a_passed_run_is_known_by_its_system_profile_and_seed_and_a_failed_one_is_not() {
+        assert!(has_passed_row(PAGE, "a", "quick", 1));
+        assert!(!has_passed_row(PAGE, "b", "quick", 1));
+        assert!(!has_passed_row(PAGE, "a", "random", 1) && !has_passed_row(PAGE, "a", "quick", 2));
+        assert!(!has_passed_row(&PAGE.replace("| pass |", "| FAIL |"), "a", "quick", 1));
     }
 
     #[test]

@@ -52,10 +52,10 @@ pub async fn run(
     let cluster = Cluster::start(scenario.shape.clone(), smtp.address(), folder, &recorder).await?;
     let field = Arc::new(Field { cluster, smtp, recorder: recorder.clone() });
     let workload = under_fire(scenario, &field, &progress, act).await?;
-    settle(&field, workload, &progress, scenario.patience).await?;
+    settle(&field, workload, &progress, scenario).await?;
     progress.phase("reading what is left");
     let remains = recorder.beside(&output.join(DUMP))?;
-    dump::everything(&field.cluster.endpoints, &dump::Settings::default(), &remains).await?;
+    dump::everything(&field.cluster.endpoints, &remains).await?;
     progress.phase("stopping");
     let Field { cluster, smtp, .. } = Arc::into_inner(field).context("a fault outlived the nemesis")?;
     cluster.stop().await?;
@@ -100,10 +100,10 @@ async fn show(recorder: &Recorder, progress: &Progress) {
 }
 
 /// Waits until all is at rest, or stuck, and sends the clients home.
-async fn settle(field: &Field, workload: Workload, progress: &Progress, patience: Duration) -> Result<()> {
+async fn settle(field: &Field, workload: Workload, progress: &Progress, scenario: &Scenario) -> Result<()> {
     progress.phase("coming to rest");
     let Field { cluster, recorder, .. } = field;
-    match rest::come_to_rest(cluster, recorder, progress, patience).await {
+    match rest::come_to_rest(cluster, recorder, progress, scenario).await {
         Ok(()) => recorder.record(What::Drained),
         Err(state) => recorder.record(What::Stuck { state }),
     }

@@ -7,7 +7,8 @@ use comanda_checker::history::What;
 use sqlx::{Connection, FromRow, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{cluster::Cluster, dump, recorder::Recorder, run::progress::Progress};
+use super::{progress::Progress, scenario::Scenario};
+use crate::{cluster::Cluster, dump, recorder::Recorder};
 
 /// Seconds from the last heal until every order had ended and all was told, but for mails.
 pub const ALL_TOLD_S: &str = "all told after the last heal, s";
@@ -15,6 +16,8 @@ pub const ALL_TOLD_S: &str = "all told after the last heal, s";
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(30);
+/// What changes for ever without coming to rest is stuck, too: after so many times what it may take.
+const MOST_TIMES: u32 = 4;
 
 /// What still waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
@@ -42,7 +45,7 @@ const LOOK_INTO: &str = "SELECT
     (SELECT count(*) FROM ordering.orders) - (SELECT count(*) FROM state_machine.states) AS unadopted,
     (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
     (SELECT count(*) FROM state_machine.transitions) - (SELECT count(*) FROM notification.mails WHERE copy = 0) AS unentered_mails,
-    (SELECT count(*) FROM notification.mails WHERE state IN (1, 2, 3)) AS unsent_mails";
+    (SELECT count(*) FROM notification.mails WHERE state IN (1, 3)) AS unsent_mails";
 
 impl Waiting {
     /// Looks once.
@@ -87,12 +90,12 @@ impl fmt::Display for Waiting {
 }
 
 /// Waits until nothing waits any more. Returns the state of everything where that is stuck: nothing changed
-/// for longer than `patience`.
+/// for longer than `patience`, or all of it took far longer than `drain`.
 pub async fn come_to_rest(
     cluster: &Cluster,
     recorder: &Recorder,
     progress: &Progress,
-    patience: Duration,
+    Scenario { patience, drain, .. }: &Scenario,
 ) -> Result<(), String> {
     let (mut before, mut changed, began, mut told) = (None, Instant::now(), Instant::now(), false);
     loop {
@@ -108,8 +111,11 @@ pub async fn come_to_rest(
         progress.show(recorder, &now);
         if before.as_ref() != Some(&now) {
             (before, changed) = (Some(now), Instant::now());
-        } else if changed.elapsed() > patience {
+        } else if changed.elapsed() > *patience {
             return Err(state(cluster, &now).await);
+        }
+        if began.elapsed() > *drain * MOST_TIMES {
+            return Err(state(cluster, "it moves, and comes to no end").await);
         }
         sleep(INTERVAL).await;
     }

@@ -46,6 +46,10 @@ pub struct Least {
     pub faults: u64,
     /// Kinds of fault.
     pub kinds: u64,
+    /// Commands that moved an order.
+    pub moves: u64,
+    /// Transitions that streams showed.
+    pub shown: u64,
 }
 
 impl Scenario {
@@ -58,6 +62,8 @@ impl Scenario {
             least_orders: self.least.orders,
             least_faults: self.least.faults,
             least_fault_kinds: self.least.kinds,
+            least_moves: self.least.moves,
+            least_shown: self.least.shown,
             drain_ms: self.drain.as_millis() as u64,
             most_rss_bytes: self.most_rss_bytes,
             mails: true,

@@ -21,7 +21,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 use self::conversation::Conversation;
 pub use self::mode::{Action, Mode, Phase};
@@ -103,7 +102,7 @@ impl Host {
                     });
                 }
                 Err(error) => {
-                    warn!("the trial's mail server can not accept: {error}");
+                    eprintln!("the trial's mail server can not accept: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -7,11 +7,7 @@ use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{
-    bad_requests,
-    calls::Patience,
-    clients::{Clients, count},
-};
+use super::{bad_requests, calls::Patience, clients::Clients};
 use crate::cluster::Role;
 
 /// A call that must be refused.
@@ -36,7 +32,6 @@ pub(super) async fn call(clients: Arc<Clients>, name: String, mut rng: StdRng) {
         let all = bad_requests::refused(known.as_ref().map(|order| &*order.order_id), &mut rng);
         all.choose(&mut rng).expect("there are some").clone()
     };
-    count(&clients.counters.bad_calls, 1);
     bad.send(&clients, &name, &mut rng).await;
 }
 

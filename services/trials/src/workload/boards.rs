@@ -11,7 +11,7 @@ use rand::{RngExt, rngs::StdRng};
 use tonic::Code;
 
 use super::{
-    clients::{Clients, count},
+    clients::Clients,
     shown,
     streams::{self, End, Habit},
 };
@@ -64,7 +64,6 @@ impl Board {
                 Some(Code::FailedPrecondition) => self.is_crowded = true,
                 Some(_) => tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..=500))).await,
             }
-            count(&self.clients.counters.resumes, 1);
         }
     }
 
@@ -124,7 +123,6 @@ fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: Watc
         None => return false,
     };
     let is_news = !matches!(event, Event::Heartbeat { .. });
-    count(&clients.counters.watch_events, 1);
     clients.recorder.record(What::Event { stream, event });
     // Only now: whoever goes on from here has seen what the history says of this stream.
     if !response.resume_token.is_empty() {

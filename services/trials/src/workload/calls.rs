@@ -1,6 +1,6 @@
 //! One call, with what it came to: both in the history.
 
-use std::{future::Future, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{future::Future, time::Duration};
 
 use comanda_checker::history::{Answer, Op, What};
 use rand::{RngExt, rngs::StdRng};
@@ -92,7 +92,6 @@ impl Clients {
     ) -> Attempt {
         let number = self.recorder.number();
         let (client, replica) = (client.to_owned(), replica.to_owned());
-        self.counters.calls.fetch_add(1, Relaxed);
         self.recorder.record(What::Invoke { call: number, client, replica, op });
         let (time, code) = patience.of();
         let attempt = match timeout(time, call).await {

@@ -27,8 +27,8 @@ pub(super) struct Clients {
     pub(super) replicas: Replicas,
     pub(super) recorder: Recorder,
     pub(super) known: Known,
-    pub(super) counters: Counters,
-    pub(super) rate: Rate,
+    /// Orders and calls that were not begun because too many calls were in flight.
+    pub(super) held_back: AtomicU64,
     /// Places of calls, of movers and of streams.
     pub(super) calls: Arc<Semaphore>,
     pub(super) movers: Arc<Semaphore>,
@@ -42,23 +42,15 @@ pub(super) struct Clients {
     pub(super) shutdown: CancellationToken,
 }
 
-/// What has been done.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) asked: AtomicU64,
-    pub(super) accepted: AtomicU64,
-    pub(super) held_back: AtomicU64,
-    pub(super) calls: AtomicU64,
-    pub(super) bad_calls: AtomicU64,
-    pub(super) moves: AtomicU64,
-    pub(super) resumes: AtomicU64,
-    pub(super) watch_events: AtomicU64,
-}
-
 impl Clients {
     /// Runs a client that ends at once when everything does.
     pub(super) fn spawn(self: &Arc<Self>, client: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(client));
+    }
+
+    /// Notes that orders or calls are not begun.
+    pub(super) fn hold_back(&self, count: usize) {
+        self.held_back.fetch_add(count as u64, Relaxed);
     }
 
     /// A place, if one is free.
@@ -69,24 +61,6 @@ impl Clients {
     /// Waits; false if meanwhile nothing new is to be started.
     pub(super) async fn pause(&self, time: Duration) -> bool {
         self.no_more.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
-    }
-}
-
-/// Orders a second, changed while clients are at work.
-#[derive(Debug)]
-pub(super) struct Rate(AtomicU64);
-
-impl Rate {
-    pub(super) fn new(orders_per_second: f64) -> Self {
-        Self(AtomicU64::new(orders_per_second.to_bits()))
-    }
-
-    pub(super) fn set(&self, orders_per_second: f64) {
-        self.0.store(orders_per_second.to_bits(), Relaxed);
-    }
-
-    pub(super) fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Relaxed))
     }
 }
 
@@ -115,9 +89,4 @@ impl Known {
         let orders = self.0.lock().expect("no holder panics");
         (!orders.is_empty()).then(|| orders[rng.random_range(0..orders.len())].clone())
     }
-}
-
-/// Adds to a counter.
-pub(super) fn count(counter: &AtomicU64, by: usize) {
-    counter.fetch_add(by as u64, Relaxed);
 }

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::{
     calls::{Attempt, Patience, Tries},
-    clients::{Clients, count},
+    clients::Clients,
     content, shown,
 };
 use crate::cluster::Role;
@@ -38,13 +38,10 @@ impl Creator {
     /// Creates one order, or several with one call, and returns those that were answered OK.
     pub(super) async fn create(&mut self, orders: usize) -> Vec<Order> {
         let mut requests: Vec<_> = (0..orders).map(|_| content::order(&mut self.rng)).collect();
-        count(&self.clients.counters.asked, orders);
-        let created = match requests.pop() {
+        match requests.pop() {
             Some(request) if requests.is_empty() => self.single(request).await.into_iter().collect(),
             last => self.batch(requests.into_iter().chain(last).collect()).await,
-        };
-        count(&self.clients.counters.accepted, created.len());
-        created
+        }
     }
 
     async fn single(&mut self, request: CreateOrderRequest) -> Option<Order> {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     bad,
-    clients::{Clients, KnownOrder, count},
+    clients::{Clients, KnownOrder},
     create::Creator,
     moves::Mover,
     reads,
@@ -40,7 +40,7 @@ impl Generator {
         while no_more.run_until_cancelled(ticks.tick()).await.is_some() {
             let passed = last.elapsed().min(MOST_OWED);
             last = Instant::now();
-            owed += passed.as_secs_f64() * self.clients.rate.get();
+            owed += passed.as_secs_f64() * self.clients.settings.orders_per_second;
             while owed >= 1.0 {
                 let orders = self.draw_orders();
                 owed -= orders as f64;
@@ -68,7 +68,7 @@ impl Generator {
 
     fn begin_creating(&mut self, orders: usize) {
         let Some(place) = Clients::place(&self.clients.calls) else {
-            return count(&self.clients.counters.held_back, orders);
+            return self.clients.hold_back(orders);
         };
         let (clients, name, rng) = self.client("creator");
         let mut creator = Creator { clients: clients.clone(), name, rng };
@@ -86,7 +86,7 @@ impl Generator {
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(place) = Clients::place(&self.clients.calls) else {
-            return count(&self.clients.counters.held_back, 1);
+            return self.clients.hold_back(1);
         };
         let (clients, name, rng) = self.client(kind);
         let call = call(clients.clone(), name, rng);

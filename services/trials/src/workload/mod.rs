@@ -18,15 +18,18 @@ mod streams;
 mod watch;
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use anyhow::Result;
+use comanda_checker::history::What;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
 
 use self::{boards::Board, clients::Clients, generator::Generator, replicas::Replicas};
 use crate::{cluster::Endpoints, recorder::Recorder};
@@ -91,33 +94,6 @@ impl Default for Settings {
     }
 }
 
-/// What has been done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Orders that were asked for.
-    pub asked: u64,
-    /// Orders that were answered OK.
-    pub accepted: u64,
-    /// Orders and reads that were not asked for because too many calls were in flight.
-    pub held_back: u64,
-    /// Calls that were sent.
-    pub calls: u64,
-    /// Of these, calls that must be refused.
-    pub bad_calls: u64,
-    /// Moves that clients wanted, each with one call or more.
-    pub moves: u64,
-    /// Creating, reading and bad calls that are in flight.
-    pub in_flight: u64,
-    /// Streams of one order that are open.
-    pub streams: u64,
-    /// How often a stream was followed by another one.
-    pub resumes: u64,
-    /// What streams have shown.
-    pub watch_events: u64,
-    /// Clients that are not done.
-    pub clients: u64,
-}
-
 /// The clients at work.
 #[derive(Debug)]
 pub struct Workload {
@@ -138,8 +114,7 @@ impl Workload {
             replicas: Replicas::new(endpoints, settings.connections)?,
             recorder,
             known: clients::Known::default(),
-            counters: clients::Counters::default(),
-            rate: clients::Rate::new(settings.orders_per_second),
+            held_back: AtomicU64::new(0),
             calls: Arc::new(Semaphore::new(settings.most_calls)),
             movers: Arc::new(Semaphore::new(settings.most_movers)),
             streams: Arc::new(Semaphore::new(settings.most_streams)),
@@ -157,46 +132,24 @@ impl Workload {
         Ok(Self { clients })
     }
 
-    /// Asks for so many orders a second from now on.
-    pub fn set_rate(&self, orders_per_second: f64) {
-        self.clients.rate.set(orders_per_second);
-    }
-
     /// Starts nothing new. What is under way is repeated until its outcome is known, or a few times, and streams go on.
     pub fn stop_new(&self) {
         self.clients.no_more.cancel();
     }
 
-    /// What has been done so far.
-    pub fn counts(&self) -> Counts {
-        let Clients { settings, counters, calls, streams, tasks, .. } = &*self.clients;
-        Counts {
-            asked: counters.asked.load(Relaxed),
-            accepted: counters.accepted.load(Relaxed),
-            held_back: counters.held_back.load(Relaxed),
-            calls: counters.calls.load(Relaxed),
-            bad_calls: counters.bad_calls.load(Relaxed),
-            moves: counters.moves.load(Relaxed),
-            in_flight: settings.most_calls.saturating_sub(calls.available_permits()) as u64,
-            streams: settings.most_streams.saturating_sub(streams.available_permits()) as u64,
-            resumes: counters.resumes.load(Relaxed),
-            watch_events: counters.watch_events.load(Relaxed),
-            clients: tasks.len() as u64,
-        }
-    }
-
     /// Starts nothing new and waits until every client is done: streams have shown all there is. Call it when every order has ended;
     /// clients that are not done a minute later are sent away.
-    pub async fn join(self) -> Counts {
-        let Clients { last_look, tasks, shutdown, .. } = &*self.clients;
+    pub async fn join(self) {
+        let Clients { last_look, tasks, shutdown, recorder, held_back, .. } = &*self.clients;
         self.stop_new();
         last_look.cancel();
         tasks.close();
         if timeout(LAST_LOOK, tasks.wait()).await.is_err() {
-            warn!("{} clients were not done in time", tasks.len());
+            eprintln!("{} clients were not done in time", tasks.len());
             shutdown.cancel();
             tasks.wait().await;
         }
-        self.counts()
+        let value = held_back.load(Relaxed) as f64;
+        recorder.record(What::Measured { name: "orders and calls that were held back".into(), value });
     }
 }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::{
     calls::{Attempt, Patience, Tries},
-    clients::{Clients, count},
+    clients::Clients,
     content, reads, shown,
 };
 use crate::cluster::Role;
@@ -113,7 +113,6 @@ impl Mover {
     async fn move_once(&mut self) -> bool {
         let command = Command::draw(&self.order, &mut self.rng);
         let has_request_id = command.request_id.is_some();
-        count(&self.clients.counters.moves, 1);
         let is_twin = has_request_id && self.rng.random_bool(TWINS);
         let mut attempt = if is_twin { self.twins(&command).await } else { self.send(&command).await };
         let mut tries = Tries::default();

@@ -39,11 +39,6 @@ impl End {
         }
     }
 
-    /// Whether the server had no place.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Ended(Code::ResourceExhausted | Code::DeadlineExceeded, _))
-    }
-
     pub(super) fn record(&self, clients: &Clients, stream: u64) {
         let (code, reason) = match self {
             Self::Left | Self::SeenAll => ("CLIENT", None),

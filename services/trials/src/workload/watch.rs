@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 
 use super::{
-    clients::{Clients, count},
+    clients::Clients,
     shown,
     streams::{self, End, Habit},
 };
@@ -20,7 +20,7 @@ const STAY: f64 = 0.3;
 /// How often a reader stays to the end.
 const STAYERS: f64 = 0.2;
 const TO_THE_END: Duration = Duration::from_secs(24 * 60 * 60);
-/// The first wait of a reader that was refused, at most, and the longest.
+/// The first wait of a reader whose stream was ended or did not open, at most, and the longest.
 const FIRST_WAIT_MS: u64 = 500;
 const MOST_WAIT_MS: u64 = 8_000;
 /// How often a reader that leaves does not come back.
@@ -40,25 +40,24 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches until the order has ended, or for as long as it likes.
     pub(super) async fn run(mut self) {
-        let mut most_ms = FIRST_WAIT_MS;
+        let mut most_ms = 0;
         loop {
-            let end = self.watch().await;
+            let (opened, end) = self.watch().await;
             match end.code() {
                 None if end == End::SeenAll || self.rng.random_bool(LEAVERS) => return,
                 None => {}
                 Some(Code::Ok | Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition) => return,
                 Some(_) => {
                     // As the libraries of gRPC do: longer each time, and not all at once.
+                    most_ms = if opened { FIRST_WAIT_MS } else { (2 * most_ms).clamp(FIRST_WAIT_MS, MOST_WAIT_MS) };
                     tokio::time::sleep(Duration::from_millis(self.rng.random_range(most_ms / 10..=most_ms))).await;
-                    most_ms = if end.is_refusal() { (2 * most_ms).min(MOST_WAIT_MS) } else { FIRST_WAIT_MS };
                 }
             }
-            count(&self.clients.counters.resumes, 1);
         }
     }
 
-    /// One stream, from its beginning to its end.
-    async fn watch(&mut self) -> End {
+    /// One stream, from its beginning to its end; and whether it ever opened.
+    async fn watch(&mut self) -> (bool, End) {
         let way = self.clients.replicas.any(Role::Notification, &mut self.rng);
         let (stream, order_id, after_version) = (self.clients.recorder.number(), self.order_id.clone(), self.version);
         self.clients.recorder.record(What::Watch {
@@ -70,21 +69,19 @@ impl Watcher {
         });
         let mut client = way.watches();
         let request = WatchOrderRequest { order_id, after_version };
-        let end = match streams::opened(client.watch_order(request)).await {
+        let (opened, end) = match streams::opened(client.watch_order(request)).await {
             Ok(responses) => {
                 let short = Duration::from_millis(self.clients.settings.order_life_ms).mul_f64(STAY);
                 let stay = if self.rng.random_bool(STAYERS) { TO_THE_END } else { short };
                 let habit = Habit::draw(stay, &mut self.rng);
                 let (clients, version) = (&self.clients, &mut self.version);
-                streams::read(clients, responses, habit, &mut self.rng, |response| {
-                    see(clients, stream, version, response)
-                })
-                .await
+                let see = |response| see(clients, stream, version, response);
+                (true, streams::read(clients, responses, habit, &mut self.rng, see).await)
             }
-            Err(end) => end,
+            Err(end) => (false, end),
         };
         end.record(&self.clients, stream);
-        end
+        (opened, end)
     }
 }
 
@@ -101,7 +98,6 @@ fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderRe
         None => return false,
     };
     let is_news = !matches!(event, Event::Heartbeat { .. });
-    count(&clients.counters.watch_events, 1);
     clients.recorder.record(What::Event { stream, event });
     is_news
 }
