@@ -289,22 +289,19 @@ fn a_repeated_command_that_is_answered_with_somebody_else_s_transition_is_notice
             _ => None,
         });
         let second = second.expect("a timer's");
-        let of = |transition: &Transition| transition.order_id == "order-0";
+        let is = |what: &What, of_replayed: bool| {
+            matches!(what, What::Return { answer: Some(Answer::Moved { transition, replayed }), .. }
+                if transition.order_id == "order-0" && *replayed == of_replayed)
+        };
         // The first try is unknown, the second is told of the timer's transition before it.
-        edit(lines, |what| match what {
-            What::Return { code, answer: answer @ Some(Answer::Moved { .. }), .. } => match answer.clone() {
-                Some(Answer::Moved { transition, replayed: false }) if of(&transition) => {
-                    (*code, *answer) = ("CANCELLED".into(), None);
-                    true
-                }
-                Some(Answer::Moved { transition, replayed: true }) if of(&transition) => {
-                    *answer = Some(Answer::Moved { transition: second.clone(), replayed: true });
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
-        });
+        let place =
+            |lines: &[Line], replayed| lines.iter().position(|line| is(&line.what, replayed)).expect("two tries");
+        let (first, again) = (place(lines, false), place(lines, true));
+        for (at, told) in [(first, None), (again, Some(Answer::Moved { transition: second, replayed: true }))] {
+            let What::Return { code, answer, .. } = &mut lines[at].what else { panic!("chosen above") };
+            *code = if told.is_some() { "OK" } else { "CANCELLED" }.into();
+            *answer = told;
+        }
     });
     assert_eq!(foreign, [C3Idempotent]);
 }

@@ -82,7 +82,7 @@ impl Good {
     /// How it was served from `since` until now. Waits for the call that is under way: whoever kept it waiting did so until now.
     pub async fn served(&self, since: Instant) -> Served {
         let now = Instant::now();
-        while !lock(&self.calls).last().is_some_and(|call| call.began + call.took >= now) {
+        while lock(&self.calls).last().is_none_or(|call| call.began + call.took < now) {
             sleep(PAUSE).await;
         }
         let calls: Vec<_> = lock(&self.calls).iter().filter(|call| call.began + call.took >= since).cloned().collect();
