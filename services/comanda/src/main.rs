@@ -32,12 +32,17 @@ Examples:
   comanda order watch 1042
   comanda order import products.csv
 
-Exit codes:
+Exit codes of 'order' and 'mail':
   0  done
   1  refused: nothing was applied
   2  wrong usage
   3  no server reached, or the outcome is unknown: repeat with the same request id
-  4  there is no such order or mail";
+  4  there is no such order or mail
+
+Exit codes of all other commands:
+  0  done
+  1  not done, or not all of it: the message says why
+  2  wrong usage";
 
 /// Takes an order once and tells everyone where it is.
 #[derive(Debug, Parser)]

@@ -22,6 +22,9 @@ pub struct PurgeArgs {
     /// Orders that ended at least so many days ago; at least 15.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_DAYS)..))]
     older_than: u16,
+    /// The system runs with `--no-mails`, so that orders without any mail owe none.
+    #[arg(long, env = "COMANDA_NO_MAILS")]
+    no_mails: bool,
 }
 
 /// Removes old orders, a chunk at a time.
@@ -31,7 +34,7 @@ pub async fn run(args: PurgeArgs) -> Result<()> {
     let bar = ProgressBar::new_spinner().with_message("orders removed");
     let (mut after, mut removed) = (None, 0);
     loop {
-        let progress = store.purge_next(before, after).await?;
+        let progress = store.purge_next(before, after, args.no_mails).await?;
         removed += progress.orders;
         bar.set_message(format!("{removed} orders removed"));
         bar.tick();

@@ -135,8 +135,14 @@ impl Store {
         bounded(statement.fetch_one(&self.pool)).await
     }
 
-    /// Removes the next orders that ended before `before`, whole, unless something of them is still to be published or mailed.
-    pub async fn purge_next(&self, before: OffsetDateTime, after: Option<Uuid>) -> Result<Progress, Problem> {
+    /// Removes the next orders that ended before `before`, whole, unless something of them is still to be published or mailed. With
+    /// `no_mails` an order that has no mail of its last transition does not wait for one.
+    pub async fn purge_next(
+        &self,
+        before: OffsetDateTime,
+        after: Option<Uuid>,
+        no_mails: bool,
+    ) -> Result<Progress, Problem> {
         let statement = sqlx::query_as(
             "WITH chunk AS MATERIALIZED (
                  SELECT order_id, version, due_at, status_time
@@ -151,15 +157,15 @@ impl Store {
                    AND status_time < $1
                    AND NOT EXISTS (SELECT FROM ordering.outbox o WHERE o.order_id = c.order_id)
                    AND NOT EXISTS (SELECT FROM state_machine.outbox o WHERE o.order_id = c.order_id)
-                   AND EXISTS (SELECT FROM notification.mails m WHERE m.order_id = c.order_id AND m.version = c.version)
-                   AND NOT EXISTS (SELECT FROM notification.mails m WHERE m.order_id = c.order_id AND m.state IN (1, 2, 3))
+                   AND ($4 OR EXISTS (SELECT FROM notification.mails m WHERE m.order_id = c.order_id AND m.version = c.version))
+                   AND NOT EXISTS (SELECT FROM notification.mails m WHERE m.order_id = c.order_id AND m.state IN (1, 3))
              ), m AS (DELETE FROM notification.mails x USING ended e WHERE x.order_id = e.order_id),
                 t AS (DELETE FROM state_machine.transitions x USING ended e WHERE x.order_id = e.order_id),
                 s AS (DELETE FROM state_machine.states x USING ended e WHERE x.order_id = e.order_id),
                 o AS (DELETE FROM ordering.orders x USING ended e WHERE x.order_id = e.order_id)
              SELECT (SELECT order_id FROM chunk ORDER BY order_id DESC LIMIT 1) AS last, (SELECT count(*) FROM ended) AS orders",
         );
-        bounded(statement.bind(before).bind(after).bind(CHUNK).fetch_one(&self.pool)).await
+        bounded(statement.bind(before).bind(after).bind(CHUNK).bind(no_mails).fetch_one(&self.pool)).await
     }
 
     /// Records that consumers could not apply, the oldest first.

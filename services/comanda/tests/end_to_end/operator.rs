@@ -115,6 +115,17 @@ async fn purging_removes_what_ended_long_ago_and_owes_nothing() {
         assert_eq!(world.count(statement).await, left, "{statement}");
     }
     assert_eq!(world.succeeds(&["purge", "--older-than", "15"]).await, "0 orders removed\n");
+
+    // Without a ledger nothing is owed by it.
+    for statement in [
+        "DELETE FROM notification.mails",
+        "DELETE FROM state_machine.outbox",
+        "UPDATE state_machine.states SET due_at = NULL, status_time = now() - interval '16 days'",
+    ] {
+        sqlx::query(statement).execute(&world.sql).await.expect("rows");
+    }
+    assert_eq!(world.succeeds(&["purge", "--older-than", "15"]).await, "0 orders removed\n");
+    assert_eq!(world.succeeds(&["purge", "--older-than", "15", "--no-mails"]).await, "4 orders removed\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
