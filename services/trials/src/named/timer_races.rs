@@ -1,6 +1,8 @@
 //! A cancel and a timer at the same moment.
 
-use comanda_checker::case::Outcome;
+use std::collections::BTreeMap;
+
+use comanda_checker::{case::Outcome, history::Transition};
 
 use super::{
     facts::Facts,
@@ -35,14 +37,7 @@ pub const RACES_WON: Trial = Trial {
 };
 
 fn goals(facts: &Facts<'_>) -> Vec<Goal> {
-    let moves = &facts.case.moves;
-    let won = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Ok { .. })).count();
-    let lost_to_timer = |outcome: &Outcome<_>| match outcome {
-        Outcome::Refused { reason, .. } => matches!(reason.as_deref(), Some("VERSION_MISMATCH" | "ORDER_ENDED")),
-        _ => false,
-    };
-    let lost = moves.iter().filter(|attempt| lost_to_timer(&attempt.outcome)).count();
-    let untold = moves.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Unknown)).count();
+    let (won, lost, untold) = races(facts);
     let percent = |count: usize| Some(count as f64 * 100.0 / (won + lost).max(1) as f64);
     vec![
         Goal::least("races", Some((won + lost) as f64), RACES as f64 * facts.scale),
@@ -50,4 +45,21 @@ fn goals(facts: &Facts<'_>) -> Vec<Goal> {
         Goal::least("percent won by the timer", percent(lost), 1.0),
         Goal::none("cancels whose end nobody was told", untold),
     ]
+}
+
+/// How many commands won, how many came after the timer, and of how many no try was ever answered.
+fn races(facts: &Facts<'_>) -> (usize, usize, usize) {
+    let mut tries: BTreeMap<_, Vec<&Outcome<_>>> = BTreeMap::new();
+    for attempt in &facts.case.moves {
+        tries.entry((attempt.asked.order_id, attempt.asked.request_id)).or_default().push(&attempt.outcome);
+    }
+    let count = |holds: &dyn Fn(&[&Outcome<&Transition>]) -> bool| tries.values().filter(|tries| holds(tries)).count();
+    let won = |tries: &[&Outcome<_>]| tries.iter().any(|end| matches!(end, Outcome::Ok { .. }));
+    let late = |tries: &[&Outcome<_>]| tries.iter().any(|end| is_late(end));
+    let untold = |tries: &[&Outcome<_>]| tries.iter().all(|end| matches!(end, Outcome::Unknown));
+    (count(&won), count(&|tries| late(tries) && !won(tries)), count(&untold))
+}
+
+fn is_late<Shown>(end: &Outcome<Shown>) -> bool {
+    matches!(end, Outcome::Refused { reason: Some(reason), .. } if matches!(&**reason, "VERSION_MISMATCH" | "ORDER_ENDED"))
 }
