@@ -46,7 +46,7 @@ pub struct Config {
         default_value = "postgres://comanda@127.0.0.1:5433/comanda"
     )]
     pub database_url: String,
-    /// How many connections each role may open.
+    /// How many connections each role's pool may open; up to 8 more are opened beside it, for what runs all the time.
     #[arg(long, env = "COMANDA_DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,
 }
