@@ -1,4 +1,4 @@
-//! Clients that hang up in the midst of their calls, all of them.
+//! Clients that hang up in the midst of their calls, nearly all of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,14 +32,14 @@ const LOOK_FOR_IDLE: &str = "
     SELECT (coalesce(max(extract(epoch FROM clock_timestamp() - state_change)), 0) * 1000)::float8
     FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
 
-/// Each call is left after 20 ms at most.
+/// Nineteen of twenty calls are left after 20 ms at most; the others show what is kept meanwhile.
 pub const STORM: Trial = Trial {
     name: "cancel-storm",
-    about: "50,000 creates are hung up on after 0 to 20 ms while Postgres is 5 ms away: each OK is kept, no transaction stays open",
+    about: "Of 50,000 creates nearly all are hung up on after 0 to 20 ms while Postgres is 5 ms away: each OK is kept, no transaction stays open",
     plan: |terms| Plan {
         workload: workload::Settings {
             orders_per_second: ORDERS_PER_SECOND,
-            hang_ups: 1.0,
+            hang_ups: 0.95,
             batches: 0.0,
             moved: 0.0,
             watched: 0.0,

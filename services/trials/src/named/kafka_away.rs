@@ -29,8 +29,9 @@ fn plan(terms: &Terms, brokers: usize, away_ms: u64, kind: Kind, targets: &[&str
     let faults = vec![step(10_000, terms.ms(away_ms), kind, targets)];
     // A batch counts as one call, however many orders it has.
     let workload = workload::Settings { orders_per_second: 100.0, batches: 0.02, ..Plan::default().workload };
-    // At rest is what has no mail to send either, which are four of each order.
-    Plan { brokers, faults, workload, drain_ms: 60_000 + terms.ms(away_ms), ..Plan::default() }
+    // At rest is what has no mail to send either, which are four of each order; so many connections shorten that.
+    let settings = vec![("COMANDA_SMTP_CONNECTIONS", "16".to_owned())];
+    Plan { brokers, faults, workload, settings, drain_ms: 60_000 + terms.ms(away_ms), ..Plan::default() }
 }
 
 fn goals(facts: &Facts<'_>) -> Vec<Goal> {
