@@ -69,7 +69,8 @@ fn plan(terms: &Terms, away_ms: u64, faults: Vec<Step>) -> Plan {
     let schedule = waits.map(|wait| format!("{wait}ms")).collect::<Vec<_>>().join(",");
     Plan {
         faults,
-        settings: vec![("COMANDA_MAIL_RETRY_DELAYS", schedule)],
+        // So many connections shorten the way back.
+        settings: vec![("COMANDA_MAIL_RETRY_DELAYS", schedule), ("COMANDA_SMTP_CONNECTIONS", "16".to_owned())],
         workload: workload::Settings { orders_per_second: ORDERS_PER_SECOND, moved: 0.1, ..Plan::default().workload },
         length_ms: away_ms + BEFORE_MS + 5_000,
         // The last wait, for each of an order's mails in its turn, and then all that has come together.

@@ -27,7 +27,9 @@ use crate::{
 /// What is started at once; 24 orders of them.
 const PARTS: [&str; 4] = ["postgres", "kafka", "ordering", "state-machine and notification"];
 /// Between one start and the next: long enough to find that something is missing.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(600);
+/// Work between one order and the next.
+const BETWEEN: Duration = Duration::from_secs(1);
 const SERVED_S: &str = "served after the last start, s";
 
 /// All orders, each with all that follows missing at first.
@@ -61,7 +63,7 @@ fn start_in_all_orders(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'stati
         orders.shuffle(&mut StdRng::seed_from_u64(terms.seed));
         orders.truncate(terms.count(24) as usize);
         for order in orders {
-            sleep(Duration::from_secs(2)).await;
+            sleep(BETWEEN).await;
             restart(&field, &order).await?;
         }
         Ok(())
