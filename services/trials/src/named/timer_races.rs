@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comanda_checker::{case::Outcome, history::Transition};
+use comanda_checker::case::Outcome;
 
 use super::{
     facts::Facts,
@@ -49,17 +49,37 @@ fn goals(facts: &Facts<'_>) -> Vec<Goal> {
 
 /// How many commands won, how many came after the timer, and of how many no try was ever answered.
 fn races(facts: &Facts<'_>) -> (usize, usize, usize) {
-    let mut tries: BTreeMap<_, Vec<&Outcome<_>>> = BTreeMap::new();
+    let mut commands: BTreeMap<_, Race> = BTreeMap::new();
     for attempt in &facts.case.moves {
-        tries.entry((attempt.asked.order_id, attempt.asked.request_id)).or_default().push(&attempt.outcome);
+        let race = commands.entry((attempt.asked.order_id, attempt.asked.request_id)).or_default();
+        *race = (*race).max(Race::of(&attempt.outcome));
     }
-    let count = |holds: &dyn Fn(&[&Outcome<&Transition>]) -> bool| tries.values().filter(|tries| holds(tries)).count();
-    let won = |tries: &[&Outcome<_>]| tries.iter().any(|end| matches!(end, Outcome::Ok { .. }));
-    let late = |tries: &[&Outcome<_>]| tries.iter().any(|end| is_late(end));
-    let untold = |tries: &[&Outcome<_>]| tries.iter().all(|end| matches!(end, Outcome::Unknown));
-    (count(&won), count(&|tries| late(tries) && !won(tries)), count(&untold))
+    let count = |end| commands.values().filter(|race| **race == end).count();
+    (count(Race::Won), count(Race::Lost), count(Race::Untold))
 }
 
-fn is_late<Shown>(end: &Outcome<Shown>) -> bool {
-    matches!(end, Outcome::Refused { reason: Some(reason), .. } if matches!(&**reason, "VERSION_MISMATCH" | "ORDER_ENDED"))
+/// What the client of a command knows after all its tries: the best that it was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Race {
+    #[default]
+    Untold,
+    /// Something else was in the way.
+    Refused,
+    Lost,
+    Won,
+}
+
+impl Race {
+    fn of<Shown>(end: &Outcome<Shown>) -> Self {
+        match end {
+            Outcome::Ok { .. } => Self::Won,
+            Outcome::Refused { reason: Some(reason), .. }
+                if ["VERSION_MISMATCH", "ORDER_ENDED"].contains(&&**reason) =>
+            {
+                Self::Lost
+            }
+            Outcome::Refused { .. } => Self::Refused,
+            Outcome::Unknown => Self::Untold,
+        }
+    }
 }
