@@ -21,7 +21,7 @@ use crate::{
 
 const CREATES: u64 = 50_000;
 /// A call is tried up to six times, and hung up on mostly; so many calls a second come of the orders that are asked for.
-const CALLS_PER_SECOND: u64 = 600;
+const CALLS_PER_SECOND: u64 = 490;
 const ORDERS_PER_SECOND: f64 = 110.0;
 /// Added to each way to Postgres and back.
 const LATENCY: Duration = Duration::from_millis(5);
