@@ -134,7 +134,7 @@ fn start() -> Result<Tasks> {
 
 async fn serve(args: &ListenArgs, default_port: u16, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Result<SocketAddr> {
     let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
-    let listener = server::bind(address).await?;
+    let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     if let Some(admin) = args.admin_listen {
         telemetry::serve_metrics(admin)?;

@@ -15,7 +15,7 @@ use futures::{Stream, stream};
 use metrics::{counter, gauge};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::Sleep,
 };
@@ -36,6 +36,9 @@ use tracing::{info, warn};
 
 use crate::{errors::Refusal, shutdown::Tasks};
 
+/// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind` those who came back together after a
+/// restart were let wait for a second and more: what does not fit is dropped, and sent again.
+const BACKLOG: u32 = 4096;
 /// How long a new connection may stay silent before its HTTP/2 preface is complete.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Length of the HTTP/2 connection preface (RFC 9113, section 3.4).
@@ -84,8 +87,15 @@ pub struct Endpoint {
 }
 
 /// Listens; fails with what to do about it.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; choose another address"))
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As `TcpListener::bind` does: what a former process left half closed is no obstacle.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().with_context(|| format!("cannot listen on {address}; choose another address"))
 }
 
 /// Serves endpoints on one port until the stop, then drains for a bounded time.

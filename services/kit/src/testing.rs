@@ -210,7 +210,7 @@ pub struct Replica {
 impl Replica {
     /// Serves what was started with `tasks`.
     pub async fn serve(endpoint: Endpoint, tasks: Tasks) -> Result<Self> {
-        let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
         server::serve(listener, vec![endpoint], &server::Limits::default(), &tasks)?;
         Ok(Self { address, tasks })
