@@ -51,12 +51,18 @@ impl FromStr for Server {
             || "must look like smtp://user@host:port, smtp://host:port?tls=required or smtps://host".to_string();
         let uri: Uri = text.parse().map_err(|_| shape())?;
         let security = security(uri.scheme_str(), uri.query()).ok_or_else(shape)?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(shape)?;
+        let host = uri.host().and_then(bare).ok_or_else(shape)?;
         let port = port(&uri, security).ok_or_else(shape)?;
         let login = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
         let (user, password) = login.map(|(login, _)| credentials(login)).unwrap_or_default();
-        Ok(Self { host: host.trim_matches(['[', ']']).into(), port, security, user, password })
+        Ok(Self { host: host.into(), port, security, user, password })
     }
+}
+
+/// A host without the brackets of an IPv6 address. The parser of URLs also takes a single one, or a pair around nothing.
+fn bare(host: &str) -> Option<&str> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!bare.is_empty() && !bare.contains(['[', ']'])).then_some(bare)
 }
 
 fn security(scheme: Option<&str>, query: Option<&str>) -> Option<Security> {
@@ -147,6 +153,13 @@ mod tests {
     #[test]
     fn a_port_that_is_none_is_not_replaced_by_another_one() {
         for wrong in ["smtp://h:99999", "smtp://h:0", "smtp://u@[::1]:70000", "smtp://h:"] {
+            assert!(wrong.parse::<Server>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_nothing_but_brackets_is_none() {
+        for wrong in ["smtp://geheim[@]", "smtp://[]", "smtp://user@[]:25"] {
             assert!(wrong.parse::<Server>().is_err(), "{wrong}");
         }
     }
