@@ -113,21 +113,26 @@ fn a_repeated_record_without_a_fault_is_noticed() {
     assert_eq!(repeated, [C5LogOrder]);
 }
 
+/// Repeats an order's record so many times.
+fn repeat_placed(lines: &mut Vec<Line>, count: i64) {
+    for again in 1..=count {
+        repeat(
+            lines,
+            |what| is_record(what, Topic::Orders, "order-0", 1),
+            |line| {
+                let What::Record { offset, .. } = &mut line.what else { panic!("chosen above") };
+                *offset += 10 * again;
+            },
+        );
+    }
+}
+
 #[test]
 fn many_repeated_records_are_noticed_even_under_faults() {
     let many = |count| {
         after(|lines| {
             fault(lines, "kill ordering", "ordering-0", 1_000_000, 2_000_000);
-            for again in 1..=count {
-                repeat(
-                    lines,
-                    |what| is_record(what, Topic::Orders, "order-0", 1),
-                    |line| {
-                        let What::Record { offset, .. } = &mut line.what else { panic!("chosen above") };
-                        *offset += 10 * again;
-                    },
-                );
-            }
+            repeat_placed(lines, count);
         })
     };
     assert_eq!(many(50), []);
@@ -169,16 +174,7 @@ fn what_was_replayed_on_purpose_explains_no_more_than_that() {
     let repeats = |name: &str, count| {
         after(|lines| {
             fault(lines, name, "all", 1_000_000, 1_000_000);
-            for again in 1..=count {
-                repeat(
-                    lines,
-                    |what| is_record(what, Topic::Orders, "order-0", 1),
-                    |line| {
-                        let What::Record { offset, .. } = &mut line.what else { panic!("chosen above") };
-                        *offset += 10 * again;
-                    },
-                );
-            }
+            repeat_placed(lines, count);
         })
     };
     assert_eq!(repeats("replay of old records", 550), []);
