@@ -74,7 +74,7 @@ CREATE TABLE state_machine.topic_offsets (
 ) WITH (fillfactor = 50);
 
 -- Records that could be neither decoded nor looked up by their key. An operator lists, retries or drops them.
-CREATE TABLE state_machine.parked (
+CREATE TABLE state_machine.dead_letters (
     topic       text        NOT NULL,
     topic_epoch bigint      NOT NULL,
     partition   integer     NOT NULL,
@@ -82,6 +82,6 @@ CREATE TABLE state_machine.parked (
     key         bytea       NOT NULL,
     payload     bytea       NOT NULL,
     reason      text        NOT NULL,
-    parked_time timestamptz NOT NULL DEFAULT now(),
+    dead_letter_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, topic_epoch, partition, "offset")
 );

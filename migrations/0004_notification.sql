@@ -27,7 +27,7 @@ CREATE TABLE notification.mail_owners (
 ) WITH (fillfactor = 50);
 
 -- As in schema state_machine.
-CREATE TABLE notification.parked (
+CREATE TABLE notification.dead_letters (
     topic       text        NOT NULL,
     topic_epoch bigint      NOT NULL,
     partition   integer     NOT NULL,
@@ -35,6 +35,6 @@ CREATE TABLE notification.parked (
     key         bytea       NOT NULL,
     payload     bytea       NOT NULL,
     reason      text        NOT NULL,
-    parked_time timestamptz NOT NULL DEFAULT now(),
+    dead_letter_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, topic_epoch, partition, "offset")
 );

@@ -17,7 +17,7 @@ use crate::{
     client::{health::HealthArgs, mail::MailArgs, order::OrderArgs},
     failure::{Exit, Failure},
     migrate::MigrateArgs,
-    operate::{parked::ParkedArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
+    operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
     roles::{AllArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
@@ -77,7 +77,7 @@ enum Command {
     /// Remove orders that ended long ago.
     Purge(PurgeArgs),
     /// List, retry or drop records that could not be applied.
-    Parked(ParkedArgs),
+    DeadLetters(DeadLettersArgs),
     /// Show what waits: outboxes, lags, timers, mails.
     Status(StatusArgs),
     /// Measure: throughput, latencies and costs, with a check of the truth.
@@ -114,7 +114,7 @@ impl Command {
             Self::Migrate(args) => block_on(migrate::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),
             Self::Purge(args) => block_on(operate::purge::run(args)),
-            Self::Parked(args) => block_on(operate::parked::run(args)),
+            Self::DeadLetters(args) => block_on(operate::dead_letters::run(args)),
             Self::Status(args) => block_on(status(args)),
             #[cfg(feature = "load")]
             Self::Load(args) => block_on(comanda_load::command::run(*args)),
@@ -127,7 +127,11 @@ impl Command {
 
 async fn status(args: StatusArgs) -> Result<(), Failure> {
     let is_fine = operate::status::run(args).await?;
-    if is_fine { Ok(()) } else { Err(Failure::new(Exit::Refused, "orders are stuck or records parked; see above")) }
+    if is_fine {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Refused, "orders are stuck or there are dead letters; see above"))
+    }
 }
 
 /// The runtime starts only here: a command that replaces its process must do so while it has one thread.

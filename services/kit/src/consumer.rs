@@ -31,9 +31,10 @@ use tracing::{info, warn};
 use self::narrow::{Sink, apply_or_park};
 use crate::{
     backoff::{Backoff, breathe, sleep},
+    dead_letters,
     kafka::{self, Record},
-    parked, planted,
-    postgres::Problem,
+    planted,
+    postgres::StoreError,
 };
 
 /// How many records one batch holds at most.
@@ -50,11 +51,11 @@ const LEAVE: Duration = Duration::from_secs(2);
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Epoch of the topic's log, as its writer publishes it.
-    async fn topic_epoch(&self) -> Result<i64, Problem>;
+    async fn topic_epoch(&self) -> Result<i64, StoreError>;
 
-    /// Commits the effect of a batch, dropping what is known already. A transient problem is tried again for ever; another one narrows
-    /// the batch down to the record that causes it, which is parked.
-    async fn apply(&self, topic_epoch: i64, records: &[Record]) -> Result<(), Problem>;
+    /// Commits the effect of a batch, dropping what is known already. A transient error is tried again for ever; another one narrows
+    /// the batch down to the record that causes it, which becomes a dead letter.
+    async fn apply(&self, topic_epoch: i64, records: &[Record]) -> Result<(), StoreError>;
 }
 
 /// Shares one topic with the other members of its group.
@@ -65,7 +66,7 @@ pub struct Consumer<H> {
     pub topic: String,
     /// Settings.
     pub kafka: kafka::Config,
-    /// Where records are parked.
+    /// Where dead letters are stored.
     pub pool: PgPool,
     /// What becomes of them.
     pub handler: H,
@@ -80,8 +81,8 @@ impl<H: Handler> Consumer<H> {
             }
             match self.handler.topic_epoch().await {
                 Ok(epoch) => self.run_epoch(epoch, &stop).await?,
-                Err(problem) => {
-                    warn!("waiting for the database: {problem}");
+                Err(error) => {
+                    warn!("waiting for the database: {error}");
                     sleep(Duration::from_secs(1), &stop).await;
                 }
             }
@@ -147,8 +148,8 @@ impl<H: Handler> Consumer<H> {
         let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let (mut waiting, sink) = (vec![batch], OfEpoch { consumer: self, epoch });
-        while let Err(problem) = apply_or_park(&sink, &mut waiting).await {
-            warn!(topic = self.topic, "a batch waits: {problem}");
+        while let Err(error) = apply_or_park(&sink, &mut waiting).await {
+            warn!(topic = self.topic, "a batch waits: {error}");
             backoff.wait(stop).await;
             if stop.is_cancelled() {
                 return false;
@@ -168,12 +169,12 @@ struct OfEpoch<'a, H> {
 
 #[async_trait]
 impl<H: Handler> Sink for OfEpoch<'_, H> {
-    async fn apply(&self, records: &[Record]) -> Result<(), Problem> {
+    async fn apply(&self, records: &[Record]) -> Result<(), StoreError> {
         self.consumer.handler.apply(self.epoch, records).await
     }
 
-    async fn park(&self, record: &Record, reason: &str) -> Result<(), Problem> {
-        parked::park(&self.consumer.pool, self.epoch, record, reason).await
+    async fn store_dead_letter(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
+        dead_letters::store(&self.consumer.pool, self.epoch, record, reason).await
     }
 }
 

@@ -10,15 +10,15 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 /// After how long a client may come back when we have nothing better to say.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// What the violations of one refusal may hold together. They go into the trailers three times, encoded, of which gRPC for C++ and Java
-/// reads 8 KiB; a client shows a refusal with more as a fault of the transport, and would try again.
+/// What the violations of one error may hold together. They go into the trailers three times, encoded, of which gRPC for C++ and Java
+/// reads 8 KiB; a client shows an error with more as a fault of the transport, and would try again.
 const MOST_VIOLATION_BYTES: usize = 1300;
 /// A path may hold a text of the caller's (the key of a label).
 const MOST_FIELD_CHARS: usize = 80;
 
 /// A refused call.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct ApiError {
     code: Code,
     reason: &'static str,
     message: String,
@@ -27,8 +27,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
 }
 
-impl Refusal {
-    /// A refusal with a reason of [`comanda_proto::errors::reason`] and a sentence for people.
+impl ApiError {
+    /// An error with a reason of [`comanda_proto::errors::reason`] and a sentence for people.
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
@@ -112,17 +112,17 @@ fn leave_out_too_many(violations: &mut Vec<FieldViolation>) -> usize {
     all - violations.len()
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        let metadata: HashMap<_, _> = refusal.metadata.into_iter().collect();
-        let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, metadata);
-        if !refusal.violations.is_empty() {
-            details.set_bad_request(refusal.violations);
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let metadata: HashMap<_, _> = error.metadata.into_iter().collect();
+        let mut details = ErrorDetails::with_error_info(error.reason, DOMAIN, metadata);
+        if !error.violations.is_empty() {
+            details.set_bad_request(error.violations);
         }
-        if refusal.retry_after.is_some() {
-            details.set_retry_info(refusal.retry_after);
+        if error.retry_after.is_some() {
+            details.set_retry_info(error.retry_after);
         }
-        Self::with_error_details(refusal.code, refusal.message, details)
+        Self::with_error_details(error.code, error.message, details)
     }
 }
 
@@ -158,8 +158,8 @@ impl Violations {
     }
 
     /// Refuses if anything was noted.
-    pub fn check(self) -> Result<(), Refusal> {
-        if self.0.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.0)) }
+    pub fn check(self) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.0)) }
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_path_that_the_caller_wrote_is_cut() {
-        let refusal = Refusal::invalid_field(&"ñ".repeat(100_000), "is wrong");
-        assert_eq!(refusal.violations[0].field.chars().count(), MOST_FIELD_CHARS);
+        let error = ApiError::invalid_field(&"ñ".repeat(100_000), "is wrong");
+        assert_eq!(error.violations[0].field.chars().count(), MOST_FIELD_CHARS);
     }
 }

@@ -99,7 +99,7 @@ impl Config {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
-            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("partition.assignment.strategy", "cooperative-dedicated")
             .set("statistics.interval.ms", "5000")
             .set("session.timeout.ms", "15000")
             .set("max.poll.interval.ms", "300000");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::postgres::{Problem, bounded};
+use crate::postgres::{StoreError, bounded};
 
 /// How long a lease lasts on the database's clock.
 const LEASE_SECONDS: f64 = 5.0;
@@ -40,20 +40,20 @@ impl Lease {
 
 /// Takes, renews and gives up the lease of one schema.
 #[derive(Clone, Debug)]
-pub struct Keeper {
+pub struct Elector {
     pool: PgPool,
     holder: Uuid,
     held: Arc<watch::Sender<Option<Lease>>>,
 }
 
-impl Keeper {
-    /// A keeper for the schema that `pool` sees as its own.
+impl Elector {
+    /// A elector for the schema that `pool` sees as its own.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, holder: Uuid::new_v4(), held: Arc::new(watch::Sender::new(None)) }
     }
 
     /// Asks once: takes the lease if nobody holds it, renews it if we do. Returns it if it is ours.
-    pub async fn ask(&self) -> Result<Option<Lease>, Problem> {
+    pub async fn ask(&self) -> Result<Option<Lease>, StoreError> {
         let asked = Instant::now();
         let epoch: Option<i64> = bounded(
             sqlx::query_scalar(
@@ -88,8 +88,8 @@ impl Keeper {
         let mut renewal = tokio::time::interval(RENEWAL);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
-            if let Err(problem) = self.ask().await {
-                warn!("the lease could not be renewed: {problem}");
+            if let Err(error) = self.ask().await {
+                warn!("the lease could not be renewed: {error}");
             }
             tokio::select! { _ = renewal.tick() => {} () = stop.cancelled() => {} }
         }
@@ -117,12 +117,12 @@ impl Keeper {
             work.await;
             done.cancel();
         });
-        if let Err(problem) = self.give_up().await {
-            warn!("the lease was not given up, it will run out: {problem}");
+        if let Err(error) = self.give_up().await {
+            warn!("the lease was not given up, it will run out: {error}");
         }
     }
 
-    async fn give_up(&self) -> Result<(), Problem> {
+    async fn give_up(&self) -> Result<(), StoreError> {
         self.note(None);
         let statement = sqlx::query("UPDATE lease SET expires_at = '-infinity' WHERE holder = $1").bind(self.holder);
         bounded(statement.execute(&self.pool)).await?;

@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::errors::{Refusal, Violations};
+use crate::errors::{ApiError, Violations};
 
 const FILTER_HASH_BYTES: usize = 8;
 
@@ -22,7 +22,7 @@ pub fn token(filter: &impl Message, position: &[u8]) -> String {
 }
 
 /// The position in a token; `None` for the empty token of a first page.
-pub fn position(filter: &impl Message, token: &str) -> Result<Option<Vec<u8>>, Refusal> {
+pub fn position(filter: &impl Message, token: &str) -> Result<Option<Vec<u8>>, ApiError> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -33,9 +33,9 @@ pub fn position(filter: &impl Message, token: &str) -> Result<Option<Vec<u8>>, R
     }
 }
 
-/// The refusal for a token that is not ours.
-pub fn bad_token() -> Refusal {
-    Refusal::invalid_field("page_token", "must be a next_page_token of the same list with the same filter, or empty")
+/// The error for a token that is not ours.
+pub fn bad_token() -> ApiError {
+    ApiError::invalid_field("page_token", "must be a next_page_token of the same list with the same filter, or empty")
 }
 
 /// Checks a page size: 0 means `default`, at most `most`.

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     backoff::{Backoff, sleep},
-    errors::Refusal,
+    errors::ApiError,
     shutdown::Tasks,
 };
 
@@ -53,7 +53,7 @@ pub struct Config {
 
 /// What a database call can come to.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum StoreError {
     /// No answer within the deadline, or no connection: whether a write was applied is unknown.
     #[error("the database does not answer: {0}")]
     Unreachable(String),
@@ -68,14 +68,14 @@ pub enum Problem {
     Unreadable(String),
 }
 
-impl Problem {
+impl StoreError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Busy)
     }
 }
 
-impl From<sqlx::Error> for Problem {
+impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let unreachable = match &error {
             sqlx::Error::PoolTimedOut => return Self::Busy,
@@ -88,19 +88,19 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-impl From<prost::DecodeError> for Problem {
+impl From<prost::DecodeError> for StoreError {
     fn from(error: prost::DecodeError) -> Self {
         Self::Unreadable(error.to_string())
     }
 }
 
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        warn!("call failed: {problem}");
-        match problem {
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        warn!("call failed: {error}");
+        match error {
             // sqlx does not say whether the database refused to be connected to or had none left for us.
-            Problem::Busy | Problem::Unreachable(_) => Self::unavailable(),
-            Problem::Refused(_) | Problem::Unreadable(_) => Self::internal(),
+            StoreError::Busy | StoreError::Unreachable(_) => Self::unavailable(),
+            StoreError::Refused(_) | StoreError::Unreadable(_) => Self::internal(),
         }
     }
 }
@@ -156,10 +156,10 @@ async fn is_clean(connection: &mut sqlx::PgConnection) -> Result<bool, sqlx::Err
 }
 
 /// Runs one statement under a deadline of ours: nothing in sqlx bounds a read from a server that has gone silent.
-pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Problem> {
+pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     match tokio::time::timeout(CALL_TIMEOUT, statement).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(Problem::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))),
+        Err(_) => Err(StoreError::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))),
     }
 }
 
@@ -169,15 +169,15 @@ pub(crate) struct Deadlocks(usize);
 
 impl Deadlocks {
     /// Whether to run the statement once more.
-    pub(crate) fn repeat<T>(&mut self, result: &Result<T, Problem>) -> bool {
-        let lost = matches!(result, Err(Problem::Refused(error)) if is_deadlock(error));
+    pub(crate) fn repeat<T>(&mut self, result: &Result<T, StoreError>) -> bool {
+        let lost = matches!(result, Err(StoreError::Refused(error)) if is_deadlock(error));
         self.0 += usize::from(lost);
         lost && self.0 < DEADLOCK_TRIES
     }
 }
 
 /// Like [`bounded`], and repeats a statement that lost a deadlock.
-pub async fn repeated<T, F>(mut statement: impl FnMut() -> F) -> Result<T, Problem>
+pub async fn repeated<T, F>(mut statement: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
@@ -199,8 +199,8 @@ pub async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result
     while !stop.is_cancelled() {
         match bounded(applied_migrations(pool)).await {
             Ok(applied) => return check_schema(applied),
-            Err(Problem::Refused(error)) => return Err(error).context("the database can not be used"),
-            Err(problem) => info!("waiting for the database: {problem}"),
+            Err(StoreError::Refused(error)) => return Err(error).context("the database can not be used"),
+            Err(error) => info!("waiting for the database: {error}"),
         }
         backoff.wait(stop).await;
     }

@@ -32,9 +32,9 @@ use self::{
 use crate::{
     backoff::{Backoff, breathe, sleep},
     kafka,
-    lease::{Keeper, Lease},
+    lease::{Elector, Lease},
     planted,
-    postgres::Problem,
+    postgres::StoreError,
 };
 
 /// How many records one round publishes at most.
@@ -75,12 +75,12 @@ impl<O: Outbox> Relay<O> {
     }
 
     /// Publishes for as long as this replica leads, until `stop`.
-    pub async fn run(mut self, keeper: Keeper, stop: CancellationToken) {
+    pub async fn run(mut self, elector: Elector, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut epoch = 0;
-        while let Some(lease) = keeper.held(&stop).await {
+        while let Some(lease) = elector.held(&stop).await {
             if lease.epoch != epoch {
-                // A new reign: look at the log before trusting it.
+                // A new term: look at the log before trusting it.
                 (epoch, self.checked) = (lease.epoch, None);
             }
             let started = Instant::now();
@@ -92,10 +92,10 @@ impl<O: Outbox> Relay<O> {
                         breathe(started, published, &stop).await;
                     }
                 }
-                Err(problem) => {
+                Err(error) => {
                     warn!(
                         topic = self.topic,
-                        "a round of the relay failed; what is not acked and forgotten is published again: {problem:#}"
+                        "a round of the relay failed; what is not acked and forgotten is published again: {error:#}"
                     );
                     backoff.wait(&stop).await;
                 }
@@ -141,9 +141,9 @@ impl<O: Outbox> Relay<O> {
         let acked = self.settle(lease, &pointers, &acks).await?;
         counter!("comanda_relay_published_total", "topic" => self.topic.clone()).increment(acked as u64);
         match acks.into_iter().find_map(Result::err) {
-            Some(problem) if acked == 0 => {
-                self.renew_producer_if_broken(&problem)?;
-                Err(explain(problem))
+            Some(error) if acked == 0 => {
+                self.renew_producer_if_broken(&error)?;
+                Err(explain(error))
             }
             _ => Ok(acked),
         }
@@ -156,7 +156,7 @@ impl<O: Outbox> Relay<O> {
         for delivery in sent {
             acks.push(match delivery {
                 Ok(delivery) => acked(delivery.await),
-                Err(problem) => Err(problem),
+                Err(error) => Err(error),
             });
         }
         acks
@@ -168,7 +168,7 @@ impl<O: Outbox> Relay<O> {
         if planted!("record-without-key") {
             record.key = None;
         }
-        self.producer.send_result(record).map_err(|(problem, _)| problem)
+        self.producer.send_result(record).map_err(|(error, _)| error)
     }
 
     /// Deletes what was acked and notes how far each partition got. An ack that lies not above what an earlier one noted tells of a log
@@ -188,16 +188,16 @@ impl<O: Outbox> Relay<O> {
         Ok(acks.keys.len())
     }
 
-    async fn measure(&self) -> Result<(), Problem> {
+    async fn measure(&self) -> Result<(), StoreError> {
         let gauge = |name| gauge!(name, "topic" => self.topic.clone());
         gauge("comanda_outbox_depth").set(self.pointers.count().await? as f64);
         gauge("comanda_outbox_oldest_seconds").set(self.outbox.oldest_seconds().await?);
         Ok(())
     }
 
-    fn renew_producer_if_broken(&mut self, problem: &KafkaError) -> Result<()> {
+    fn renew_producer_if_broken(&mut self, error: &KafkaError) -> Result<()> {
         let fatal = self.producer.client().fatal_error().is_some();
-        if fatal || problem.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+        if fatal || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             warn!(topic = self.topic, "the producer is broken for good: making a new one");
             let broken = std::mem::replace(&mut self.producer, self.kafka.producer().create_with_context(Context)?);
             tokio::task::spawn_blocking(move || drop(broken));
@@ -210,18 +210,18 @@ impl<O: Outbox> Relay<O> {
 fn acked(delivery: Result<OwnedDeliveryResult, impl Sized>) -> Result<(i32, i64), KafkaError> {
     match delivery {
         Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
-        Ok(Err((problem, _))) => Err(problem),
+        Ok(Err((error, _))) => Err(error),
         Err(_) => Err(KafkaError::Canceled),
     }
 }
 
 /// Says what to do where the topic is not there.
-fn explain(problem: KafkaError) -> anyhow::Error {
+fn explain(error: KafkaError) -> anyhow::Error {
     use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
-    match problem.rdkafka_error_code() {
+    match error.rdkafka_error_code() {
         Some(UnknownTopic | UnknownTopicOrPartition) => {
-            anyhow::Error::new(problem).context("there is no such topic, `comanda migrate` makes it")
+            anyhow::Error::new(error).context("there is no such topic, `comanda migrate` makes it")
         }
-        _ => problem.into(),
+        _ => error.into(),
     }
 }

@@ -34,7 +34,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Layer, Service};
 use tracing::{info, warn};
 
-use crate::{errors::Refusal, shutdown::Tasks};
+use crate::{errors::ApiError, shutdown::Tasks};
 
 /// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind` those who came back together after a
 /// restart were let wait for a second and more: what does not fit is dropped, and sent again.
@@ -326,7 +326,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             counter!("comanda_refused_calls_total").increment(1);
-            return Box::pin(async { Ok(Status::from(Refusal::overloaded()).into_http()) });
+            return Box::pin(async { Ok(Status::from(ApiError::overloaded()).into_http()) });
         };
         let answer = self.inner.call(request);
         Box::pin(async move {

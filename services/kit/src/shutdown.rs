@@ -36,7 +36,7 @@ impl Tasks {
         self.tracker.spawn(async move {
             match handle.await {
                 Ok(Ok(())) => return,
-                Ok(Err(problem)) => error!(task = name, "task failed: {problem:#}"),
+                Ok(Err(error)) => error!(task = name, "task failed: {error:#}"),
                 Err(panic) => error!(task = name, "task panicked: {panic}"),
             }
             failed.cancel();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comanda_kit::errors::{Refusal, Violations};
+use comanda_kit::errors::{ApiError, Violations};
 use comanda_proto::v1::{
     BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
     GetOrderResponse, ListOrdersRequest, ListOrdersResponse, batch_create_orders_response, get_order_request::Key,
@@ -41,7 +41,7 @@ impl Api {
         Self { store, catalog, writer }
     }
 
-    async fn parse(&self, request: CreateOrderRequest) -> Result<NewOrder, Refusal> {
+    async fn parse(&self, request: CreateOrderRequest) -> Result<NewOrder, ApiError> {
         let pinned = self.catalog.current(workflow_of(&request)).await?;
         NewOrder::parse(request, pinned)
     }
@@ -50,7 +50,7 @@ impl Api {
         &self,
         request: CreateOrderRequest,
         deadline: Instant,
-    ) -> Result<oneshot::Receiver<Outcome>, Refusal> {
+    ) -> Result<oneshot::Receiver<Outcome>, ApiError> {
         self.writer.enqueue(in_time(deadline, self.parse(request)).await?)
     }
 }
@@ -75,7 +75,7 @@ impl OrderService for Api {
         violations.require((1..=100).contains(&rows.len()), "requests", "must be 1 to 100");
         violations.check()?;
         if !self.writer.has_room(rows.len()) {
-            return Err(Refusal::overloaded().into());
+            return Err(ApiError::overloaded().into());
         }
         let deadline = Instant::now() + PATIENCE;
         let mut waiting = Vec::with_capacity(rows.len());
@@ -86,7 +86,7 @@ impl OrderService for Api {
         for row in waiting {
             results.push(result(match row {
                 Ok(receiver) => in_time(deadline, writer::outcome(receiver)).await,
-                Err(refusal) => Err(refusal),
+                Err(error) => Err(error),
             }));
         }
         Ok(Response::new(BatchCreateOrdersResponse { results }))
@@ -101,11 +101,11 @@ impl OrderService for Api {
                 (self.store.order(TENANT, order_id).await, text)
             }
             Some(Key::Number(number)) => (self.store.order_by_number(TENANT, number).await, number.to_string()),
-            None => return Err(Refusal::invalid_field("key", "must be an order_id or a number").into()),
+            None => return Err(ApiError::invalid_field("key", "must be an order_id or a number").into()),
         };
-        match order.map_err(Refusal::from)? {
+        match order.map_err(ApiError::from)? {
             Some(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
-            None => Err(Refusal::order_not_found(key).into()),
+            None => Err(ApiError::order_not_found(key).into()),
         }
     }
 
@@ -117,8 +117,8 @@ impl OrderService for Api {
 
 /// What comes until the deadline; after it the outcome is unknown. The queue before the writer is no call to the database and so has
 /// no other deadline.
-async fn in_time<T>(deadline: Instant, result: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    timeout_at(deadline, result).await.unwrap_or_else(|_| Err(Refusal::unavailable()))
+async fn in_time<T>(deadline: Instant, result: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    timeout_at(deadline, result).await.unwrap_or_else(|_| Err(ApiError::unavailable()))
 }
 
 /// A row's outcome: what CreateOrder would have answered, as a message.
@@ -126,7 +126,7 @@ fn result(outcome: Outcome) -> batch_create_orders_response::Result {
     use batch_create_orders_response::result::Outcome as Row;
     let row = match outcome {
         Ok(created) => Row::Created(created),
-        Err(refusal) => Row::Error(as_message(refusal.into())),
+        Err(error) => Row::Error(as_message(error.into())),
     };
     batch_create_orders_response::Result { outcome: Some(row) }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use comanda_kit::postgres::Problem;
+use comanda_kit::postgres::StoreError;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
@@ -49,7 +49,7 @@ impl Catalog {
     }
 
     /// The current revision of a workflow; `None` if there is no such workflow. While the database is down, the last one known.
-    pub async fn current(&self, workflow: &str) -> Result<Option<Pinned>, Problem> {
+    pub async fn current(&self, workflow: &str) -> Result<Option<Pinned>, StoreError> {
         if let Some(found) = self.fresh(workflow) {
             return found;
         }
@@ -63,22 +63,22 @@ impl Catalog {
         (known.asked, known.is_silent) = (Some(Instant::now()), answer.is_err());
         match answer {
             Ok(current) => known.current = current,
-            Err(problem) if known.current.contains_key(workflow) => {
-                warn!("using the workflows known before: {problem}");
+            Err(error) if known.current.contains_key(workflow) => {
+                warn!("using the workflows known before: {error}");
             }
-            Err(problem) => return Err(problem),
+            Err(error) => return Err(error),
         }
         known.get(workflow)
     }
 
     /// What an asking that is recent enough came to.
-    fn fresh(&self, workflow: &str) -> Option<Result<Option<Pinned>, Problem>> {
+    fn fresh(&self, workflow: &str) -> Option<Result<Option<Pinned>, StoreError>> {
         let known = self.known.read().expect("no holder of this lock panics");
         let is_fresh = known.asked.is_some_and(|asked| asked.elapsed() < FRESH);
         is_fresh.then(|| known.get(workflow))
     }
 
-    async fn load(&self) -> Result<HashMap<String, Pinned>, Problem> {
+    async fn load(&self) -> Result<HashMap<String, Pinned>, StoreError> {
         let mut current = HashMap::new();
         for row in self.store.current_workflows().await? {
             let workflow = row.into_workflow()?;
@@ -91,9 +91,9 @@ impl Catalog {
 }
 
 impl Known {
-    fn get(&self, workflow: &str) -> Result<Option<Pinned>, Problem> {
+    fn get(&self, workflow: &str) -> Result<Option<Pinned>, StoreError> {
         match self.current.get(workflow) {
-            None if self.is_silent => Err(Problem::Busy),
+            None if self.is_silent => Err(StoreError::Busy),
             found => Ok(found.cloned()),
         }
     }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use comanda_kit::{backoff::sleep, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint, shutdown::Tasks};
+use comanda_kit::{backoff::sleep, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint, shutdown::Tasks};
 use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -53,14 +53,14 @@ impl App {
         let nudge = Arc::new(Notify::new());
         let writer = Writer::start(store.clone(), TENANT, nudge.clone(), tasks);
 
-        let keeper = Keeper::new(pool.clone());
+        let elector = Elector::new(pool.clone());
         let topic = kafka.topic(topics::ORDERS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, nudge)?;
         let (stop, leaders_store) = (tasks.stop_token(), store.clone());
         tasks.spawn("ordering leader", async move {
-            let relay = relay.run(keeper.clone(), stop.clone());
-            let forget = forget_requests(leaders_store, keeper.clone(), stop);
-            keeper.while_working(async { _ = tokio::join!(relay, forget) }).await;
+            let relay = relay.run(elector.clone(), stop.clone());
+            let forget = forget_requests(leaders_store, elector.clone(), stop);
+            elector.while_working(async { _ = tokio::join!(relay, forget) }).await;
             Ok(())
         });
 
@@ -74,12 +74,12 @@ impl App {
 }
 
 /// Forgets request ids after their 7 days.
-async fn forget_requests(store: Store, keeper: Keeper, stop: CancellationToken) {
-    while let Some(lease) = keeper.held(&stop).await {
+async fn forget_requests(store: Store, elector: Elector, stop: CancellationToken) {
+    while let Some(lease) = elector.held(&stop).await {
         match store.forget_requests(lease, FORGET_BATCH).await {
             Ok(forgotten) if forgotten == FORGET_BATCH as u64 => continue,
             Ok(_) => {}
-            Err(problem) => warn!("request ids were not forgotten: {problem}"),
+            Err(error) => warn!("request ids were not forgotten: {error}"),
         }
         sleep(FORGET_INTERVAL, &stop).await;
     }

@@ -1,7 +1,7 @@
 //! Lists of orders: what is asked for, checked, and how far one call goes.
 
 use comanda_kit::{
-    errors::{Refusal, Violations},
+    errors::{ApiError, Violations},
     page,
 };
 use comanda_proto::{
@@ -31,7 +31,7 @@ pub struct List {
 
 impl List {
     /// Checks a request.
-    pub fn parse(mut request: ListOrdersRequest) -> Result<Self, Refusal> {
+    pub fn parse(mut request: ListOrdersRequest) -> Result<Self, ApiError> {
         let mut violations = Violations::default();
         let page_size = page::size(&mut violations, std::mem::take(&mut request.page_size), 50, 500) as usize;
         let page_token = std::mem::take(&mut request.page_token);
@@ -56,7 +56,7 @@ impl List {
     }
 
     /// Walks from newest to oldest until the page is full, the list ends or enough was looked at.
-    pub async fn page(mut self, store: &Store, tenant: &str) -> Result<ListOrdersResponse, Refusal> {
+    pub async fn page(mut self, store: &Store, tenant: &str) -> Result<ListOrdersResponse, ApiError> {
         // Where statuses are asked for, most rows may not match: they are walked over in long strides.
         let narrowed = !self.filter.statuses.is_empty() || !self.filter.phases.is_empty();
         let stride = if narrowed { STRIDE } else { STRIDE.min(self.page_size as i64 + 1) };
@@ -69,7 +69,7 @@ impl List {
             for row in rows {
                 let position = (row.create_time, row.order_id);
                 if self.matches(&row) {
-                    let order = row.into_order().map_err(comanda_kit::postgres::Problem::from)?;
+                    let order = row.into_order().map_err(comanda_kit::postgres::StoreError::from)?;
                     bytes += order.encoded_len();
                     if response.orders.len() == self.page_size || bytes > MAX_PAGE_BYTES && !response.orders.is_empty()
                     {
@@ -116,7 +116,7 @@ fn encode((create_time, order_id): (OffsetDateTime, Uuid)) -> Vec<u8> {
     [micros.to_be_bytes().as_slice(), order_id.as_bytes()].concat()
 }
 
-fn decode(position: &[u8]) -> Result<(OffsetDateTime, Uuid), Refusal> {
+fn decode(position: &[u8]) -> Result<(OffsetDateTime, Uuid), ApiError> {
     let (micros, order_id) = position.split_first_chunk::<8>().ok_or_else(page::bad_token)?;
     let nanos = i128::from(i64::from_be_bytes(*micros)) * 1000;
     let create_time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().filter(is_storable);
@@ -168,7 +168,7 @@ mod tests {
                 let times = [window.created_from, window.created_before, window.after.map(|(time, _)| time)];
                 assert!(times.iter().flatten().all(|time| (0..=9999).contains(&time.year())), "{times:?}");
             }
-            Err(refusal) => drop(wrong_fields(refusal)),
+            Err(error) => drop(wrong_fields(error)),
         }
     }
 

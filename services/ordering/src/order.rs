@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comanda_kit::errors::{Refusal, Violations};
+use comanda_kit::errors::{ApiError, Violations};
 use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase};
 use email_address::EmailAddress;
 use prost::Message;
@@ -36,7 +36,7 @@ pub fn workflow_of(request: &CreateOrderRequest) -> &str {
 
 impl NewOrder {
     /// Checks a request. `pinned` is the current revision of its workflow, if there is such a workflow.
-    pub fn parse(mut request: CreateOrderRequest, pinned: Option<Pinned>) -> Result<Self, Refusal> {
+    pub fn parse(mut request: CreateOrderRequest, pinned: Option<Pinned>) -> Result<Self, ApiError> {
         let mut violations = Violations::default();
         let request_id = violations.optional_uuid("request_id", &request.request_id);
         let customer = request.customer.clone().unwrap_or_default();

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use comanda_kit::{
+    dedicated::{Commit, Dedicated},
     kafka,
     lease::Lease,
     planted, planted_sql,
-    postgres::{Problem, bounded},
+    postgres::{StoreError, bounded},
     relay::{Outbox, Outgoing},
-    sticky::{Commit, Sticky},
 };
 use comanda_proto::{
     v1::{Order, OrderPlaced},
@@ -28,7 +28,7 @@ pub const SCHEMA: &str = "ordering";
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    sticky: Sticky,
+    dedicated: Dedicated,
 }
 
 /// An order that was stored.
@@ -63,11 +63,11 @@ pub struct Window {
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { sticky: Sticky::new(&pool, Commit::Durable), pool }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), pool }
     }
 
     /// Stores orders with their request ids and outbox pointers. Returns those that were stored; the others' request ids were known.
-    pub async fn insert(&self, tenant: &str, orders: &[NewOrder]) -> Result<HashMap<Uuid, Stored>, Problem> {
+    pub async fn insert(&self, tenant: &str, orders: &[NewOrder]) -> Result<HashMap<Uuid, Stored>, StoreError> {
         // In the order of the request ids, so that batches with the same ones wait for each other instead of deadlocking.
         let mut sorted: Vec<&NewOrder> = orders.iter().collect();
         sorted.sort_by_key(|order| (order.request.as_ref().map(|(id, _)| *id), order.order_id));
@@ -103,7 +103,7 @@ impl Store {
             .bind(&statuses)
         };
         let stored: Vec<Stored> = self
-            .sticky
+            .dedicated
             .repeated(|mut connection| async {
                 let result = statement().fetch_all(&mut *connection).await;
                 (connection, result)
@@ -122,7 +122,7 @@ impl Store {
         tenant: &str,
         orders: &[NewOrder],
         stored: &HashMap<Uuid, Stored>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), StoreError> {
         let stored = orders.iter().filter(|order| stored.contains_key(&order.order_id));
         for (order_id, (request_id, hash)) in stored.filter_map(|order| Some((order.order_id, order.request.as_ref()?)))
         {
@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// The orders that earlier calls stored under these request ids.
-    pub async fn earlier(&self, tenant: &str, request_ids: &[Uuid]) -> Result<HashMap<Uuid, Earlier>, Problem> {
+    pub async fn earlier(&self, tenant: &str, request_ids: &[Uuid]) -> Result<HashMap<Uuid, Earlier>, StoreError> {
         if request_ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -166,19 +166,19 @@ impl Store {
     }
 
     /// One order as it is now.
-    pub async fn order(&self, tenant: &str, order_id: Uuid) -> Result<Option<Order>, Problem> {
+    pub async fn order(&self, tenant: &str, order_id: Uuid) -> Result<Option<Order>, StoreError> {
         let statement = sqlx::query_as("SELECT * FROM order_details WHERE order_id = $1 AND tenant = $2");
         read_one(bounded(statement.bind(order_id).bind(tenant).fetch_optional(&self.pool)).await?)
     }
 
     /// One order by its number.
-    pub async fn order_by_number(&self, tenant: &str, number: i64) -> Result<Option<Order>, Problem> {
+    pub async fn order_by_number(&self, tenant: &str, number: i64) -> Result<Option<Order>, StoreError> {
         let statement = sqlx::query_as("SELECT * FROM order_details WHERE number = $1 AND tenant = $2");
         read_one(bounded(statement.bind(number).bind(tenant).fetch_optional(&self.pool)).await?)
     }
 
     /// The next orders of a list, newest first.
-    pub async fn list(&self, tenant: &str, window: &Window, limit: i64) -> Result<Vec<OrderRow>, Problem> {
+    pub async fn list(&self, tenant: &str, window: &Window, limit: i64) -> Result<Vec<OrderRow>, StoreError> {
         // Plans are made for the values of each call, so a condition that is not asked for costs nothing and the others find their index.
         bounded(
             sqlx::query_as(
@@ -206,29 +206,29 @@ impl Store {
     }
 
     /// The workflows in the revision that new orders get.
-    pub async fn current_workflows(&self) -> Result<Vec<WorkflowRow>, Problem> {
+    pub async fn current_workflows(&self) -> Result<Vec<WorkflowRow>, StoreError> {
         let statement =
             "SELECT name, revision, definition, current FROM state_machine.workflow_definitions WHERE current";
         bounded(sqlx::query_as(statement).fetch_all(&self.pool)).await
     }
 
     /// Forgets request ids after their 7 days, at most `limit` a call. Returns how many.
-    pub async fn forget_requests(&self, lease: Lease, limit: i64) -> Result<u64, Problem> {
+    pub async fn forget_requests(&self, lease: Lease, limit: i64) -> Result<u64, StoreError> {
         let statement = sqlx::query(
-            "WITH reign AS MATERIALIZED (
+            "WITH term AS MATERIALIZED (
                  SELECT FROM lease WHERE epoch = $1 FOR SHARE
              ), old AS MATERIALIZED (
                  SELECT tenant, request_id FROM requests WHERE create_time < now() - interval '7 days' LIMIT $2
              )
              DELETE FROM requests r
              USING old
-             WHERE r.tenant = old.tenant AND r.request_id = old.request_id AND EXISTS (SELECT FROM reign)",
+             WHERE r.tenant = old.tenant AND r.request_id = old.request_id AND EXISTS (SELECT FROM term)",
         );
         Ok(bounded(statement.bind(lease.epoch).bind(limit).execute(&self.pool)).await?.rows_affected())
     }
 }
 
-fn read_one(row: Option<OrderRow>) -> Result<Option<Order>, Problem> {
+fn read_one(row: Option<OrderRow>) -> Result<Option<Order>, StoreError> {
     Ok(row.map(OrderRow::into_order).transpose()?)
 }
 
@@ -270,8 +270,8 @@ struct PlacedRow {
 
 #[async_trait::async_trait]
 impl Outbox for Store {
-    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
-        let mut connection = self.sticky.take().await?;
+    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError> {
+        let mut connection = self.dedicated.take().await?;
         let rows: Result<Vec<PlacedRow>, _> = bounded(
             sqlx::query_as(
                 "SELECT o.version, f.*
@@ -292,7 +292,7 @@ impl Outbox for Store {
         Ok(rows.into_iter().map(outgoing).collect())
     }
 
-    async fn oldest_seconds(&self) -> Result<f64, Problem> {
+    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
         let statement = sqlx::query_scalar(
             "SELECT extract(epoch FROM now() - f.create_time)::float8
              FROM (SELECT order_id FROM outbox ORDER BY order_id LIMIT 1) o

@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use comanda_kit::{
     batch::{Batcher, Limits, NotWritten},
-    errors::Refusal,
+    errors::ApiError,
     planted,
-    postgres::Problem,
+    postgres::StoreError,
     shutdown::Tasks,
 };
 use comanda_proto::{errors::reason, v1::CreateOrderResponse, views::timestamp};
@@ -24,7 +24,7 @@ use crate::{
 const LIMITS: Limits = Limits { queue: 1024, batch: 256, writers: 1 };
 
 /// What became of one order.
-pub type Outcome = Result<CreateOrderResponse, Refusal>;
+pub type Outcome = Result<CreateOrderResponse, ApiError>;
 
 /// The way into the database.
 #[derive(Clone)]
@@ -43,10 +43,10 @@ impl Writer {
     }
 
     /// Lets an order in; a full queue refuses it at once.
-    pub fn enqueue(&self, order: NewOrder) -> Result<oneshot::Receiver<Outcome>, Refusal> {
+    pub fn enqueue(&self, order: NewOrder) -> Result<oneshot::Receiver<Outcome>, ApiError> {
         self.batcher.enqueue(order).map_err(|not_written| match not_written {
-            NotWritten::Full => Refusal::overloaded(),
-            NotWritten::Stopped => Refusal::shutting_down(),
+            NotWritten::Full => ApiError::overloaded(),
+            NotWritten::Stopped => ApiError::shutting_down(),
         })
     }
 
@@ -58,26 +58,26 @@ impl Writer {
 
 /// What a receiver of [`Writer::enqueue`] comes to. A writer that went away leaves the outcome unknown.
 pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
-    receiver.await.unwrap_or_else(|_| Err(Refusal::unavailable()))
+    receiver.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
 }
 
 async fn write(store: &Store, tenant: &str, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outcome> {
     match write_together(store, tenant, nudge, &orders).await {
         Ok(outcomes) => outcomes,
         // One order that the database will not have must not fail the others.
-        Err(Problem::Refused(_)) if orders.len() > 1 => {
+        Err(StoreError::Refused(_)) if orders.len() > 1 => {
             let mut outcomes = Vec::with_capacity(orders.len());
             for order in orders {
                 let alone = write_together(store, tenant, nudge, &[order]).await;
                 outcomes.push(
                     alone
-                        .map_err(Refusal::from)
-                        .and_then(|mut one| one.pop().unwrap_or_else(|| Err(Refusal::internal()))),
+                        .map_err(ApiError::from)
+                        .and_then(|mut one| one.pop().unwrap_or_else(|| Err(ApiError::internal()))),
                 );
             }
             outcomes
         }
-        Err(problem) => vec![Err(Refusal::from(problem)); orders.len()],
+        Err(error) => vec![Err(ApiError::from(error)); orders.len()],
     }
 }
 
@@ -86,7 +86,7 @@ async fn write_together(
     tenant: &str,
     nudge: &Notify,
     orders: &[NewOrder],
-) -> Result<Vec<Outcome>, Problem> {
+) -> Result<Vec<Outcome>, StoreError> {
     let stored = store.insert(tenant, orders).await?;
     if !stored.is_empty() {
         nudge.notify_one();
@@ -96,8 +96,8 @@ async fn write_together(
     // Whoever repeats a request is not told that nothing was done, and nobody else hears of it if the look-up fails.
     let earlier = match store.earlier(tenant, &known).await {
         Ok(earlier) => earlier,
-        Err(problem) => {
-            warn!("repeated requests were not looked up: {problem}");
+        Err(error) => {
+            warn!("repeated requests were not looked up: {error}");
             HashMap::new()
         }
     };
@@ -113,20 +113,20 @@ fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMa
         let order = order.clone().into_order(stored.number, timestamp(stored.create_time));
         return Ok(CreateOrderResponse { order: Some(order), replayed: false });
     }
-    let Some((request_id, hash)) = &order.request else { return Err(Refusal::internal()) };
+    let Some((request_id, hash)) = &order.request else { return Err(ApiError::internal()) };
     match earlier.get(request_id) {
         Some(earlier) if earlier.hash == *hash || planted!("replay-without-hash") => {
             Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
         }
         Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
         // Not found in time, or it ran out between the two statements: the next try tells.
-        None => Err(Refusal::unavailable()),
+        None => Err(ApiError::unavailable()),
     }
 }
 
-fn mismatch(request_id: Uuid, order_id: &str) -> Refusal {
+fn mismatch(request_id: Uuid, order_id: &str) -> ApiError {
     let message = format!("request_id {request_id} was used before, with another request; nothing was done");
-    Refusal::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
+    ApiError::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
         .with("request_id", request_id)
         .with("order_id", order_id)
 }

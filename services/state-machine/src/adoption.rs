@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use comanda_kit::{consumer::Handler, kafka::Record, postgres::Problem};
+use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError};
 use comanda_proto::{
     v1::{OrderPlaced, Workflow},
     views::offset_date_time,
@@ -38,7 +38,7 @@ impl Adoption {
     }
 
     /// Adopts what is not adopted yet.
-    pub async fn adopt(&self, orders: Vec<Placed>) -> Result<(), Problem> {
+    pub async fn adopt(&self, orders: Vec<Placed>) -> Result<(), StoreError> {
         let mut with_dwell = Vec::with_capacity(orders.len());
         for placed in orders {
             let workflow = self.workflows.get(&placed.workflow, placed.workflow_revision).await?;
@@ -52,7 +52,7 @@ impl Adoption {
     }
 
     /// Adopts one order from ordering's own view. False if there is no such order.
-    pub async fn adopt_by_id(&self, order_id: Uuid) -> Result<bool, Problem> {
+    pub async fn adopt_by_id(&self, order_id: Uuid) -> Result<bool, StoreError> {
         let placed = self.store.placed(&[order_id]).await?;
         let exists = !placed.is_empty();
         self.adopt(placed).await?;
@@ -60,14 +60,14 @@ impl Adoption {
     }
 
     /// What a record says. One that says nothing, or what can not be, is still a hint at its key: the owner's view knows the order.
-    async fn read(&self, record: &Record) -> Result<Vec<Placed>, Problem> {
+    async fn read(&self, record: &Record) -> Result<Vec<Placed>, StoreError> {
         if let Some(placed) = decode(record)
             && is_first(&*self.workflows.get(&placed.workflow, placed.workflow_revision).await?, &placed.first_status)
         {
             return Ok(vec![placed]);
         }
         warn!(partition = record.partition, offset = record.offset, "undecodable record: looking up its key");
-        let unreadable = |what: &str| Problem::Unreadable(format!("undecodable record, and {what}"));
+        let unreadable = |what: &str| StoreError::Unreadable(format!("undecodable record, and {what}"));
         let key = record.order_id().ok_or_else(|| unreadable("its key is no order id"))?;
         let placed = self.store.placed(&[key]).await?;
         if placed.is_empty() { Err(unreadable("there is no such order")) } else { Ok(placed) }
@@ -92,11 +92,11 @@ fn is_first(workflow: &Workflow, status: &str) -> bool {
 
 #[async_trait]
 impl Handler for Adoption {
-    async fn topic_epoch(&self) -> Result<i64, Problem> {
+    async fn topic_epoch(&self) -> Result<i64, StoreError> {
         self.store.orders_epoch().await
     }
 
-    async fn apply(&self, _topic_epoch: i64, records: &[Record]) -> Result<(), Problem> {
+    async fn apply(&self, _topic_epoch: i64, records: &[Record]) -> Result<(), StoreError> {
         let mut orders = Vec::with_capacity(records.len());
         for record in records {
             orders.extend(self.read(record).await?);

@@ -1,7 +1,7 @@
 //! LifecycleService: requests in, checked; commands and lists out.
 
 use comanda_kit::{
-    errors::{Refusal, Violations},
+    errors::{ApiError, Violations},
     page,
     shutdown::Tasks,
 };
@@ -35,7 +35,7 @@ impl Api {
         Self { commands, store, tasks }
     }
 
-    async fn carry_out(&self, request: commands::Request) -> Result<Outcome, Refusal> {
+    async fn carry_out(&self, request: commands::Request) -> Result<Outcome, ApiError> {
         let commands = self.commands.clone();
         self.tasks.finish(async move { commands.carry_out(&request).await }).await
     }
@@ -51,7 +51,7 @@ struct Common {
 }
 
 impl Common {
-    fn check(self, command: Command, mut violations: Violations) -> Result<commands::Request, Refusal> {
+    fn check(self, command: Command, mut violations: Violations) -> Result<commands::Request, ApiError> {
         let order_id = violations.uuid("order_id", &self.order_id);
         let request_id = violations.optional_uuid("request_id", &self.request_id);
         violations.require(self.expected_version >= 0, "expected_version", "must be 0 or more");
@@ -64,7 +64,7 @@ impl Common {
     }
 }
 
-fn advance(request: AdvanceOrderRequest) -> Result<commands::Request, Refusal> {
+fn advance(request: AdvanceOrderRequest) -> Result<commands::Request, ApiError> {
     let AdvanceOrderRequest { order_id, request_id, expected_version, to_status, reason, actor } = request;
     let mut violations = Violations::default();
     violations.text("to_status", &to_status, 0, 63);
@@ -74,12 +74,12 @@ fn advance(request: AdvanceOrderRequest) -> Result<commands::Request, Refusal> {
     Common { order_id, request_id, expected_version, reason, actor }.check(Command::Advance { to }, violations)
 }
 
-fn cancel(request: CancelOrderRequest) -> Result<commands::Request, Refusal> {
+fn cancel(request: CancelOrderRequest) -> Result<commands::Request, ApiError> {
     let CancelOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
     Common { order_id, request_id, expected_version, reason, actor }.check(Command::Cancel, Violations::default())
 }
 
-fn reject(request: RejectOrderRequest) -> Result<commands::Request, Refusal> {
+fn reject(request: RejectOrderRequest) -> Result<commands::Request, ApiError> {
     let RejectOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
     Common { order_id, request_id, expected_version, reason, actor }.check(Command::Reject, Violations::default())
 }
@@ -92,7 +92,7 @@ struct HistoryPage {
     limit: i64,
 }
 
-fn history_page(request: ListTransitionsRequest) -> Result<HistoryPage, Refusal> {
+fn history_page(request: ListTransitionsRequest) -> Result<HistoryPage, ApiError> {
     let mut violations = Violations::default();
     let order_id = violations.uuid("order_id", &request.order_id);
     let limit = page::size(&mut violations, request.page_size, 100, 500);
@@ -105,7 +105,7 @@ fn history_page(request: ListTransitionsRequest) -> Result<HistoryPage, Refusal>
 }
 
 /// The name that the page before ended with, and how many are asked for.
-fn workflows_page(request: &ListWorkflowsRequest) -> Result<(Vec<u8>, usize), Refusal> {
+fn workflows_page(request: &ListWorkflowsRequest) -> Result<(Vec<u8>, usize), ApiError> {
     let mut violations = Violations::default();
     let limit = page::size(&mut violations, request.page_size, 100, 100) as usize;
     violations.check()?;
@@ -143,9 +143,9 @@ impl LifecycleService for Api {
         request: Request<ListTransitionsRequest>,
     ) -> Result<Response<ListTransitionsResponse>, Status> {
         let HistoryPage { order_id, after, limit } = history_page(request.into_inner())?;
-        let mut transitions = self.store.history(order_id, after, limit + 1).await.map_err(Refusal::from)?;
+        let mut transitions = self.store.history(order_id, after, limit + 1).await.map_err(ApiError::from)?;
         if transitions.is_empty() && after == 0 {
-            return Err(Refusal::order_not_found(order_id).into());
+            return Err(ApiError::order_not_found(order_id).into());
         }
         let more = transitions.len() as i64 > limit;
         transitions.truncate(limit as usize);
@@ -160,13 +160,13 @@ impl LifecycleService for Api {
         request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
         let (after, limit) = workflows_page(request.get_ref())?;
-        let rows = self.store.workflows().await.map_err(Refusal::from)?;
+        let rows = self.store.workflows().await.map_err(ApiError::from)?;
         let mut rest = rows.into_iter().filter(|row| row.current && row.name.as_bytes() > after.as_slice()).peekable();
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let last = page.last().map(|row| row.name.clone()).filter(|_| rest.peek().is_some());
         let next_page_token = last.map(|name| page::token(&String::new(), name.as_bytes())).unwrap_or_default();
         let workflows: Result<Vec<_>, _> = page.into_iter().map(|row| row.into_workflow()).collect();
-        let workflows = workflows.map_err(|error| Refusal::from(comanda_kit::postgres::Problem::from(error)))?;
+        let workflows = workflows.map_err(|error| ApiError::from(comanda_kit::postgres::StoreError::from(error)))?;
         Ok(Response::new(ListWorkflowsResponse { workflows, next_page_token }))
     }
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     /// What a command must be, to be stored and sent to watchers; or the fields that are wrong.
-    fn check(result: Result<commands::Request, Refusal>) {
+    fn check(result: Result<commands::Request, ApiError>) {
         match result {
             Ok(request) => {
                 let commands::Request { command, expected_version, actor, reason, .. } = request;
@@ -216,7 +216,7 @@ mod tests {
                 assert!(actor.chars().count() <= 100 && reason.chars().count() <= 500);
                 assert!(expected_version.is_none_or(|version| version > 0));
             }
-            Err(refusal) => drop(wrong_fields(refusal)),
+            Err(error) => drop(wrong_fields(error)),
         }
     }
 
@@ -232,14 +232,14 @@ mod tests {
     fn check_history(request: ListTransitionsRequest) {
         match history_page(request) {
             Ok(page) => assert!((1..=500).contains(&page.limit)),
-            Err(refusal) => drop(wrong_fields(refusal)),
+            Err(error) => drop(wrong_fields(error)),
         }
     }
 
     fn check_workflows(request: &ListWorkflowsRequest) {
         match workflows_page(request) {
             Ok((_, limit)) => assert!((1..=100).contains(&limit)),
-            Err(refusal) => drop(wrong_fields(refusal)),
+            Err(error) => drop(wrong_fields(error)),
         }
     }
 
@@ -259,8 +259,8 @@ mod tests {
         #[test]
         fn an_advance_that_could_be_repeated_by_mistake_is_refused(order_id in any::<u128>()) {
             let order_id = Uuid::from_u128(order_id).to_string();
-            let refusal = advance(AdvanceOrderRequest { order_id, ..Default::default() }).expect_err("refused");
-            prop_assert_eq!(wrong_fields(refusal), ["request_id"]);
+            let error = advance(AdvanceOrderRequest { order_id, ..Default::default() }).expect_err("refused");
+            prop_assert_eq!(wrong_fields(error), ["request_id"]);
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use comanda_kit::{errors::Refusal, postgres::Problem};
+use comanda_kit::{errors::ApiError, postgres::StoreError};
 use comanda_proto::{errors::reason, v1::OrderTransition};
 use tokio::sync::Notify;
 use tonic::Code;
@@ -55,7 +55,7 @@ impl Commands {
     }
 
     /// Carries out a command.
-    pub async fn carry_out(&self, request: &Request) -> Result<Outcome, Refusal> {
+    pub async fn carry_out(&self, request: &Request) -> Result<Outcome, ApiError> {
         for _ in 0..TRIES {
             let (state, applied_version) = self.read(request).await?;
             if let Some(version) = applied_version {
@@ -69,29 +69,29 @@ impl Commands {
                     if self.apply(request, state, step).await? {
                         // From here on a failure must not say that nothing was done.
                         let outcome = self.outcome(request.order_id, version, false).await;
-                        return outcome.map_err(|_| Refusal::unavailable());
+                        return outcome.map_err(|_| ApiError::unavailable());
                     }
                 }
                 refused => return self.already_done_or_refused(request, &state, refused).await,
             }
         }
         let message = "the order moved on each time this call decided; look at it and decide again";
-        Err(Refusal::new(Code::Aborted, reason::CONTENTION, message).with("order_id", request.order_id))
+        Err(ApiError::new(Code::Aborted, reason::CONTENTION, message).with("order_id", request.order_id))
     }
 
     /// The order's state. An order whose creation has not come round through Kafka is adopted here.
-    async fn read(&self, request: &Request) -> Result<(State, Option<i64>), Refusal> {
+    async fn read(&self, request: &Request) -> Result<(State, Option<i64>), ApiError> {
         if let Some(found) = self.store.state(request.order_id, request.request_id).await? {
             return Ok(found);
         }
         if !self.adoption.adopt_by_id(request.order_id).await? {
-            return Err(Refusal::order_not_found(request.order_id));
+            return Err(ApiError::order_not_found(request.order_id));
         }
         let found = self.store.state(request.order_id, request.request_id).await?;
-        found.ok_or_else(|| Refusal::order_not_found(request.order_id))
+        found.ok_or_else(|| ApiError::order_not_found(request.order_id))
     }
 
-    async fn apply(&self, request: &Request, from: State, step: Step) -> Result<bool, Problem> {
+    async fn apply(&self, request: &Request, from: State, step: Step) -> Result<bool, StoreError> {
         let written = Move {
             from,
             step,
@@ -107,9 +107,9 @@ impl Commands {
         Ok(moved)
     }
 
-    async fn outcome(&self, order_id: Uuid, version: i64, replayed: bool) -> Result<Outcome, Refusal> {
+    async fn outcome(&self, order_id: Uuid, version: i64, replayed: bool) -> Result<Outcome, ApiError> {
         let transition = self.store.history(order_id, version - 1, 1).await?.pop();
-        let transition = transition.ok_or_else(|| Refusal::order_not_found(order_id))?;
+        let transition = transition.ok_or_else(|| ApiError::order_not_found(order_id))?;
         Ok(Outcome { transition, replayed })
     }
 
@@ -119,7 +119,7 @@ impl Commands {
         request: &Request,
         state: &State,
         refused: Decision,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome, ApiError> {
         if refused == Decision::AlreadyThere {
             return self.outcome(request.order_id, state.version, true).await;
         }
@@ -129,15 +129,15 @@ impl Commands {
                 return Ok(Outcome { transition, replayed: true });
             }
         }
-        Err(refusal(request, state, refused))
+        Err(error(request, state, refused))
     }
 }
 
-fn check_version(request: &Request, state: &State) -> Result<(), Refusal> {
+fn check_version(request: &Request, state: &State) -> Result<(), ApiError> {
     match request.expected_version {
         Some(expected) if expected != state.version => {
             let message = format!("the order has version {}, not {expected}; nothing was done", state.version);
-            Err(Refusal::new(Code::Aborted, reason::VERSION_MISMATCH, message)
+            Err(ApiError::new(Code::Aborted, reason::VERSION_MISMATCH, message)
                 .with("order_id", state.order_id)
                 .with("version", state.version))
         }
@@ -145,19 +145,19 @@ fn check_version(request: &Request, state: &State) -> Result<(), Refusal> {
     }
 }
 
-fn refusal(request: &Request, state: &State, refused: Decision) -> Refusal {
-    let refusal = match refused {
+fn error(request: &Request, state: &State, refused: Decision) -> ApiError {
+    let error = match refused {
         Decision::NotAllowed(allowed) => {
             let can = if allowed.is_empty() { "nothing".into() } else { allowed.join(", ") };
             let kind = request.command.trigger().as_str_name().trim_start_matches("TRIGGER_").to_lowercase();
             let message = format!("{kind} is not allowed here: from status {} it could enter: {can}", state.status);
-            Refusal::new(Code::FailedPrecondition, reason::TRANSITION_NOT_ALLOWED, message)
+            ApiError::new(Code::FailedPrecondition, reason::TRANSITION_NOT_ALLOWED, message)
                 .with("allowed", allowed.join(","))
         }
         _ => {
             let message = format!("the order has ended with status {}", state.status);
-            Refusal::new(Code::FailedPrecondition, reason::ORDER_ENDED, message)
+            ApiError::new(Code::FailedPrecondition, reason::ORDER_ENDED, message)
         }
     };
-    refusal.with("order_id", state.order_id).with("status", &state.status).with("version", state.version)
+    error.with("order_id", state.order_id).with("status", &state.status).with("version", state.version)
 }

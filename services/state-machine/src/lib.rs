@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 use comanda_kit::{
-    backoff::Backoff, consumer::Consumer, kafka, lease::Keeper, postgres, relay::Relay, server::Endpoint,
+    backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint,
     shutdown::Tasks,
 };
 use comanda_proto::{
@@ -84,14 +84,14 @@ impl App {
         };
         tasks.spawn("orders consumer", consumer.run(stop.clone()));
 
-        let keeper = Keeper::new(pool.clone());
+        let elector = Elector::new(pool.clone());
         let timers = Timers::new(store.clone(), workflows.clone(), timers_nudge, relay_nudge.clone());
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
         tasks.spawn("state-machine leader", async move {
-            let timers = timers.run(keeper.clone(), stop.clone());
-            let relay = relay.run(keeper.clone(), stop);
-            keeper.while_working(async { _ = tokio::join!(timers, relay) }).await;
+            let timers = timers.run(elector.clone(), stop.clone());
+            let relay = relay.run(elector.clone(), stop);
+            elector.while_working(async { _ = tokio::join!(timers, relay) }).await;
             Ok(())
         });
 
@@ -121,8 +121,8 @@ async fn store_workflows(store: Store, workflows: Vec<Workflow>, stop: Cancellat
                 info!(workflow = workflow.name, revision, "new orders follow this workflow");
                 rest.next();
             }
-            Err(problem) if problem.is_transient() && !stop.is_cancelled() => backoff.wait(&stop).await,
-            Err(problem) => return Err(problem.into()),
+            Err(error) if error.is_transient() && !stop.is_cancelled() => backoff.wait(&stop).await,
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

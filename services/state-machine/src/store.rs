@@ -8,9 +8,9 @@ mod write;
 use std::time::Duration;
 
 use comanda_kit::{
+    dedicated::{Commit, Dedicated},
     planted_sql,
-    postgres::{Problem, bounded},
-    sticky::{Commit, Sticky},
+    postgres::{StoreError, bounded},
 };
 use comanda_proto::{
     v1::{OrderTransition, Trigger},
@@ -73,7 +73,7 @@ pub struct Due {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    sticky: Sticky,
+    dedicated: Dedicated,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
 }
@@ -81,7 +81,7 @@ pub struct Store {
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { sticky: Sticky::new(&pool, Commit::Durable), pool, step }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), pool, step }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
@@ -93,8 +93,8 @@ impl Store {
     }
 
     /// Orders whose timer ran out, the longest due first. `after` leaves out what was due up to then.
-    pub async fn due(&self, after: Option<OffsetDateTime>, limit: i64) -> Result<Vec<Due>, Problem> {
-        let mut connection = self.sticky.take().await?;
+    pub async fn due(&self, after: Option<OffsetDateTime>, limit: i64) -> Result<Vec<Due>, StoreError> {
+        let mut connection = self.dedicated.take().await?;
         let due = bounded(
             sqlx::query_as(planted_sql!(
                 "SELECT order_id, version, status, workflow, workflow_revision, due_at,
@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Seconds until the next timer runs out, if there is one.
-    pub async fn next_due_seconds(&self, after: Option<OffsetDateTime>) -> Result<Option<f64>, Problem> {
+    pub async fn next_due_seconds(&self, after: Option<OffsetDateTime>) -> Result<Option<f64>, StoreError> {
         bounded(
             sqlx::query_scalar(
                 "SELECT extract(epoch FROM due_at - clock_timestamp())::float8
@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// How many timers have run out and not fired.
-    pub async fn due_count(&self) -> Result<i64, Problem> {
+    pub async fn due_count(&self) -> Result<i64, StoreError> {
         bounded(sqlx::query_scalar("SELECT count(*) FROM states WHERE due_at <= now()").fetch_one(&self.pool)).await
     }
 
@@ -139,7 +139,7 @@ impl Store {
         &self,
         order_id: Uuid,
         request_id: Option<Uuid>,
-    ) -> Result<Option<(State, Option<i64>)>, Problem> {
+    ) -> Result<Option<(State, Option<i64>)>, StoreError> {
         #[derive(FromRow)]
         struct Row {
             #[sqlx(flatten)]
@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// What orders were placed with, those that exist.
-    pub async fn placed(&self, order_ids: &[Uuid]) -> Result<Vec<Placed>, Problem> {
+    pub async fn placed(&self, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
         bounded(
             sqlx::query_as(
                 "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time
@@ -181,7 +181,7 @@ impl Store {
         order_id: Uuid,
         after_version: i64,
         limit: i64,
-    ) -> Result<Vec<OrderTransition>, Problem> {
+    ) -> Result<Vec<OrderTransition>, StoreError> {
         let rows: Vec<TransitionRow> = bounded(
             sqlx::query_as(
                 "SELECT * FROM order_history
@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// The epoch of ordering's topic.
-    pub async fn orders_epoch(&self) -> Result<i64, Problem> {
+    pub async fn orders_epoch(&self) -> Result<i64, StoreError> {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM ordering.log_epoch").fetch_one(&self.pool)).await
     }
 }

@@ -10,9 +10,9 @@ use std::{
 
 use comanda_kit::{
     backoff::{Backoff, breathe, sleep},
-    lease::{Keeper, Lease},
+    lease::{Elector, Lease},
     planted,
-    postgres::Problem,
+    postgres::StoreError,
 };
 use metrics::{counter, gauge, histogram};
 use time::OffsetDateTime;
@@ -59,9 +59,9 @@ impl Timers {
     }
 
     /// Fires for as long as this replica leads, until `stop`.
-    pub async fn run(mut self, keeper: Keeper, stop: CancellationToken) {
+    pub async fn run(mut self, elector: Elector, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while let Some(lease) = keeper.held(&stop).await {
+        while let Some(lease) = elector.held(&stop).await {
             while planted!("former-leader-keeps-firing") && !stop.is_cancelled() {
                 _ = self.fire_next(lease).await;
                 self.rest(&stop).await;
@@ -76,8 +76,8 @@ impl Timers {
                         breathe(started, fired as usize, &stop).await;
                     }
                 }
-                Err(problem) => {
-                    warn!("timers wait: {problem}");
+                Err(error) => {
+                    warn!("timers wait: {error}");
                     backoff.wait(&stop).await;
                 }
             }
@@ -85,7 +85,7 @@ impl Timers {
     }
 
     /// Fires what is due, at most a batch. Returns how many orders moved.
-    pub async fn fire_next(&mut self, lease: Lease) -> Result<u64, Problem> {
+    pub async fn fire_next(&mut self, lease: Lease) -> Result<u64, StoreError> {
         let after = self.read_from();
         let due = self.store.due(after, BATCH).await?;
         let Some(last) = due.last() else { return Ok(0) };
@@ -127,7 +127,7 @@ impl Timers {
         self.last_due.map(|last| last - OVERLAP)
     }
 
-    async fn decide(&self, due: Due) -> Result<Option<Move>, Problem> {
+    async fn decide(&self, due: Due) -> Result<Option<Move>, StoreError> {
         let state = due.state;
         let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
         match decide(&workflow, &state.status, &Command::Timer) {

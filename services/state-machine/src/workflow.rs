@@ -162,24 +162,24 @@ fn check_edges(workflow: &Workflow, problems: &mut Vec<String>) {
     for edge in &workflow.edges {
         let WorkflowEdge { from_status: from, to_status: to, .. } = edge;
         let trigger = edge.trigger();
-        let mut problem = |text: &str| problems.push(format!("edge {from} -> {to}: {text}"));
+        let mut error = |text: &str| problems.push(format!("edge {from} -> {to}: {text}"));
         match (phase(from), phase(to)) {
-            (None, _) => problem("leaves an unknown status"),
-            (_, None) => problem("enters an unknown status"),
-            (Some(left), _) if left != Phase::Active => problem("leaves a status that has ended"),
+            (None, _) => error("leaves an unknown status"),
+            (_, None) => error("enters an unknown status"),
+            (Some(left), _) if left != Phase::Active => error("leaves a status that has ended"),
             (_, Some(entered)) if trigger == Trigger::Cancel && entered != Phase::Cancelled => {
-                problem("a cancel must enter a status of phase \"cancelled\"");
+                error("a cancel must enter a status of phase \"cancelled\"");
             }
             (_, Some(entered)) if trigger == Trigger::Reject && entered != Phase::Rejected => {
-                problem("a reject must enter a status of phase \"rejected\"");
+                error("a reject must enter a status of phase \"rejected\"");
             }
-            _ if from == to => problem("leads nowhere"),
+            _ if from == to => error("leads nowhere"),
             _ => {}
         }
         // A command other than advance names no target, and a timer can not choose.
         let target = if trigger == Trigger::Advance { to.as_str() } else { "" };
         if !seen.insert((from, trigger as i32, target)) {
-            problem("there is another edge from the same status for the same trigger");
+            error("there is another edge from the same status for the same trigger");
         }
     }
 }
@@ -231,7 +231,7 @@ fn closure<'w>(
 mod tests {
     use super::*;
 
-    fn problem(edit: impl Fn(&str) -> String) -> String {
+    fn error(edit: impl Fn(&str) -> String) -> String {
         parse(&edit(SHIPPED[0].1)).expect_err("must be refused").to_string()
     }
 
@@ -244,19 +244,19 @@ mod tests {
     #[test]
     fn what_can_not_work_is_refused_and_the_place_is_named() {
         assert!(
-            problem(|text| text.replace("to = \"dispatched\"", "to = \"sent\""))
+            error(|text| text.replace("to = \"dispatched\"", "to = \"sent\""))
                 .contains("preparing -> sent: enters an unknown status")
         );
         assert!(
-            problem(|text| text.replace("to = \"preparing\"", "to = \"dispatched\""))
+            error(|text| text.replace("to = \"preparing\"", "to = \"dispatched\""))
                 .contains("\"preparing\": no edge leads to it")
         );
-        assert!(problem(|text| text.replace("to = \"delivered\"", "to = \"preparing\"")).contains("circle"));
-        assert!(problem(|text| text.replace("delay_ms = 30_000", "")).contains("a timer needs it"));
-        assert!(problem(|text| text.replacen("\"active\"", "\"failed\"", 1)).contains("the first status"));
-        assert!(problem(|text| text.replace("on = [\"reject\"]", "on = [\"cancel\"]")).contains("phase \"cancelled\""));
+        assert!(error(|text| text.replace("to = \"delivered\"", "to = \"preparing\"")).contains("circle"));
+        assert!(error(|text| text.replace("delay_ms = 30_000", "")).contains("a timer needs it"));
+        assert!(error(|text| text.replacen("\"active\"", "\"failed\"", 1)).contains("the first status"));
+        assert!(error(|text| text.replace("on = [\"reject\"]", "on = [\"cancel\"]")).contains("phase \"cancelled\""));
         assert!(
-            problem(|text| text.replace("[\"timer\", \"advance\"]\ndelay_ms = 30_000", "[\"advance\", \"advance\"]"))
+            error(|text| text.replace("[\"timer\", \"advance\"]\ndelay_ms = 30_000", "[\"advance\", \"advance\"]"))
                 .contains("another edge")
         );
     }
@@ -266,7 +266,7 @@ mod tests {
         let text = "name = \"x\"\n[[status]]\nname = \"a\"\nphase = \"active\"\n[[status]]\nname = \"b\"\nphase = \"failed\"\n\
                     [[status]]\nname = \"c\"\nphase = \"active\"\n[[edge]]\nfrom = [\"a\"]\nto = \"b\"\non = [\"advance\"]\n\
                     [[edge]]\nfrom = [\"a\"]\nto = \"c\"\non = [\"cancel\"]";
-        let problem = parse(&text.replace("cancel", "advance")).expect_err("c is a dead end").to_string();
-        assert!(problem.contains("\"c\": no way leads from it to an end"), "{problem}");
+        let error = parse(&text.replace("cancel", "advance")).expect_err("c is a dead end").to_string();
+        assert!(error.contains("\"c\": no way leads from it to an end"), "{error}");
     }
 }

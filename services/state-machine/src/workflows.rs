@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use comanda_kit::postgres::Problem;
+use comanda_kit::postgres::StoreError;
 use comanda_proto::v1::Workflow;
 
 use crate::store::Store;
@@ -26,7 +26,7 @@ impl Workflows {
     }
 
     /// One revision of a workflow. Fails if it does not exist: an order can not be pinned to such.
-    pub async fn get(&self, name: &str, revision: i32) -> Result<Arc<Workflow>, Problem> {
+    pub async fn get(&self, name: &str, revision: i32) -> Result<Arc<Workflow>, StoreError> {
         let key = (name.to_owned(), revision);
         if let Some(workflow) = self.cached(&key) {
             return Ok(workflow);
@@ -37,7 +37,8 @@ impl Workflows {
             loaded.insert((workflow.name.clone(), workflow.revision), Arc::new(workflow));
         }
         *self.known.write().expect("no holder of this lock panics") = loaded;
-        self.cached(&key).ok_or_else(|| Problem::Unreadable(format!("there is no workflow {name} revision {revision}")))
+        self.cached(&key)
+            .ok_or_else(|| StoreError::Unreadable(format!("there is no workflow {name} revision {revision}")))
     }
 
     fn cached(&self, key: &(String, i32)) -> Option<Arc<Workflow>> {

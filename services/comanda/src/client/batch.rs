@@ -122,7 +122,7 @@ fn outcome(result: RowResult) -> Result<CreateOrderResponse, Status> {
     }
 }
 
-/// Every unknown outcome may be repeated, since each row has a request id; so may a full queue's refusal.
+/// Every unknown outcome may be repeated, since each row has a request id; so may a full queue's error.
 fn may_succeed_later(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted || exit(status.code()) == Exit::Unknown
 }

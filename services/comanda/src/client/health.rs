@@ -36,7 +36,7 @@ pub async fn run(args: HealthArgs) -> Result<(), Failure> {
             Ok(()) => client
                 .print
                 .value(&json!({"address": address.to_string(), "status": "SERVING"}), &format!("{address} serves"))?,
-            Err(problem) => ailing.push(format!("{address}: {problem}")),
+            Err(error) => ailing.push(format!("{address}: {error}")),
         }
     }
     if ailing.is_empty() { Ok(()) } else { Err(Failure::refused(ailing.join("\n  "))) }

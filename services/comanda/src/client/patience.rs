@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(code: Code, reason: &str) -> Status {
+    fn error(code: Code, reason: &str) -> Status {
         Status::with_error_details(code, "", ErrorDetails::with_error_info(reason, DOMAIN, []))
     }
 
@@ -103,16 +103,16 @@ mod tests {
             (Code::Aborted, SLOW_READER),
             (Code::OutOfRange, TOKEN_EXPIRED),
         ] {
-            assert!(may_resume(&refusal(code, reason), 1), "{reason}");
+            assert!(may_resume(&error(code, reason), 1), "{reason}");
         }
         assert!(may_resume(&Status::unavailable("down for hours"), 1000));
     }
 
     #[test]
     fn what_stays_is_not() {
-        assert!(!may_resume(&refusal(Code::NotFound, ORDER_NOT_FOUND), 1));
-        assert!(!may_resume(&refusal(Code::Aborted, CONTENTION), 1));
-        assert!(!may_resume(&refusal(Code::Internal, "INTERNAL"), 1));
+        assert!(!may_resume(&error(Code::NotFound, ORDER_NOT_FOUND), 1));
+        assert!(!may_resume(&error(Code::Aborted, CONTENTION), 1));
+        assert!(!may_resume(&error(Code::Internal, "INTERNAL"), 1));
         assert!(!may_resume(&Status::unknown("broken"), MAX_DOUBTFUL_BREAKS + 1));
     }
 }

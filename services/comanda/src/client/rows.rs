@@ -43,7 +43,7 @@ pub fn read(file: impl Read) -> Result<Vec<Row>, Failure> {
     for (index, record) in reader.byte_records().enumerate() {
         match header.row(index + 1, &record.map_err(unreadable)?) {
             Ok(row) => rows.push(row),
-            Err(problem) => problems.push(problem),
+            Err(error) => problems.push(error),
         }
     }
     if problems.is_empty() { Ok(rows) } else { Err(refuse(&problems)) }
@@ -80,7 +80,7 @@ impl Header {
     }
 
     fn row(&self, number: usize, record: &ByteRecord) -> Result<Row, String> {
-        let at = |problem: String| format!("row {number}: {problem}");
+        let at = |error: String| format!("row {number}: {error}");
         if record.len() != self.width {
             let (found, width) = (record.len(), self.width);
             return Err(at(format!("has {found} columns instead of {width}; a name with a comma needs quotes")));
@@ -89,8 +89,8 @@ impl Header {
         let price = cell(record, self.price).and_then(str::parse);
         Ok(Row {
             number,
-            product_name: product_name.map_err(|problem| at(format!("column product_name: {problem}")))?,
-            price: price.map_err(|problem| at(format!("column price: {problem}")))?,
+            product_name: product_name.map_err(|error| at(format!("column product_name: {error}")))?,
+            price: price.map_err(|error| at(format!("column price: {error}")))?,
         })
     }
 }

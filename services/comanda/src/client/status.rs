@@ -15,7 +15,7 @@ impl From<Status> for Failure {
 }
 
 /// The exit code of an error. The API divides its codes into "not applied" and "unknown"; codes it does not use count as unknown
-/// unless they can only mean a refusal.
+/// unless they can only mean an error.
 pub fn exit(code: Code) -> Exit {
     match code {
         Code::NotFound => Exit::NotFound,
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal() -> Status {
+    fn error() -> Status {
         let mut details = ErrorDetails::new();
         details.add_bad_request_violation("items[0].quantity", "must be 1 to 10,000");
         details.add_bad_request_violation("customer.email", "has no @");
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn every_violation_has_a_line_of_its_own() {
-        let failure = Failure::from(refusal());
+        let failure = Failure::from(error());
         assert_eq!(failure.exit, Exit::Refused);
         assert_eq!(
             failure.message,
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_error_of_a_row_keeps_its_details() {
-        let whole = refusal();
+        let whole = error();
         let row = pb::Status::decode(whole.details()).expect("a google.rpc.Status");
         assert_eq!(lines(&from_row(&row)), lines(&whole));
     }

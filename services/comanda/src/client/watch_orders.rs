@@ -175,7 +175,7 @@ mod tests {
         Event::Transition(OrderTransition { order_id: "o".into(), version, ..Default::default() })
     }
 
-    fn refusal(code: Code, reason: &str, token: &str) -> Status {
+    fn error(code: Code, reason: &str, token: &str) -> Status {
         let metadata = [("resume_token".to_owned(), token.to_owned())];
         Status::with_error_details(code, "", ErrorDetails::with_error_info(reason, DOMAIN, metadata))
     }
@@ -197,7 +197,7 @@ mod tests {
         let event =
             |event, token: &'static [u8]| Ok(WatchOrdersResponse { event: Some(event), resume_token: token.into() });
         let first = vec![event(Event::SnapshotComplete(()), b"1"), event(step(3), b"2"), Err(Status::unavailable(""))];
-        let expired = vec![Err(refusal(Code::OutOfRange, TOKEN_EXPIRED, ""))];
+        let expired = vec![Err(error(Code::OutOfRange, TOKEN_EXPIRED, ""))];
         let fake = Fake { watch_orders: Script::new([Ok(first), Ok(expired)]), ..Fake::default() };
         let (fake, client) = fake.serve().await;
         let board = Board::new(WatchFilter::default(), Start::Snapshot);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_expired_token_leads_to_a_snapshot_and_says_so() {
         let mut board = Board::new(WatchFilter::default(), Start::After(Token(vec![1])));
-        let loss = board.recover(&refusal(Code::OutOfRange, TOKEN_EXPIRED, "")).expect("said");
+        let loss = board.recover(&error(Code::OutOfRange, TOKEN_EXPIRED, "")).expect("said");
         assert!(loss.contains("snapshot"));
         assert_eq!(board.start, Start::Snapshot);
     }
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_break_keeps_the_last_token() {
         let mut board = Board::new(WatchFilter::default(), Start::After(Token(vec![1])));
-        assert_eq!(board.recover(&refusal(Code::Unavailable, SHUTTING_DOWN, "AQI=")), None);
+        assert_eq!(board.recover(&error(Code::Unavailable, SHUTTING_DOWN, "AQI=")), None);
         assert_eq!(board.start, Start::After(Token(vec![1])));
     }
 
@@ -227,7 +227,7 @@ mod tests {
     fn a_break_before_the_first_token_uses_that_of_the_error() {
         let mut board = Board::new(WatchFilter::default(), Start::Now);
         assert!(board.recover(&Status::unavailable("")).is_some());
-        assert_eq!(board.recover(&refusal(Code::Unavailable, SHUTTING_DOWN, "AQI=")), None);
+        assert_eq!(board.recover(&error(Code::Unavailable, SHUTTING_DOWN, "AQI=")), None);
         assert_eq!(board.start, Start::After(Token(vec![1, 2])));
     }
 }

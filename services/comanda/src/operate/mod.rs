@@ -1,6 +1,6 @@
 //! What an operator does beside the running roles: repair, clean up, look.
 
-pub mod parked;
+pub mod dead_letters;
 pub mod purge;
 pub mod republish;
 pub mod status;

@@ -20,7 +20,7 @@ use super::store::Store;
 /// `comanda status`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Exit codes: 0 when nothing is stuck or parked, 1 when something is.")]
+Exit codes: 0 when nothing is stuck and there is no dead letter, 1 when something is.")]
 pub struct StatusArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -42,7 +42,7 @@ struct Status {
     orders_active: i64,
     timers_due: i64,
     orders_stuck: i64,
-    records_parked: i64,
+    dead_letters: i64,
     mails: BTreeMap<String, i64>,
 }
 
@@ -63,7 +63,7 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
         orders_active: counts.active,
         timers_due: counts.timers_due,
         orders_stuck: counts.stuck,
-        records_parked: counts.parked,
+        dead_letters: counts.dead_letters,
         mails: store.mails_by_state().await?.into_iter().map(|(state, count)| (state_name(state), count)).collect(),
     };
     if args.json {
@@ -71,7 +71,7 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
     } else {
         show(&status)
     }
-    Ok(status.orders_stuck == 0 && status.records_parked == 0)
+    Ok(status.orders_stuck == 0 && status.dead_letters == 0)
 }
 
 fn state_name(state: i16) -> String {
@@ -94,7 +94,7 @@ fn show(status: &Status) {
     println!("orders under way               {}", status.orders_active);
     println!("timers due                     {}", status.timers_due);
     println!("orders stuck (due for 1 min)   {}", status.orders_stuck);
-    println!("records parked                 {}", status.records_parked);
+    println!("dead letters                   {}", status.dead_letters);
     for (state, count) in &status.mails {
         println!("mails {state:<24} {count}");
     }

@@ -1,7 +1,7 @@
 //! The operator's SQL: it spans the schemas, as no service's does. Each statement takes a chunk, so that none runs long.
 
 use anyhow::Result;
-use comanda_kit::postgres::{self, Config, Problem, bounded};
+use comanda_kit::postgres::{self, Config, StoreError, bounded};
 use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,7 +40,7 @@ pub enum Which {
 /// A record that a consumer could not apply.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]
-pub struct Parked {
+pub struct DeadLetter {
     pub service: String,
     pub topic: String,
     pub topic_epoch: i64,
@@ -49,7 +49,7 @@ pub struct Parked {
     pub key: Vec<u8>,
     pub payload: Vec<u8>,
     pub reason: String,
-    pub parked_time: OffsetDateTime,
+    pub dead_letter_time: OffsetDateTime,
 }
 
 /// Counts over the whole database.
@@ -63,7 +63,7 @@ pub struct Counts {
     pub active: i64,
     pub timers_due: i64,
     pub stuck: i64,
-    pub parked: i64,
+    pub dead_letters: i64,
     pub orders_epoch: i64,
     pub transitions_epoch: i64,
 }
@@ -74,8 +74,8 @@ impl Store {
         Ok(Self { pool: postgres::pool(config, "public")? })
     }
 
-    /// Begins a new reign in both services, so that a delete of theirs that is under way does not take a pointer that is put back.
-    pub async fn bump_lease_epochs(&self) -> Result<(), Problem> {
+    /// Begins a new term in both services, so that a delete of theirs that is under way does not take a pointer that is put back.
+    pub async fn bump_lease_epochs(&self) -> Result<(), StoreError> {
         let ordering = sqlx::query("UPDATE ordering.lease SET epoch = epoch + 1");
         bounded(ordering.execute(&self.pool)).await?;
         bounded(sqlx::query("UPDATE state_machine.lease SET epoch = epoch + 1").execute(&self.pool)).await?;
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Says that both topics have a new, empty log: readers start at its beginning.
-    pub async fn bump_topic_epochs(&self) -> Result<(), Problem> {
+    pub async fn bump_topic_epochs(&self) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "WITH o AS (UPDATE ordering.topic_log SET topic_epoch = topic_epoch + 1),
                   s AS (UPDATE state_machine.topic_log SET topic_epoch = topic_epoch + 1),
@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// Puts the outbox pointers of the next orders back.
-    pub async fn republish_next(&self, which: Which, after: Option<Uuid>) -> Result<Progress, Problem> {
+    pub async fn republish_next(&self, which: Which, after: Option<Uuid>) -> Result<Progress, StoreError> {
         let (since, order_id) = match which {
             Which::Since(since) => (Some(since), None),
             Which::Order(order_id) => (None, Some(order_id)),
@@ -142,7 +142,7 @@ impl Store {
         before: OffsetDateTime,
         after: Option<Uuid>,
         no_mails: bool,
-    ) -> Result<Progress, Problem> {
+    ) -> Result<Progress, StoreError> {
         let statement = sqlx::query_as(
             "WITH chunk AS MATERIALIZED (
                  SELECT order_id, version, due_at, status_time
@@ -169,27 +169,27 @@ impl Store {
     }
 
     /// Records that consumers could not apply, the oldest first.
-    pub async fn parked(&self, limit: i64) -> Result<Vec<Parked>, Problem> {
+    pub async fn dead_letters(&self, limit: i64) -> Result<Vec<DeadLetter>, StoreError> {
         let statement = sqlx::query_as(
-            r#"SELECT 'state-machine' AS service, topic, topic_epoch, partition, "offset", key, payload, reason, parked_time
-               FROM state_machine.parked
+            r#"SELECT 'state-machine' AS service, topic, topic_epoch, partition, "offset", key, payload, reason, dead_letter_time
+               FROM state_machine.dead_letters
                UNION ALL
-               SELECT 'notification', topic, topic_epoch, partition, "offset", key, payload, reason, parked_time
-               FROM notification.parked
-               ORDER BY parked_time
+               SELECT 'notification', topic, topic_epoch, partition, "offset", key, payload, reason, dead_letter_time
+               FROM notification.dead_letters
+               ORDER BY dead_letter_time
                LIMIT $1"#,
         );
         bounded(statement.bind(limit).fetch_all(&self.pool)).await
     }
 
-    /// Forgets a parked record.
-    pub async fn unpark(&self, record: &Parked) -> Result<(), Problem> {
+    /// Forgets a dead letter.
+    pub async fn forget_dead_letter(&self, record: &DeadLetter) -> Result<(), StoreError> {
         let statement = match record.service.as_str() {
             "state-machine" => {
-                r#"DELETE FROM state_machine.parked WHERE topic = $1 AND topic_epoch = $2 AND partition = $3 AND "offset" = $4"#
+                r#"DELETE FROM state_machine.dead_letters WHERE topic = $1 AND topic_epoch = $2 AND partition = $3 AND "offset" = $4"#
             }
             _ => {
-                r#"DELETE FROM notification.parked WHERE topic = $1 AND topic_epoch = $2 AND partition = $3 AND "offset" = $4"#
+                r#"DELETE FROM notification.dead_letters WHERE topic = $1 AND topic_epoch = $2 AND partition = $3 AND "offset" = $4"#
             }
         };
         let statement = sqlx::query(statement);
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Counts what waits.
-    pub async fn counts(&self) -> Result<Counts, Problem> {
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
         bounded(
             sqlx::query_as(
                 "SELECT
@@ -214,7 +214,7 @@ impl Store {
                      (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
                      (SELECT count(*) FROM state_machine.states WHERE due_at <= now()) AS timers_due,
                      (SELECT count(*) FROM state_machine.states WHERE due_at < now() - interval '1 minute') AS stuck,
-                     (SELECT count(*) FROM state_machine.parked) + (SELECT count(*) FROM notification.parked) AS parked,
+                     (SELECT count(*) FROM state_machine.dead_letters) + (SELECT count(*) FROM notification.dead_letters) AS dead_letters,
                      (SELECT topic_epoch FROM ordering.topic_log) AS orders_epoch,
                      (SELECT topic_epoch FROM state_machine.topic_log) AS transitions_epoch",
             )
@@ -224,7 +224,7 @@ impl Store {
     }
 
     /// How many mails are in each state, by its number.
-    pub async fn mails_by_state(&self) -> Result<Vec<(i16, i64)>, Problem> {
+    pub async fn mails_by_state(&self) -> Result<Vec<(i16, i64)>, StoreError> {
         let statement = "SELECT state, count(*) FROM notification.mails GROUP BY state ORDER BY state";
         bounded(sqlx::query_as(statement).fetch_all(&self.pool)).await
     }

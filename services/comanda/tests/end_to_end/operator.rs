@@ -32,8 +32,7 @@ async fn the_status_tells_what_waits_and_what_is_done() {
         (status["adoption_lag"] == 0 && status["mail_lag"] == 0).then_some(status)
     })
     .await;
-    for nothing in ["orders_unpublished", "transitions_unpublished", "orders_active", "orders_stuck", "records_parked"]
-    {
+    for nothing in ["orders_unpublished", "transitions_unpublished", "orders_active", "orders_stuck", "dead_letters"] {
         assert_eq!(done[nothing], 0, "{done}");
     }
     assert_eq!(done["mails"], serde_json::json!({"sent": 20}));
@@ -49,35 +48,35 @@ async fn the_status_tells_what_waits_and_what_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_is_parked_retried_and_dropped() {
+async fn garbage_is_a_dead_letter_retried_and_dropped() {
     let world = World::new().await;
     let [mut ordering, state_machine, notification] = world.start_roles(STEP_MS).await;
     let garbage = ("nobody".to_owned(), b"\xffgarbage".to_vec());
     world.environment.produce(topics::ORDERS, std::slice::from_ref(&garbage)).await.expect("a topic");
     world.environment.produce(topics::ORDER_TRANSITIONS, &[garbage]).await.expect("a topic");
-    world.reaches("SELECT count(*) FROM state_machine.parked", 1).await;
-    world.reaches("SELECT count(*) FROM notification.parked", 1).await;
+    world.reaches("SELECT count(*) FROM state_machine.dead_letters", 1).await;
+    world.reaches("SELECT count(*) FROM notification.dead_letters", 1).await;
     let order_ids = world.create(&ordering.orders().await, &orders(5)).await;
     world.reaches("SELECT count(*) FROM state_machine.states WHERE status = 'delivered'", 5).await;
     world.ledger_is_sent(&order_ids).await;
-    assert_eq!(status(&world, 1).await["records_parked"], 2);
+    assert_eq!(status(&world, 1).await["dead_letters"], 2);
 
-    let list = world.succeeds(&["parked", "list"]).await;
+    let list = world.succeeds(&["dead-letters", "list"]).await;
     assert_eq!(list.lines().count(), 2, "{list}");
     let name = named(&list, "orders/");
-    let retried = world.succeeds(&["parked", "retry", "--record", &name]).await;
+    let retried = world.succeeds(&["dead-letters", "retry", "--record", &name]).await;
     assert_eq!(retried, format!("retried {name}\n"));
-    eventually("it is parked again, at another place", async || {
-        let list = world.succeeds(&["parked", "list"]).await;
+    eventually("it is a dead letter again, at another place", async || {
+        let list = world.succeeds(&["dead-letters", "list"]).await;
         (list.lines().count() == 2 && !list.contains(&name)).then_some(())
     })
     .await;
-    let ended = world.run(&["parked", "drop", "--record", &name]).await;
+    let ended = world.run(&["dead-letters", "drop", "--record", &name]).await;
     assert!(ended.code == Some(1) && ended.err.contains("no such record"), "{ended:?}");
-    assert_eq!(world.run(&["parked", "drop"]).await.code, Some(2), "what to drop must be said");
-    assert_eq!(world.succeeds(&["parked", "drop", "--all"]).await.lines().count(), 2);
-    assert_eq!(world.succeeds(&["parked", "list"]).await, "");
-    assert_eq!(status(&world, 0).await["records_parked"], 0);
+    assert_eq!(world.run(&["dead-letters", "drop"]).await.code, Some(2), "what to drop must be said");
+    assert_eq!(world.succeeds(&["dead-letters", "drop", "--all"]).await.lines().count(), 2);
+    assert_eq!(world.succeeds(&["dead-letters", "list"]).await, "");
+    assert_eq!(status(&world, 0).await["dead_letters"], 0);
     world.stop([ordering, state_machine, notification]).await;
 }
 
@@ -133,9 +132,13 @@ async fn an_operator_without_a_database_is_told_so() {
     let mut world = World::new().await;
     let nobody = free_address();
     world.environment.postgres.database_url = at(&world.environment.postgres.database_url, nobody);
-    for command in
-        [&["migrate"][..], &["status"], &["republish", "--all"], &["purge", "--older-than", "15"], &["parked", "list"]]
-    {
+    for command in [
+        &["migrate"][..],
+        &["status"],
+        &["republish", "--all"],
+        &["purge", "--older-than", "15"],
+        &["dead-letters", "list"],
+    ] {
         let ended = world.run(command).await;
         assert_eq!(ended.code, Some(1), "{command:?}: {ended:?}");
         assert!(ended.err.contains("database"), "{command:?}: {ended:?}");
@@ -150,7 +153,7 @@ async fn status(world: &World, code: i32) -> Value {
     serde_json::from_str(&ended.out).expect("one JSON object")
 }
 
-/// The name of a parked record of a topic.
+/// The name of a dead letter of a topic.
 fn named(list: &str, topic: &str) -> String {
     let mut words = list.split_whitespace().filter(|word| word.contains(topic));
     words.next().unwrap_or_else(|| panic!("no {topic} in {list}")).to_owned()

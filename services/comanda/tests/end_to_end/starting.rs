@@ -69,8 +69,8 @@ async fn a_database_that_is_away_is_waited_for() {
         assert_eq!(role.first_health().await, ServingStatus::NotServing);
     }
     let mut client = roles[0].orders().await;
-    let refusal = client.create_order(order()).await.expect_err("no database");
-    assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
+    let error = client.create_order(order()).await.expect_err("no database");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
 
     let forwarder = Forwarder::start(address, &postgres).await;
     for role in &mut roles {

@@ -75,12 +75,12 @@ async fn a_broken_file_ends_the_start_and_is_named() {
         ("nowhere.toml", TACOS.replace("to = \"eaten\"", "to = \"burnt\""), "burnt"),
         ("circle.toml", TACOS.replace("to = \"eaten\"", "to = \"asked\""), "asked"),
     ];
-    for (name, text, problem) in broken {
+    for (name, text, error) in broken {
         let file = world.file(name, &text);
         for role in ["state-machine", "all"] {
             let ended = world.run(&[role, "--workflow-file", &file]).await;
             assert_eq!(ended.code, Some(1), "{ended:?}");
-            assert!(ended.err.contains(&file) && ended.err.contains(problem), "{ended:?}");
+            assert!(ended.err.contains(&file) && ended.err.contains(error), "{ended:?}");
         }
     }
     let ended = world.run(&["state-machine", "--workflow-file", "/nowhere.toml"]).await;

@@ -2,26 +2,26 @@
 
 use async_trait::async_trait;
 
-use crate::{kafka::Record, postgres::Problem};
+use crate::{kafka::Record, postgres::StoreError};
 
 /// Where records go.
 #[async_trait]
 pub trait Sink: Sync {
     /// Commits the effect of records.
-    async fn apply(&self, records: &[Record]) -> Result<(), Problem>;
+    async fn apply(&self, records: &[Record]) -> Result<(), StoreError>;
 
     /// Puts one aside that can never be applied.
-    async fn park(&self, record: &Record, reason: &str) -> Result<(), Problem>;
+    async fn store_dead_letter(&self, record: &Record, reason: &str) -> Result<(), StoreError>;
 }
 
 /// Applies the parts of a batch that wait, the last of them first. One that holds something that can never be applied is halved until
-/// that record stands alone, which is parked: the others must not pay for it one by one, least of all when a log that holds several
+/// that record stands alone, which becomes a dead letter: the others must not pay for it one by one, least of all when a log that holds several
 /// such records is read from its beginning. Fails only if trying again may help; what waits then is what is still to be done.
-pub async fn apply_or_park(sink: &impl Sink, waiting: &mut Vec<&[Record]>) -> Result<(), Problem> {
+pub async fn apply_or_park(sink: &impl Sink, waiting: &mut Vec<&[Record]>) -> Result<(), StoreError> {
     while let Some(part) = waiting.pop() {
         let done = match (sink.apply(part).await, part) {
-            (Err(problem), [record]) if !problem.is_transient() => sink.park(record, &problem.to_string()).await,
-            (Err(problem), _) if !problem.is_transient() => {
+            (Err(error), [record]) if !error.is_transient() => sink.store_dead_letter(record, &error.to_string()).await,
+            (Err(error), _) if !error.is_transient() => {
                 let (first, second) = part.split_at(part.len() / 2);
                 waiting.extend([second, first]);
                 continue;
@@ -57,28 +57,28 @@ mod tests {
     struct Seen {
         calls: usize,
         applied: Vec<i64>,
-        parked: Vec<i64>,
+        dead_letters: Vec<i64>,
     }
 
     const BAD: [i64; 2] = [17, 333];
 
     #[async_trait]
     impl Sink for Fake {
-        async fn apply(&self, records: &[Record]) -> Result<(), Problem> {
+        async fn apply(&self, records: &[Record]) -> Result<(), StoreError> {
             let mut seen = self.seen.lock().expect("no panic");
             seen.calls += 1;
             if seen.calls.is_multiple_of(self.away_each) {
-                return Err(Problem::Unreachable("away".into()));
+                return Err(StoreError::Unreachable("away".into()));
             }
             if records.iter().any(|record| BAD.contains(&record.offset)) {
-                return Err(Problem::Unreadable("bad".into()));
+                return Err(StoreError::Unreadable("bad".into()));
             }
             seen.applied.extend(records.iter().map(|record| record.offset));
             Ok(())
         }
 
-        async fn park(&self, record: &Record, _: &str) -> Result<(), Problem> {
-            self.seen.lock().expect("no panic").parked.push(record.offset);
+        async fn store_dead_letter(&self, record: &Record, _: &str) -> Result<(), StoreError> {
+            self.seen.lock().expect("no panic").dead_letters.push(record.offset);
             Ok(())
         }
     }
@@ -101,13 +101,13 @@ mod tests {
     #[tokio::test]
     async fn the_others_are_applied_in_order_in_few_steps() {
         let seen = taken(usize::MAX).await;
-        assert_eq!((seen.applied, &*seen.parked), (good(), &BAD[..]));
+        assert_eq!((seen.applied, &*seen.dead_letters), (good(), &BAD[..]));
         assert!(seen.calls < 50, "{} calls for two records that each stand alone after nine halvings", seen.calls);
     }
 
     #[tokio::test]
     async fn what_was_done_is_not_done_again_when_the_database_goes_away_meanwhile() {
         let seen = taken(3).await;
-        assert_eq!((seen.applied, &*seen.parked), (good(), &BAD[..]));
+        assert_eq!((seen.applied, &*seen.dead_letters), (good(), &BAD[..]));
     }
 }

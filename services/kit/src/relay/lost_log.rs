@@ -59,12 +59,12 @@ impl LostLog {
             ends.into_iter().map(|(partition, (_, end))| (partition, end)).unzip();
         let lost = bounded(
             sqlx::query_scalar(
-                "WITH reign AS MATERIALIZED (
+                "WITH term AS MATERIALIZED (
                      SELECT FROM lease WHERE epoch = $1 FOR SHARE
                  ), lost AS MATERIALIZED (
                      SELECT FROM unnest($2::int[], $3::bigint[]) AS b (partition, log_end)
                      JOIN topic_offsets t ON t.partition = b.partition
-                     WHERE b.log_end <= t.acked_offset AND EXISTS (SELECT FROM reign)
+                     WHERE b.log_end <= t.acked_offset AND EXISTS (SELECT FROM term)
                  ), stale AS (
                      DELETE FROM topic_offsets WHERE EXISTS (SELECT FROM lost)
                  ), renewed AS (

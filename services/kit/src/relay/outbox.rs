@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rdkafka::message::OwnedHeaders;
 use uuid::Uuid;
 
-use crate::postgres::Problem;
+use crate::postgres::StoreError;
 
 /// A record to publish, and the row of the outbox that points at it.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct Outgoing {
 #[async_trait]
 pub trait Outbox: Send + Sync + 'static {
     /// The lowest unpublished version of each key, at most `limit`, with what to publish.
-    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem>;
+    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError>;
 
     /// For how many seconds the pointer that goes first has waited; 0 where there is none.
-    async fn oldest_seconds(&self) -> Result<f64, Problem>;
+    async fn oldest_seconds(&self) -> Result<f64, StoreError>;
 }

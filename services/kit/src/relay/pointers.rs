@@ -8,9 +8,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
+    dedicated::{Commit, Dedicated},
     lease::Lease,
-    postgres::{Problem, bounded},
-    sticky::{Commit, Sticky},
+    postgres::{StoreError, bounded},
 };
 
 /// After how many deletes the outbox is vacuumed: an index is scanned from the end where its dead entries lie.
@@ -52,14 +52,14 @@ impl Acks {
 pub struct Pointers {
     pool: PgPool,
     /// Relaxed: a delete that a crash undoes is followed by one more repetition.
-    sticky: Sticky,
+    dedicated: Dedicated,
     deletes: u64,
 }
 
 impl Pointers {
     /// Those that `pool` sees.
     pub fn new(pool: &PgPool) -> Self {
-        Self { pool: pool.clone(), sticky: Sticky::new(pool, Commit::Relaxed), deletes: 0 }
+        Self { pool: pool.clone(), dedicated: Dedicated::new(pool, Commit::Relaxed), deletes: 0 }
     }
 
     /// Deletes what was acked and notes how far each partition got, in one statement: whether we still lead (else it did nothing), and
@@ -67,35 +67,35 @@ impl Pointers {
     ///
     /// Rows are looked up one by one and deleted by their place. As a join it went wrong: an outbox that was vacuumed while it was empty
     /// counts as empty for the planner, however much it holds, and was read whole for each row of the batch.
-    pub async fn forget(&mut self, lease: Lease, acks: &Acks, is_lost: bool) -> Result<(bool, bool), Problem> {
+    pub async fn forget(&mut self, lease: Lease, acks: &Acks, is_lost: bool) -> Result<(bool, bool), StoreError> {
         let partitions: Vec<i32> = acks.reach.keys().copied().collect();
         let (lows, highs): (Vec<i64>, Vec<i64>) = acks.reach.values().copied().unzip();
-        let mut connection = self.sticky.take().await?;
+        let mut connection = self.dedicated.take().await?;
         let result = bounded(
             sqlx::query_as(
-                "WITH reign AS MATERIALIZED (
+                "WITH term AS MATERIALIZED (
                      SELECT FROM lease WHERE epoch = $1 FOR SHARE
                  ), acked AS (
                      SELECT * FROM unnest($4::int[], $5::bigint[], $6::bigint[]) AS a (partition, low, high)
                  ), lost AS MATERIALIZED (
-                     SELECT FROM reign
+                     SELECT FROM term
                      WHERE $7 OR EXISTS (SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
                                          WHERE a.low <= t.acked_offset)
                  ), published AS (
                      DELETE FROM outbox
-                     WHERE EXISTS (SELECT FROM reign) AND ctid = ANY (ARRAY(
+                     WHERE EXISTS (SELECT FROM term) AND ctid = ANY (ARRAY(
                          SELECT (SELECT o.ctid FROM outbox o WHERE o.order_id = p.order_id AND o.version = p.version)
                          FROM unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)))
                  ), noted AS (
                      INSERT INTO topic_offsets (partition, acked_offset)
-                     SELECT partition, high FROM acked WHERE EXISTS (SELECT FROM reign)
+                     SELECT partition, high FROM acked WHERE EXISTS (SELECT FROM term)
                      ON CONFLICT (partition) DO UPDATE SET acked_offset = excluded.acked_offset
                  ), stale AS (
                      DELETE FROM topic_offsets WHERE partition <> ALL ($4) AND EXISTS (SELECT FROM lost)
                  ), renewed AS (
                      UPDATE topic_log SET topic_epoch = topic_epoch + 1 WHERE EXISTS (SELECT FROM lost)
                  )
-                 SELECT EXISTS (SELECT FROM reign), EXISTS (SELECT FROM lost)",
+                 SELECT EXISTS (SELECT FROM term), EXISTS (SELECT FROM lost)",
             )
             .bind(lease.epoch)
             .bind(&acks.keys)
@@ -112,7 +112,7 @@ impl Pointers {
     }
 
     /// How many there are.
-    pub async fn count(&self) -> Result<i64, Problem> {
+    pub async fn count(&self) -> Result<i64, StoreError> {
         bounded(sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&self.pool)).await
     }
 
@@ -122,8 +122,8 @@ impl Pointers {
             return;
         }
         self.deletes = 0;
-        if let Err(problem) = bounded(sqlx::query("VACUUM outbox").execute(&self.pool)).await {
-            warn!("the outbox was not vacuumed: {problem}");
+        if let Err(error) = bounded(sqlx::query("VACUUM outbox").execute(&self.pool)).await {
+            warn!("the outbox was not vacuumed: {error}");
         }
     }
 }

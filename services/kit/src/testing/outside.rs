@@ -27,9 +27,9 @@ pub fn damaged(bytes: &[u8], changes: &[(u16, u8)]) -> Vec<u8> {
     bytes
 }
 
-/// Checks that a refusal is INVALID_ARGUMENT, names what is wrong, and fits into what every client reads; returns the fields.
-pub fn wrong_fields(refusal: impl Into<Status>) -> Vec<String> {
-    let status = refusal.into();
+/// Checks that an error is INVALID_ARGUMENT, names what is wrong, and fits into what every client reads; returns the fields.
+pub fn wrong_fields(error: impl Into<Status>) -> Vec<String> {
+    let status = error.into();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = status.get_error_details();
     assert_eq!(details.error_info().map(|info| &*info.reason), Some(reason::INVALID_FIELDS));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use comanda_kit::{
-    errors::{Refusal, Violations},
+    errors::{ApiError, Violations},
     page,
     shutdown::Tasks,
 };
@@ -52,11 +52,11 @@ impl MailService for Api {
 }
 
 impl Api {
-    async fn list(&self, request: ListMailsRequest) -> Result<ListMailsResponse, Refusal> {
+    async fn list(&self, request: ListMailsRequest) -> Result<ListMailsResponse, ApiError> {
         let (above, size) = page_of(&request)?;
         let (order, filter) = (above.order_id, above.order_id.to_string());
         if !self.store.order_exists(order).await? {
-            return Err(Refusal::order_not_found(order));
+            return Err(ApiError::order_not_found(order));
         }
         let rows = self.store.list(above, size + 1).await?;
         Ok(self.page(rows, usize::try_from(size).unwrap_or(usize::MAX), &filter))
@@ -97,7 +97,7 @@ impl Api {
         }
     }
 
-    async fn resend(&self, order: Uuid, version: i64) -> Result<Mail, Refusal> {
+    async fn resend(&self, order: Uuid, version: i64) -> Result<Mail, ApiError> {
         let store = self.store.clone();
         let entered = self.tasks.finish(async move { store.enter_copy(order, version).await }).await?;
         let Some(copy) = entered else {
@@ -106,13 +106,13 @@ impl Api {
         self.due.notify_one();
         let above = Key { order_id: order, version, copy: copy - 1 };
         let rows = self.store.list(above, 1).await?;
-        rows.into_iter().next().map(|row| self.mail(row)).ok_or_else(|| Refusal::order_not_found(order))
+        rows.into_iter().next().map(|row| self.mail(row)).ok_or_else(|| ApiError::order_not_found(order))
     }
 
-    async fn why_not(&self, order: Uuid, version: i64) -> Result<Refusal, Refusal> {
+    async fn why_not(&self, order: Uuid, version: i64) -> Result<ApiError, ApiError> {
         let states = self.store.states(order, version).await?;
         if states.is_empty() && !self.store.order_exists(order).await? {
-            return Ok(Refusal::order_not_found(order));
+            return Ok(ApiError::order_not_found(order));
         }
         let suppressed = states.iter().any(|state| i32::from(*state) == MailState::Suppressed as i32);
         let (code, reason, message) = match (states.is_empty(), suppressed) {
@@ -120,12 +120,12 @@ impl Api {
             (_, true) => (Code::FailedPrecondition, reason::MAIL_NOT_DUE, "this transition has no mail"),
             _ => (Code::FailedPrecondition, reason::MAIL_PENDING, "an earlier copy is not finished yet"),
         };
-        Ok(Refusal::new(code, reason, message).with("order_id", order).with("version", version))
+        Ok(ApiError::new(code, reason, message).with("order_id", order).with("version", version))
     }
 }
 
 /// The transition whose mail is to be sent again.
-fn wanted(request: &ResendMailRequest) -> Result<(Uuid, i64), Refusal> {
+fn wanted(request: &ResendMailRequest) -> Result<(Uuid, i64), ApiError> {
     let mut violations = Violations::default();
     let order = violations.uuid("order_id", &request.order_id);
     violations.require(request.version >= 1, "version", "must be 1 or more");
@@ -134,7 +134,7 @@ fn wanted(request: &ResendMailRequest) -> Result<(Uuid, i64), Refusal> {
 }
 
 /// The key that a page begins above, and how many mails it may have.
-fn page_of(request: &ListMailsRequest) -> Result<(Key, i64), Refusal> {
+fn page_of(request: &ListMailsRequest) -> Result<(Key, i64), ApiError> {
     let mut violations = Violations::default();
     let order = violations.uuid("order_id", &request.order_id);
     let size = page::size(&mut violations, request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
@@ -147,7 +147,7 @@ fn bytes_of(key: Key) -> Vec<u8> {
 }
 
 /// The key that a page begins above.
-fn position(order_id: Uuid, token: Option<Vec<u8>>) -> Result<Key, Refusal> {
+fn position(order_id: Uuid, token: Option<Vec<u8>>) -> Result<Key, ApiError> {
     let Some(bytes) = token else {
         return Ok(Key { order_id, version: 0, copy: 0 });
     };
@@ -169,12 +169,12 @@ mod tests {
         let listed = ListMailsRequest::decode(bytes).ok().map(|request| page_of(&request));
         match listed {
             Some(Ok((_, size))) => assert!((1..=i64::from(MAX_PAGE_SIZE)).contains(&size)),
-            Some(Err(refusal)) => drop(wrong_fields(refusal)),
+            Some(Err(error)) => drop(wrong_fields(error)),
             None => {}
         }
         match ResendMailRequest::decode(bytes).ok().map(|request| wanted(&request)) {
             Some(Ok((_, version))) => assert!(version >= 1),
-            Some(Err(refusal)) => drop(wrong_fields(refusal)),
+            Some(Err(error)) => drop(wrong_fields(error)),
             None => {}
         }
     }

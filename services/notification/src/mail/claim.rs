@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{desk::Desk, row::Claimed};
+use super::{context::SenderContext, row::Claimed};
 
 /// Mails that another process has entered are found within this time.
 const POLL: Duration = Duration::from_millis(500);
@@ -19,21 +19,21 @@ const WHOLE: Duration = Duration::from_secs(1);
 const OVERLAP: Duration = Duration::from_secs(5);
 
 /// Claims until `stop`, or until the outcome of a claim is unknown. Closes the queue at the end.
-pub async fn claim(desk: &Desk, owner: Uuid, queue: mpsc::Sender<Claimed>, stop: &CancellationToken) {
+pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Claimed>, stop: &CancellationToken) {
     let mut window = Window { since: None, whole: Instant::now() };
-    while let Some(room) = room(desk, &queue, stop).await {
-        match desk.store.claim(owner, room, window.since()).await {
+    while let Some(room) = room(context, &queue, stop).await {
+        match context.store.claim(owner, room, window.since()).await {
             Ok(mails) if mails.is_empty() => tokio::select! {
-                () = desk.due.notified() => {}
+                () = context.due.notified() => {}
                 () = sleep(POLL, stop) => {}
             },
             Ok(mails) => {
                 window.found(&mails);
                 mails.into_iter().for_each(|mail| queue.try_send(mail).expect("only this task fills the queue's room"));
             }
-            Err(problem) => {
+            Err(error) => {
                 // Perhaps it was done, and mails are the owner's without anybody here knowing which: only its end gives them back.
-                warn!("no mail could be claimed, going on under another name: {problem}");
+                warn!("no mail could be claimed, going on under another name: {error}");
                 return sleep(WHOLE, stop).await;
             }
         }
@@ -41,8 +41,8 @@ pub async fn claim(desk: &Desk, owner: Uuid, queue: mpsc::Sender<Claimed>, stop:
 }
 
 /// Waits until the transport works and half of the queue is free, so that claims come in batches; `None` when told to stop.
-async fn room(desk: &Desk, queue: &mpsc::Sender<Claimed>, stop: &CancellationToken) -> Option<i64> {
-    desk.pause.over(stop).await;
+async fn room(context: &SenderContext, queue: &mpsc::Sender<Claimed>, stop: &CancellationToken) -> Option<i64> {
+    context.pause.over(stop).await;
     tokio::select! {
         biased;
         () = stop.cancelled() => return None,

@@ -65,7 +65,7 @@ impl Config {
         Duration::from_millis(self.smtp_data_timeout_ms)
     }
 
-    /// The first pause after a refusal.
+    /// The first pause after an error.
     pub fn smtp_pause(&self) -> Duration {
         Duration::from_millis(self.smtp_pause_ms)
     }

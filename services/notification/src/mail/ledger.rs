@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use comanda_kit::{consumer::Handler, kafka::Record, postgres::Problem};
+use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError};
 use comanda_proto::v1::MailState;
 use metrics::counter;
 use tokio::sync::Notify;
@@ -30,11 +30,11 @@ pub struct Ledger {
 
 #[async_trait]
 impl Handler for Ledger {
-    async fn topic_epoch(&self) -> Result<i64, Problem> {
+    async fn topic_epoch(&self) -> Result<i64, StoreError> {
         self.store.topic_epoch().await
     }
 
-    async fn apply(&self, _topic_epoch: i64, records: &[Record]) -> Result<(), Problem> {
+    async fn apply(&self, _topic_epoch: i64, records: &[Record]) -> Result<(), StoreError> {
         let mut batch = Batch::read(records)?;
         let known = self.store.known(&batch.orders()).await?;
         check_hints(&batch, &known)?;
@@ -51,7 +51,7 @@ impl Handler for Ledger {
 }
 
 impl Ledger {
-    async fn fill_holes(&self, batch: &mut Batch, known: &[Known]) -> Result<(), Problem> {
+    async fn fill_holes(&self, batch: &mut Batch, known: &[Known]) -> Result<(), StoreError> {
         for known in known {
             if let Some((above, to)) = batch.hole(known) {
                 info!(order_id = %known.order_id, above, "reading the transitions that the topic did not bring");
@@ -64,7 +64,7 @@ impl Ledger {
     }
 
     /// In key order, since the batch and `known` are.
-    async fn new_mails(&self, batch: &Batch, known: &[Known]) -> Result<Vec<NewMail>, Problem> {
+    async fn new_mails(&self, batch: &Batch, known: &[Known]) -> Result<Vec<NewMail>, StoreError> {
         let mut mails = Vec::new();
         for known in known {
             for entry in batch.missing(known)? {
@@ -74,7 +74,7 @@ impl Ledger {
         Ok(mails)
     }
 
-    async fn new_mail(&self, entry: &Entry, known: &Known) -> Result<NewMail, Problem> {
+    async fn new_mail(&self, entry: &Entry, known: &Known) -> Result<NewMail, StoreError> {
         let workflow = self.workflows.get(&entry.workflow, entry.workflow_revision).await?;
         if workflow.statuses.iter().all(|status| status.name != entry.status) {
             error!(order_id = %entry.order_id, status = entry.status, "a status that its workflow does not know gets no mail");
@@ -90,10 +90,10 @@ impl Ledger {
 }
 
 /// A hint about an order that does not exist leads nowhere. A transition of such an order tells of one that was purged since.
-fn check_hints(batch: &Batch, known: &[Known]) -> Result<(), Problem> {
+fn check_hints(batch: &Batch, known: &[Known]) -> Result<(), StoreError> {
     let exists = |order: &Uuid| known.iter().any(|known| known.order_id == *order);
     match batch.hints.iter().find(|order| !exists(order)) {
-        Some(order) => Err(Problem::Unreadable(format!("no transition, and there is no order {order}"))),
+        Some(order) => Err(StoreError::Unreadable(format!("no transition, and there is no order {order}"))),
         None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! One mail for each transition, sent from a ledger: never lost, in order, and with the same Message-ID if ever repeated.
 //!
 //! In: the topic `order-transitions`. Out: messages to a mail server or files, and [`MailService`](comanda_proto::v1).
-//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s; `fate` decides what becomes of each. SQL is in
+//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s; `outcome` decides what becomes of each. SQL is in
 //! `store` alone.
 //!
 //! The states: `due` -> `sending` (taken by an owner, committed before it is sent, a few together) -> `sent` or `dead`, or back to `due`.
@@ -11,10 +11,10 @@ mod api;
 mod claim;
 mod compose;
 mod config;
-mod desk;
-mod fate;
+mod context;
 mod ledger;
 mod locale;
+mod outcome;
 mod owner;
 mod pause;
 mod plan;
@@ -44,7 +44,9 @@ pub use self::{
     schedule::Schedule,
     server::{Security, Server},
 };
-use self::{compose::Composer, desk::Desk, ledger::Ledger, store::Store, transport::Route, workflows::Workflows};
+use self::{
+    compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route, workflows::Workflows,
+};
 
 /// Full name of the gRPC service, for health.
 pub const SERVICE: &str = "comanda.v1.MailService";
@@ -97,8 +99,8 @@ impl App {
         match route {
             Some(route) => {
                 info!("mails go {}", route.describe());
-                let desk = Desk::new(&config, store, workflows, composer, route, due, tasks);
-                tasks.spawn("mail-senders", owner::run(Arc::new(desk), stop));
+                let context = SenderContext::new(&config, store, workflows, composer, route, due, tasks);
+                tasks.spawn("mail-senders", owner::run(Arc::new(context), stop));
             }
             None => warn!("neither SMTP_URL nor COMANDA_MAIL_DIR is set: mails are noted as due and wait"),
         }

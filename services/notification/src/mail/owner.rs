@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
-use comanda_kit::{backoff::sleep, postgres::Problem};
+use comanda_kit::{backoff::sleep, postgres::StoreError};
 use metrics::gauge;
 use tokio::{
     sync::mpsc,
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{
     claim::claim,
-    desk::Desk,
+    context::SenderContext,
     sender::{Sender, TOGETHER, ambiguous},
     store::OWNER_SECONDS,
 };
@@ -65,12 +65,12 @@ impl Lease {
 }
 
 /// Sends mails until `stop`, under one name after the other.
-pub async fn run(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
+pub async fn run(context: Arc<SenderContext>, stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
-        match Owner::begin(&desk, &stop).await {
+        match Owner::begin(&context, &stop).await {
             Ok(owner) => owner.run().await?,
-            Err(problem) => {
-                warn!("no mail can be sent: {problem}");
+            Err(error) => {
+                warn!("no mail can be sent: {error}");
                 sleep(RENEWAL, &stop).await;
             }
         }
@@ -79,7 +79,7 @@ pub async fn run(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
 }
 
 struct Owner {
-    desk: Arc<Desk>,
+    context: Arc<SenderContext>,
     id: Uuid,
     lease: Arc<Lease>,
     /// Cancelled when the process stops or the row's life has ended.
@@ -87,10 +87,10 @@ struct Owner {
 }
 
 impl Owner {
-    async fn begin(desk: &Arc<Desk>, stop: &CancellationToken) -> Result<Self, Problem> {
+    async fn begin(context: &Arc<SenderContext>, stop: &CancellationToken) -> Result<Self, StoreError> {
         let (id, lease) = (Uuid::new_v4(), Arc::new(Lease::asked(Instant::now())));
-        desk.store.register(id).await?;
-        Ok(Self { desk: desk.clone(), id, lease, stop: stop.child_token() })
+        context.store.register(id).await?;
+        Ok(Self { context: context.clone(), id, lease, stop: stop.child_token() })
     }
 
     /// Works until the stop, then gives back what was not begun.
@@ -103,20 +103,20 @@ impl Owner {
         });
         // Every sender has noted what it began; what is left is what waited in the queue.
         sent?;
-        if let Err(problem) = self.desk.store.release(self.id).await {
-            warn!("claimed mails wait until their owner has run out: {problem}");
+        if let Err(error) = self.context.store.release(self.id).await {
+            warn!("claimed mails wait until their owner has run out: {error}");
         }
         Ok(())
     }
 
     async fn send(&self) -> Result<()> {
-        let (queue, mails) = mpsc::channel(TOGETHER * usize::from(self.desk.senders));
+        let (queue, mails) = mpsc::channel(TOGETHER * usize::from(self.context.senders));
         let (mails, mut senders) = (Arc::new(tokio::sync::Mutex::new(mails)), JoinSet::new());
-        for _ in 0..self.desk.senders {
-            let sender = Sender::new(self.desk.clone(), self.id, self.lease.clone(), self.stop.clone());
+        for _ in 0..self.context.senders {
+            let sender = Sender::new(self.context.clone(), self.id, self.lease.clone(), self.stop.clone());
             senders.spawn(sender.run(mails.clone()));
         }
-        claim(&self.desk, self.id, queue, &self.stop).await;
+        claim(&self.context, self.id, queue, &self.stop).await;
         while let Some(ended) = senders.join_next().await {
             ended?;
         }
@@ -155,10 +155,10 @@ impl Owner {
             return;
         }
         let asked = Instant::now();
-        match self.desk.store.renew(self.id).await {
+        match self.context.store.renew(self.id).await {
             Ok(true) => self.lease.renew(asked),
             Ok(false) => self.lease.end(),
-            Err(problem) => warn!("the owner of mails could not be renewed: {problem}"),
+            Err(error) => warn!("the owner of mails could not be renewed: {error}"),
         }
         if !self.lease.is_live() {
             info!("the owner of mails has run out of time: going on under another name");
@@ -171,24 +171,24 @@ impl Owner {
         if self.stop.is_cancelled() {
             return;
         }
-        match self.desk.store.recover(look_anyway).await {
+        match self.context.store.recover(look_anyway).await {
             Ok(0) => {}
             Ok(lost) => {
                 ambiguous(lost);
-                self.desk.due.notify_one();
+                self.context.due.notify_one();
             }
-            Err(problem) => warn!("mails that others have left wait: {problem}"),
+            Err(error) => warn!("mails that others have left wait: {error}"),
         }
     }
 
     async fn count(&self) {
-        match self.desk.store.open().await {
+        match self.context.store.open().await {
             Ok(counts) => {
                 for (state, count) in counts {
                     gauge!("comanda_mails", "state" => state).set(count as f64);
                 }
             }
-            Err(problem) => warn!("the mails were not counted: {problem}"),
+            Err(error) => warn!("the mails were not counted: {error}"),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Pause {
         Self(Mutex::new(State { until: None, backoff: Backoff::new(first, first * GROWTH) }))
     }
 
-    /// Begins a pause, unless another sender has: together they count as one refusal. Returns how long it lasts from now.
+    /// Begins a pause, unless another sender has: together they count as one error. Returns how long it lasts from now.
     pub fn begin(&self) -> Duration {
         let (mut state, now) = (self.state(), Instant::now());
         let until = state.until.filter(|until| *until > now).unwrap_or_else(|| now + state.backoff.next_delay());

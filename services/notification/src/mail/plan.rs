@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comanda_kit::{kafka::Record, postgres::Problem};
+use comanda_kit::{kafka::Record, postgres::StoreError};
 use comanda_proto::v1::{MailState, OrderTransition, Workflow};
 use prost::Message;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub struct Batch {
 impl Batch {
     /// Reads records. One that is no transition is a hint about the order that its key names; without that, nothing can be
     /// done with it.
-    pub fn read(records: &[Record]) -> Result<Self, Problem> {
+    pub fn read(records: &[Record]) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         for record in records {
             match entry(record) {
@@ -57,7 +57,7 @@ impl Batch {
     }
 
     /// What the ledger lacks of an order; fails where even the history has a hole.
-    pub fn missing(&self, known: &Known) -> Result<Vec<&Entry>, Problem> {
+    pub fn missing(&self, known: &Known) -> Result<Vec<&Entry>, StoreError> {
         let new = self.entries.get(&known.order_id).into_iter().flat_map(|of| of.range(known.version + 1..));
         let mut next = known.version;
         new.map(|(version, entry)| {
@@ -68,12 +68,12 @@ impl Batch {
     }
 }
 
-fn hole_in_history(order: Uuid, version: i64) -> Problem {
-    Problem::Unreadable(format!("the history of order {order} lacks version {version}"))
+fn hole_in_history(order: Uuid, version: i64) -> StoreError {
+    StoreError::Unreadable(format!("the history of order {order} lacks version {version}"))
 }
 
-fn unreadable() -> Problem {
-    Problem::Unreadable("neither a transition, nor is the key an order".into())
+fn unreadable() -> StoreError {
+    StoreError::Unreadable("neither a transition, nor is the key an order".into())
 }
 
 /// The transition that a record tells of, unless its key names another order.
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(batch.orders(), [other, ORDER]);
         assert_eq!(batch.hints, [other].into());
         for (key, payload) in [("no order", vec![0xff]), ("", OrderTransition::default().encode_to_vec())] {
-            assert!(matches!(Batch::read(&[record(key, payload)]), Err(Problem::Unreadable(_))));
+            assert!(matches!(Batch::read(&[record(key, payload)]), Err(StoreError::Unreadable(_))));
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
         fn a_record_of_any_kind_is_a_hint_or_unreadable(key in any::<String>(), payload in proptest::collection::vec(any::<u8>(), 0..60)) {
             match Batch::read(&[record(&key, payload)]) {
                 Ok(batch) => prop_assert_eq!(batch.orders(), [Uuid::try_parse(&key).expect("a key")]),
-                Err(problem) => prop_assert!(!problem.is_transient()),
+                Err(error) => prop_assert!(!error.is_transient()),
             }
         }
 

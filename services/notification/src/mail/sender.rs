@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use super::{
     compose::Letter,
-    desk::Desk,
-    fate::{self, Cause, Fate, Terms},
+    context::SenderContext,
+    outcome::{self, Cause, Outcome, Terms},
     owner::Lease,
     row::{Change, Claimed},
     transport::Transport,
@@ -45,7 +45,7 @@ pub type Queue = Arc<Mutex<mpsc::Receiver<Claimed>>>;
 
 /// A sender of one owner.
 pub struct Sender {
-    pub desk: Arc<Desk>,
+    pub context: Arc<SenderContext>,
     pub owner: Uuid,
     pub lease: Arc<Lease>,
     pub stop: CancellationToken,
@@ -58,17 +58,17 @@ pub struct Sender {
 
 impl Sender {
     /// Not yet connected.
-    pub fn new(desk: Arc<Desk>, owner: Uuid, lease: Arc<Lease>, stop: CancellationToken) -> Self {
-        let transport = desk.route.open();
+    pub fn new(context: Arc<SenderContext>, owner: Uuid, lease: Arc<Lease>, stop: CancellationToken) -> Self {
+        let transport = context.route.open();
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        Self { desk, owner, lease, stop, transport, backoff, noting: JoinSet::new() }
+        Self { context, owner, lease, stop, transport, backoff, noting: JoinSet::new() }
     }
 
     /// Sends until the stop.
     pub async fn run(mut self, queue: Queue) {
         while let Some(mails) = self.next(&queue).await {
             self.handle(mails).await;
-            self.desk.pause.over(&self.stop).await;
+            self.context.pause.over(&self.stop).await;
         }
         while self.noting.join_next().await.is_some() {}
         self.transport.close().await;
@@ -93,19 +93,19 @@ impl Sender {
 
     /// Tries mails one after the other.
     async fn handle(&mut self, mails: Vec<Claimed>) {
-        let mut notes = Notes::new(self.desk.clone());
+        let mut notes = Notes::new(self.context.clone());
         let mut ready = Vec::with_capacity(mails.len());
         for mail in mails {
             match self.compose(&mail).await {
                 Ok(letter) => ready.push((mail, letter)),
-                Err(fate) => self.conclude(&mail, fate, &mut notes).await,
+                Err(outcome) => self.conclude(&mail, outcome, &mut notes).await,
             }
         }
         match self.connect().await {
             Ok(()) => self.send_all(ready, &mut notes).await,
-            Err(mut fate) => {
+            Err(mut outcome) => {
                 for (mail, _) in &ready {
-                    self.conclude(mail, std::mem::replace(&mut fate, Fate::GivenBack), &mut notes).await;
+                    self.conclude(mail, std::mem::replace(&mut outcome, Outcome::GivenBack), &mut notes).await;
                 }
             }
         }
@@ -114,10 +114,10 @@ impl Sender {
         self.noting = notes.end();
     }
 
-    async fn connect(&mut self) -> Result<(), Fate> {
+    async fn connect(&mut self) -> Result<(), Outcome> {
         tokio::select! {
             connected = self.transport.connect() => connected,
-            () = self.stop.cancelled() => Err(Fate::GivenBack),
+            () = self.stop.cancelled() => Err(Outcome::GivenBack),
         }
     }
 
@@ -125,69 +125,69 @@ impl Sender {
         let mut works = true;
         for (mail, letter) in ready {
             if planted!("mail-sent-before-data") {
-                self.conclude(&mail, Fate::Sent("250".into()), notes).await;
+                self.conclude(&mail, Outcome::Sent("250".into()), notes).await;
             }
-            let fate = if works && self.lease.is_live() { self.send(&letter).await } else { Fate::GivenBack };
-            works &= !matches!(fate, Fate::Paused(..));
-            self.conclude(&mail, fate, notes).await;
+            let outcome = if works && self.lease.is_live() { self.send(&letter).await } else { Outcome::GivenBack };
+            works &= !matches!(outcome, Outcome::Paused(..));
+            self.conclude(&mail, outcome, notes).await;
         }
     }
 
-    async fn send(&mut self, letter: &Letter) -> Fate {
+    async fn send(&mut self, letter: &Letter) -> Outcome {
         let started = Instant::now();
         let prepared = tokio::select! {
             prepared = self.transport.prepare(letter) => prepared,
-            () = self.stop.cancelled() => Err(Fate::GivenBack),
+            () = self.stop.cancelled() => Err(Outcome::GivenBack),
         };
-        if let Err(fate) = prepared {
-            return fate;
+        if let Err(outcome) = prepared {
+            return outcome;
         }
-        let fate = tokio::select! {
-            fate = self.transport.deliver(letter) => fate,
-            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Fate::Interrupted,
+        let outcome = tokio::select! {
+            outcome = self.transport.deliver(letter) => outcome,
+            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Outcome::Interrupted,
         };
         histogram!("comanda_mail_send_seconds").record(started.elapsed());
-        fate
+        outcome
     }
 
-    async fn compose(&self, mail: &Claimed) -> Result<Letter, Fate> {
+    async fn compose(&self, mail: &Claimed) -> Result<Letter, Outcome> {
         if mail.contact.email.is_empty() {
-            return Err(Fate::Suppressed);
+            return Err(Outcome::Suppressed);
         }
-        let workflow = workflow(&self.desk, mail).await;
-        let letter = self.desk.composer.compose(mail, &workflow, SystemTime::now());
-        letter.map_err(|problem| Fate::Dead(format!("can not be written: {problem:#}")))
+        let workflow = workflow(&self.context, mail).await;
+        let letter = self.context.composer.compose(mail, &workflow, SystemTime::now());
+        letter.map_err(|error| Outcome::Dead(format!("can not be written: {error:#}")))
     }
 
     /// Begins to note what became of a mail, and learns from it.
-    async fn conclude(&mut self, mail: &Claimed, fate: Fate, notes: &mut Notes) {
-        let pause = match &fate {
-            Fate::Paused(Cause::Refused, reply) => {
+    async fn conclude(&mut self, mail: &Claimed, outcome: Outcome, notes: &mut Notes) {
+        let pause = match &outcome {
+            Outcome::Paused(Cause::Refused, reply) => {
                 warn!("the mail server refuses us, all mails wait: {reply}");
-                self.desk.pause.begin()
+                self.context.pause.begin()
             }
             _ => Duration::ZERO,
         };
         let chance = rand::random_range(-1.0..=1.0);
-        let terms = Terms { owner: self.owner, schedule: &self.desk.schedule, chance, pause };
-        notes.add(fate::change(mail, &fate, &terms)).await;
-        self.learn(mail, &fate).await;
+        let terms = Terms { owner: self.owner, schedule: &self.context.schedule, chance, pause };
+        notes.add(outcome::change(mail, &outcome, &terms)).await;
+        self.learn(mail, &outcome).await;
     }
 
     /// Draws the consequences for this sender and for whoever watches it.
-    async fn learn(&mut self, mail: &Claimed, fate: &Fate) {
+    async fn learn(&mut self, mail: &Claimed, outcome: &Outcome) {
         let (order_id, version) = (mail.key.order_id, mail.key.version);
-        match fate {
-            Fate::Sent(_) => {
+        match outcome {
+            Outcome::Sent(_) => {
                 self.backoff.reset();
-                self.desk.pause.end();
+                self.context.pause.end();
             }
-            Fate::Dead(_) => warn!(%order_id, version, "a mail is dead; ListMails tells why"),
-            Fate::Ambiguous(_) | Fate::Interrupted => ambiguous(1),
-            Fate::Paused(Cause::Unreachable, reply) => self.wait(reply).await,
-            Fate::Suppressed | Fate::Later(_) | Fate::Paused(Cause::Refused, _) | Fate::GivenBack => {}
+            Outcome::Dead(_) => warn!(%order_id, version, "a mail is dead; ListMails tells why"),
+            Outcome::Ambiguous(_) | Outcome::Interrupted => ambiguous(1),
+            Outcome::Paused(Cause::Unreachable, reply) => self.wait(reply).await,
+            Outcome::Suppressed | Outcome::Later(_) | Outcome::Paused(Cause::Refused, _) | Outcome::GivenBack => {}
         }
-        if !matches!(fate, Fate::Sent(_)) {
+        if !matches!(outcome, Outcome::Sent(_)) {
             self.transport.abandon();
         }
     }
@@ -209,7 +209,7 @@ struct Notes {
 }
 
 impl Notes {
-    fn new(desk: Arc<Desk>) -> Self {
+    fn new(context: Arc<SenderContext>) -> Self {
         let (changes, mut noted) = mpsc::channel(TOGETHER);
         let mut writer = JoinSet::new();
         writer.spawn(async move {
@@ -218,9 +218,9 @@ impl Notes {
                 let collecting = async { while noted.recv_many(&mut together, TOGETHER).await > 0 {} };
                 // A timeout means that the batch goes on.
                 let _ = timeout(NOTED_WITHIN, collecting).await;
-                join_all(together.into_iter().map(|change| desk.write(change))).await;
+                join_all(together.into_iter().map(|change| context.write(change))).await;
                 // A later mail of the order may go out now.
-                desk.due.notify_one();
+                context.due.notify_one();
             }
         });
         Self { changes, writer }
@@ -240,20 +240,20 @@ impl Notes {
 pub fn ambiguous(count: u64) {
     if count > 0 {
         counter!("comanda_mail_ambiguous_total").increment(count);
-        warn!(count, "mails whose fate is unknown are sent again, with the same Message-ID");
+        warn!(count, "mails whose outcome is unknown are sent again, with the same Message-ID");
     }
 }
 
 /// The workflow of a mail's order; an empty one where it can not be read, so that the mail is sent all the same.
-async fn workflow(desk: &Desk, mail: &Claimed) -> Arc<Workflow> {
+async fn workflow(context: &SenderContext, mail: &Claimed) -> Arc<Workflow> {
     let contact = &mail.contact;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
-        match desk.workflows.get(&contact.workflow, contact.workflow_revision).await {
+        match context.workflows.get(&contact.workflow, contact.workflow_revision).await {
             Ok(workflow) => return workflow,
-            Err(problem) => {
-                warn!("a workflow can not be read: {problem}");
-                if !problem.is_transient() {
+            Err(error) => {
+                warn!("a workflow can not be read: {error}");
+                if !error.is_transient() {
                     return Arc::default();
                 }
             }

@@ -20,7 +20,7 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     compose::Letter,
     config::Config,
-    fate::{Failure, Fate, Phase, fate},
+    outcome::{Failure, Outcome, Phase, outcome},
     server::{Security, Server},
 };
 
@@ -58,9 +58,9 @@ struct Failed {
     failure: Failure,
 }
 
-impl From<Failed> for Fate {
+impl From<Failed> for Outcome {
     fn from(failed: Failed) -> Self {
-        fate(failed.phase, &failed.failure)
+        outcome(failed.phase, &failed.failure)
     }
 }
 
@@ -77,7 +77,7 @@ impl Smtp {
     }
 
     /// Connects, unless a connection is kept.
-    pub async fn connect(&mut self) -> Result<(), Fate> {
+    pub async fn connect(&mut self) -> Result<(), Outcome> {
         if self.connection.is_none() {
             self.connection = Some(self.settings.connect().await?);
         }
@@ -85,7 +85,7 @@ impl Smtp {
     }
 
     /// Goes as far as the server's consent to sender and recipient.
-    pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Fate> {
+    pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Outcome> {
         let settings = self.settings.clone();
         if let Some(kept) = self.connection.take() {
             match settings.envelope(kept, letter).await {
@@ -97,20 +97,20 @@ impl Smtp {
         self.keep(settings.envelope(fresh, letter).await)
     }
 
-    fn keep(&mut self, result: Result<AsyncSmtpConnection, Failed>) -> Result<(), Fate> {
+    fn keep(&mut self, result: Result<AsyncSmtpConnection, Failed>) -> Result<(), Outcome> {
         self.connection = Some(result?);
         Ok(())
     }
 
     /// Sends the message that was prepared.
-    pub async fn deliver(&mut self, letter: &Letter) -> Fate {
+    pub async fn deliver(&mut self, letter: &Letter) -> Outcome {
         let Some(mut connection) = self.connection.take() else {
-            return Fate::Later("the connection is gone".into());
+            return Outcome::Later("the connection is gone".into());
         };
         match self.settings.message(&mut connection, letter).await {
             Ok(reply) => {
                 self.connection = Some(connection);
-                Fate::Sent(reply)
+                Outcome::Sent(reply)
             }
             Err(failed) => failed.into(),
         }

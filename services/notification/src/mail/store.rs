@@ -7,8 +7,8 @@
 //! column alone costs no entry in any index.
 
 use comanda_kit::{
-    postgres::{Problem, bounded, repeated},
-    sticky::{Commit, Sticky},
+    dedicated::{Commit, Dedicated},
+    postgres::{StoreError, bounded, repeated},
 };
 use comanda_proto::{
     v1::{MailState, Workflow},
@@ -29,22 +29,22 @@ const COUNT_LIMIT: i64 = 100_000;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub pool: PgPool,
-    sticky: Sticky,
+    dedicated: Dedicated,
 }
 
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { sticky: Sticky::new(&pool, Commit::Durable), pool }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), pool }
     }
 
     /// Epoch of the topic's log.
-    pub async fn topic_epoch(&self) -> Result<i64, Problem> {
+    pub async fn topic_epoch(&self) -> Result<i64, StoreError> {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM state_machine.log_epoch").fetch_one(&self.pool)).await
     }
 
     /// What the ledger holds of each order that exists, by order.
-    pub async fn known(&self, orders: &[Uuid]) -> Result<Vec<Known>, Problem> {
+    pub async fn known(&self, orders: &[Uuid]) -> Result<Vec<Known>, StoreError> {
         let statement = sqlx::query_as(
             "SELECT w.order_id, l.version, l.not_before, c.has_address
              FROM unnest($1) AS w (order_id)
@@ -62,13 +62,13 @@ impl Store {
              ) c
              ORDER BY w.order_id",
         );
-        let mut connection = self.sticky.take().await?;
+        let mut connection = self.dedicated.take().await?;
         let known = bounded(statement.bind(orders).fetch_all(&mut *connection)).await;
         connection.end(known)
     }
 
     /// The transitions of one order above a version and up to another.
-    pub async fn history(&self, order: Uuid, above: i64, to: i64) -> Result<Vec<Entry>, Problem> {
+    pub async fn history(&self, order: Uuid, above: i64, to: i64) -> Result<Vec<Entry>, StoreError> {
         let statement = sqlx::query_as(
             "SELECT order_id, version, to_status AS status, workflow, workflow_revision
              FROM state_machine.order_history
@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// One revision of a workflow.
-    pub async fn workflow(&self, name: &str, revision: i32) -> Result<Option<Workflow>, Problem> {
+    pub async fn workflow(&self, name: &str, revision: i32) -> Result<Option<Workflow>, StoreError> {
         let statement = sqlx::query_as::<_, WorkflowRow>(
             "SELECT name, revision, definition, current
              FROM state_machine.workflow_definitions
@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// Enters mails, sorted by key, dropping those that are known.
-    pub async fn enter(&self, mails: &[NewMail]) -> Result<(), Problem> {
+    pub async fn enter(&self, mails: &[NewMail]) -> Result<(), StoreError> {
         let orders: Vec<_> = mails.iter().map(|mail| mail.order_id).collect();
         let versions: Vec<_> = mails.iter().map(|mail| mail.version).collect();
         let statuses: Vec<_> = mails.iter().map(|mail| &*mail.status).collect();
@@ -110,7 +110,7 @@ impl Store {
             .bind(&states)
             .bind(&not_before)
         };
-        self.sticky
+        self.dedicated
             .repeated(|mut connection| async {
                 let result = statement().execute(&mut *connection).await;
                 (connection, result)
@@ -120,7 +120,12 @@ impl Store {
     }
 
     /// Takes due mails for an owner that is alive, which counts as a try: none whose order has an earlier one that is not finished.
-    pub async fn claim(&self, owner: Uuid, most: i64, since: Option<OffsetDateTime>) -> Result<Vec<Claimed>, Problem> {
+    pub async fn claim(
+        &self,
+        owner: Uuid,
+        most: i64,
+        since: Option<OffsetDateTime>,
+    ) -> Result<Vec<Claimed>, StoreError> {
         let statement = sqlx::query_as(
             "WITH due AS MATERIALIZED (
                  SELECT order_id, version, copy
@@ -152,7 +157,7 @@ impl Store {
                        coalesce(c.email, '') AS email, coalesce(c.locale, '') AS locale, coalesce(c.content, '') AS content,
                        coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision",
         );
-        let mut connection = self.sticky.take().await?;
+        let mut connection = self.dedicated.take().await?;
         let claimed = bounded(statement.bind(owner).bind(most).bind(since).fetch_all(&mut *connection)).await;
         connection.end(claimed)
     }
@@ -160,7 +165,7 @@ impl Store {
     /// Notes what became of mails, sorted by key, each only if it still is in the hands of the owner that the change names, at the same
     /// try. Returns which were noted. When a mail is put off, later ones of its order are as well: they could not be sent, and would
     /// crowd the head of the index.
-    pub async fn change(&self, changes: &[Change]) -> Result<Vec<Key>, Problem> {
+    pub async fn change(&self, changes: &[Change]) -> Result<Vec<Key>, StoreError> {
         let orders: Vec<_> = changes.iter().map(|change| change.key.order_id).collect();
         let versions: Vec<_> = changes.iter().map(|change| change.key.version).collect();
         let copies: Vec<_> = changes.iter().map(|change| change.key.copy).collect();
@@ -209,7 +214,7 @@ impl Store {
             .bind(&waits)
             .bind(&replies)
         };
-        self.sticky
+        self.dedicated
             .repeated(|mut connection| async {
                 let result = statement().fetch_all(&mut *connection).await;
                 (connection, result)
@@ -218,7 +223,7 @@ impl Store {
     }
 
     /// Begins the life of an owner.
-    pub async fn register(&self, owner: Uuid) -> Result<(), Problem> {
+    pub async fn register(&self, owner: Uuid) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "INSERT INTO mail_owners (owner, expires_at)
              VALUES ($1, now() + make_interval(secs => $2))",
@@ -228,7 +233,7 @@ impl Store {
     }
 
     /// Prolongs the life of an owner; false if it had ended: then others have its mails.
-    pub async fn renew(&self, owner: Uuid) -> Result<bool, Problem> {
+    pub async fn renew(&self, owner: Uuid) -> Result<bool, StoreError> {
         let statement = sqlx::query(
             "UPDATE mail_owners
              SET expires_at = now() + make_interval(secs => $2)
@@ -239,7 +244,7 @@ impl Store {
     }
 
     /// Ends the life of an owner and gives back what it still has: none of that may have been begun.
-    pub async fn release(&self, owner: Uuid) -> Result<(), Problem> {
+    pub async fn release(&self, owner: Uuid) -> Result<(), StoreError> {
         let statement = || {
             sqlx::query(
                 "WITH given_back AS (
@@ -258,7 +263,7 @@ impl Store {
 
     /// Takes the mails of owners that have ended: due again at once. Returns how many. Looks through all open mails, so only when told to, or while
     /// there is a row of an owner that has ended; those stay for longer than any statement of such an owner can last.
-    pub async fn recover(&self, look_anyway: bool) -> Result<u64, Problem> {
+    pub async fn recover(&self, look_anyway: bool) -> Result<u64, StoreError> {
         let statement = sqlx::query(
             "WITH ended AS (
                  DELETE FROM mail_owners WHERE expires_at < now() - interval '15 seconds'
@@ -284,7 +289,7 @@ impl Store {
     }
 
     /// How many mails are not finished, by state.
-    pub async fn open(&self) -> Result<[(&'static str, i64); 2], Problem> {
+    pub async fn open(&self) -> Result<[(&'static str, i64); 2], StoreError> {
         let statement = sqlx::query_as::<_, (i64, i64)>(
             "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state = 3)
              FROM (SELECT state FROM mails WHERE next_try_time IS NOT NULL LIMIT $1) open",
@@ -294,13 +299,13 @@ impl Store {
     }
 
     /// Whether there is such an order.
-    pub async fn order_exists(&self, order: Uuid) -> Result<bool, Problem> {
+    pub async fn order_exists(&self, order: Uuid) -> Result<bool, StoreError> {
         let statement = sqlx::query_scalar("SELECT EXISTS (SELECT FROM ordering.order_contacts WHERE order_id = $1)");
         bounded(statement.bind(order).fetch_one(&self.pool)).await
     }
 
     /// Mails of an order above a key, by key.
-    pub async fn list(&self, above: Key, most: i64) -> Result<Vec<Listed>, Problem> {
+    pub async fn list(&self, above: Key, most: i64) -> Result<Vec<Listed>, StoreError> {
         let statement = sqlx::query_as(
             "SELECT m.order_id, m.version, m.copy, m.status, m.state, m.attempts, m.last_reply, m.next_try_time, m.update_time,
                     coalesce(c.email, '') AS email
@@ -315,7 +320,7 @@ impl Store {
     }
 
     /// Enters a further copy of a mail all of whose copies are finished, and returns its number.
-    pub async fn enter_copy(&self, order: Uuid, version: i64) -> Result<Option<i32>, Problem> {
+    pub async fn enter_copy(&self, order: Uuid, version: i64) -> Result<Option<i32>, StoreError> {
         let statement = sqlx::query_scalar(
             "INSERT INTO mails (order_id, version, copy, status, state)
              SELECT order_id, version, max(copy) + 1, min(status), 1
@@ -330,7 +335,7 @@ impl Store {
     }
 
     /// The states of the copies of a mail.
-    pub async fn states(&self, order: Uuid, version: i64) -> Result<Vec<i16>, Problem> {
+    pub async fn states(&self, order: Uuid, version: i64) -> Result<Vec<i16>, StoreError> {
         let statement = sqlx::query_scalar("SELECT state FROM mails WHERE order_id = $1 AND version = $2");
         bounded(statement.bind(order).bind(version).fetch_all(&self.pool)).await
     }

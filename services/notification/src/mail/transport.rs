@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{
     compose::Letter,
     config::Config,
-    fate::{Cause, Fate},
+    outcome::{Cause, Outcome},
     server::Security,
     smtp::{Settings, Smtp},
 };
@@ -84,7 +84,7 @@ pub enum Transport {
 
 impl Transport {
     /// Makes sure that mails can go out at all.
-    pub async fn connect(&mut self) -> Result<(), Fate> {
+    pub async fn connect(&mut self) -> Result<(), Outcome> {
         match self {
             Self::Smtp(smtp) => smtp.connect().await,
             Self::Directory(_) => Ok(()),
@@ -92,23 +92,23 @@ impl Transport {
     }
 
     /// All that can be done before a mail may have gone out.
-    pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Fate> {
+    pub async fn prepare(&mut self, letter: &Letter) -> Result<(), Outcome> {
         match self {
             Self::Smtp(smtp) => smtp.prepare(letter).await,
             Self::Directory(path) => {
                 let written = write(path.join(draft(letter)), &letter.bytes).await;
-                written.map_err(|error| Fate::Paused(Cause::Unreachable, format!("not written: {error}")))
+                written.map_err(|error| Outcome::Paused(Cause::Unreachable, format!("not written: {error}")))
             }
         }
     }
 
     /// Sends what was prepared.
-    pub async fn deliver(&mut self, letter: &Letter) -> Fate {
+    pub async fn deliver(&mut self, letter: &Letter) -> Outcome {
         match self {
             Self::Smtp(smtp) => smtp.deliver(letter).await,
             Self::Directory(path) => match fs::rename(path.join(draft(letter)), path.join(&letter.file)).await {
-                Ok(()) => Fate::Sent(format!("250 written to {}", letter.file)),
-                Err(error) => Fate::Later(format!("not written: {error}")),
+                Ok(()) => Outcome::Sent(format!("250 written to {}", letter.file)),
+                Err(error) => Outcome::Later(format!("not written: {error}")),
             },
         }
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use comanda_kit::postgres::Problem;
+use comanda_kit::postgres::StoreError;
 use comanda_proto::v1::Workflow;
 
 use super::store::Store;
@@ -26,7 +26,7 @@ impl Workflows {
     }
 
     /// One revision.
-    pub async fn get(&self, name: &str, revision: i32) -> Result<Arc<Workflow>, Problem> {
+    pub async fn get(&self, name: &str, revision: i32) -> Result<Arc<Workflow>, StoreError> {
         let key = (name.to_owned(), revision);
         if let Some(kept) = self.kept().get(&key) {
             return Ok(kept.clone());
@@ -42,6 +42,6 @@ impl Workflows {
     }
 }
 
-fn unknown(name: &str, revision: i32) -> Problem {
-    Problem::Unreadable(format!("there is no revision {revision} of workflow {name:?}"))
+fn unknown(name: &str, revision: i32) -> StoreError {
+    StoreError::Unreadable(format!("there is no revision {revision} of workflow {name:?}"))
 }

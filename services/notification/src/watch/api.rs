@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use comanda_kit::{
-    errors::{Refusal, Violations},
+    errors::{ApiError, Violations},
     planted,
 };
 use comanda_proto::{
@@ -67,13 +67,13 @@ impl WatchService for Api {
 }
 
 impl Api {
-    async fn open_order(&self, request: WatchOrderRequest) -> Result<OrderStream, Refusal> {
+    async fn open_order(&self, request: WatchOrderRequest) -> Result<OrderStream, ApiError> {
         let (order_id, after_version) = (parse_order_id(&request)?, request.after_version);
         let pace = self.pace(&self.single)?;
         // Before the store is asked: what happens in between then waits in the hub.
         let watching = self.hub.watch(order_id);
         let opening = self.store.opening(order_id, after_version).await?;
-        let opening = opening.ok_or_else(|| Refusal::order_not_found(order_id))?;
+        let opening = opening.ok_or_else(|| ApiError::order_not_found(order_id))?;
         let watching = if planted!("snapshot-before-register") { self.hub.watch(order_id) } else { watching };
         if after_version > opening.version {
             return Err(version_ahead(after_version, opening.version));
@@ -81,12 +81,12 @@ impl Api {
         Ok(OrderStream::new(watching, self.store.clone(), pace, after_version, opening))
     }
 
-    async fn open_orders(&self, request: WatchOrdersRequest) -> Result<OrdersStream, Refusal> {
+    async fn open_orders(&self, request: WatchOrdersRequest) -> Result<OrdersStream, ApiError> {
         use watch_orders_request::Start::{Now, ResumeToken, Snapshot};
         let filter = Filter::parse(request.filter)?;
         let start = request
             .start
-            .ok_or_else(|| Refusal::invalid_field("start", "must be one of snapshot, now and resume_token"))?;
+            .ok_or_else(|| ApiError::invalid_field("start", "must be one of snapshot, now and resume_token"))?;
         let (store, pace) = (self.store.clone(), self.pace(&self.many)?);
         match start {
             Snapshot(()) => {
@@ -104,16 +104,16 @@ impl Api {
         }
     }
 
-    fn pace(&self, kind: &Kind) -> Result<Pace, Refusal> {
+    fn pace(&self, kind: &Kind) -> Result<Pace, ApiError> {
         Pace::new(self.times, kind, self.stop.clone())
     }
 
-    fn follow(&self, filter: &Filter, start: Start) -> Result<Following, Refusal> {
+    fn follow(&self, filter: &Filter, start: Start) -> Result<Following, ApiError> {
         self.hub.follow(filter.clone(), start).map_err(refuse)
     }
 
     /// Another replica may have read further than this one: then the broker knows whether the token is a true one.
-    async fn resume(&self, filter: &Filter, token: Token) -> Result<Following, Refusal> {
+    async fn resume(&self, filter: &Filter, token: Token) -> Result<Following, ApiError> {
         match self.hub.follow(filter.clone(), Start::Token(token.clone())) {
             Err(NotFollowed::Beyond) => {}
             result => return result.map_err(refuse),
@@ -125,17 +125,17 @@ impl Api {
         self.follow(filter, Start::VerifiedToken(token))
     }
 
-    async fn matching_orders(&self, filter: &Filter) -> Result<Vec<Uuid>, Refusal> {
+    async fn matching_orders(&self, filter: &Filter) -> Result<Vec<Uuid>, ApiError> {
         let order_ids = self.store.active_orders(filter.wanted(), MOST_ORDERS as i64 + 1).await?;
         if order_ids.len() <= MOST_ORDERS {
             return Ok(order_ids);
         }
         let message = format!("more than {MOST_ORDERS} orders match; narrow the filter, or watch from now on");
-        Err(Refusal::new(Code::FailedPrecondition, reason::SNAPSHOT_TOO_LARGE, message))
+        Err(ApiError::new(Code::FailedPrecondition, reason::SNAPSHOT_TOO_LARGE, message))
     }
 }
 
-fn parse_order_id(request: &WatchOrderRequest) -> Result<Uuid, Refusal> {
+fn parse_order_id(request: &WatchOrderRequest) -> Result<Uuid, ApiError> {
     let mut violations = Violations::default();
     let order_id = violations.uuid("order_id", &request.order_id);
     violations.require(request.after_version >= 0, "after_version", "must be 0 or more");
@@ -143,21 +143,21 @@ fn parse_order_id(request: &WatchOrderRequest) -> Result<Uuid, Refusal> {
     Ok(order_id)
 }
 
-fn bad_token(problem: token::Problem) -> Refusal {
-    match problem {
-        token::Problem::Malformed => {
-            Refusal::invalid_field("resume_token", "must be the resume_token of a response of this call")
+fn bad_token(error: token::StoreError) -> ApiError {
+    match error {
+        token::StoreError::Malformed => {
+            ApiError::invalid_field("resume_token", "must be the resume_token of a response of this call")
         }
-        token::Problem::OtherFilter => {
+        token::StoreError::OtherFilter => {
             let message = "this resume_token belongs to a watch with another filter";
-            Refusal::new(Code::InvalidArgument, reason::FILTER_MISMATCH, message)
+            ApiError::new(Code::InvalidArgument, reason::FILTER_MISMATCH, message)
         }
     }
 }
 
-fn refuse(problem: NotFollowed) -> Refusal {
-    match problem {
-        NotFollowed::NotReady => Refusal::unavailable(),
+fn refuse(error: NotFollowed) -> ApiError {
+    match error {
+        NotFollowed::NotReady => ApiError::unavailable(),
         NotFollowed::Expired | NotFollowed::Beyond => token_expired(),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use comanda_kit::{
-    errors::Refusal,
+    errors::ApiError,
     kafka::{self, Watermarks},
 };
 use rdkafka::{
@@ -38,13 +38,13 @@ impl Broker {
     }
 
     /// Where each partition ends, for a caller whose token lies beyond what we have read.
-    pub async fn ends(&self) -> Result<Positions, Refusal> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
+    pub async fn ends(&self) -> Result<Positions, ApiError> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| ApiError::overloaded())?;
         let watermarks = self.watermarks().await;
         drop(place);
-        let watermarks = watermarks.map_err(|problem| {
-            warn!("the topic's end is not known: {problem:#}");
-            Refusal::unavailable()
+        let watermarks = watermarks.map_err(|error| {
+            warn!("the topic's end is not known: {error:#}");
+            ApiError::unavailable()
         })?;
         Ok(Positions::new(watermarks.into_values().map(|(_, end)| end)))
     }

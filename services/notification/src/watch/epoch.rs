@@ -18,7 +18,7 @@ pub async fn keep(
     stop: CancellationToken,
 ) -> Result<()> {
     while !stop.is_cancelled() {
-        let found = store.topic_epoch().await.inspect_err(|problem| warn!("the topic's epoch is not known: {problem}"));
+        let found = store.topic_epoch().await.inspect_err(|error| warn!("the topic's epoch is not known: {error}"));
         epoch.send_if_modified(|known| std::mem::replace(known, found.as_ref().ok().copied()) != *known);
         sleep(interval, &stop).await;
     }

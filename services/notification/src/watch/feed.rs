@@ -23,7 +23,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, stray::Strays, token::Positions};
+use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, token::Positions, undecodable::Undecodable};
 
 /// How often progress is looked at.
 const CHECK: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub struct Feed {
     /// Where transitions go.
     pub hub: Arc<Hub>,
     /// What to make of records that can not be read.
-    pub strays: Strays,
+    pub undecodable: Undecodable,
     /// Where the topic begins and ends.
     pub broker: Broker,
     /// Settings.
@@ -61,8 +61,8 @@ impl Feed {
             }
             match self.follow(epoch, &mut begun, &stop).await {
                 Ok(()) => backoff.reset(),
-                Err(problem) => {
-                    warn!(topic = self.topic, "the topic can not be read: {problem:#}");
+                Err(error) => {
+                    warn!(topic = self.topic, "the topic can not be read: {error:#}");
                     backoff.wait(&stop).await;
                 }
             }
@@ -171,7 +171,7 @@ impl Feed {
     pub async fn handle(&self, record: &Record) {
         match Event::decode(record) {
             Some(event) => self.hub.publish(event),
-            None => self.strays.handle(record).await,
+            None => self.undecodable.handle(record).await,
         }
     }
 

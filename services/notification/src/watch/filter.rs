@@ -1,7 +1,7 @@
 //! Which orders a watch is about. Pure.
 
 use comanda_kit::{
-    errors::{Refusal, Violations},
+    errors::{ApiError, Violations},
     page,
 };
 use comanda_proto::v1::{Order, WatchFilter};
@@ -24,7 +24,7 @@ pub struct Filter {
 
 impl Filter {
     /// Checks a filter; none is the empty one.
-    pub fn parse(filter: Option<WatchFilter>) -> Result<Self, Refusal> {
+    pub fn parse(filter: Option<WatchFilter>) -> Result<Self, ApiError> {
         let mut wanted = filter.unwrap_or_default();
         let mut violations = Violations::default();
         violations.text("filter.customer_id", &wanted.customer_id, 0, MOST_CHARS);
@@ -145,9 +145,9 @@ mod tests {
     fn every_offending_field_is_named() {
         let statuses = vec![String::new(); 21];
         let wrong = WatchFilter { customer_id: "x".repeat(65), workflow: "a\nb".into(), statuses };
-        let refusal = format!("{:?}", Filter::parse(Some(wrong)).expect_err("a refusal"));
+        let error = format!("{:?}", Filter::parse(Some(wrong)).expect_err("an error"));
         for field in ["filter.customer_id", "filter.workflow", "filter.statuses", "filter.statuses[0]"] {
-            assert!(refusal.contains(field), "{field} in {refusal}");
+            assert!(error.contains(field), "{field} in {error}");
         }
     }
 }

@@ -21,7 +21,7 @@ use self::{
     repair::Repair,
     ring::Limits,
     store::Store,
-    stray::Strays,
+    undecodable::Undecodable,
 };
 
 pub mod api;
@@ -38,8 +38,8 @@ pub mod pace;
 pub mod repair;
 pub mod ring;
 pub mod store;
-pub mod stray;
 pub mod token;
+pub mod undecodable;
 pub mod watcher;
 
 /// Settings of the streams.
@@ -119,7 +119,7 @@ pub fn start(
     let stop = tasks.stop_token();
     let feed = Feed {
         hub: hub.clone(),
-        strays: Strays { hub: hub.clone(), store: store.clone() },
+        undecodable: Undecodable { hub: hub.clone(), store: store.clone() },
         broker: broker.clone(),
         kafka: kafka.clone(),
         topic,

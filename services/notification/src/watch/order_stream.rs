@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use comanda_kit::{backoff::Backoff, errors::Refusal, postgres::Problem};
+use comanda_kit::{backoff::Backoff, errors::ApiError, postgres::StoreError};
 use comanda_proto::{
     errors::reason,
     frame::Frame,
@@ -124,7 +124,7 @@ impl OrderStream {
     }
 
     /// The next response, once it is there; `None` when the order has ended.
-    async fn advance(&mut self) -> Result<Option<Frame>, Refusal> {
+    async fn advance(&mut self) -> Result<Option<Frame>, ApiError> {
         self.pace.check()?;
         loop {
             if let Some(queued) = self.queue.pop_front() {
@@ -150,7 +150,7 @@ impl OrderStream {
     }
 
     /// While the store does not answer, the hub's buffer stays as it is, bounded.
-    fn take_from_hub(&mut self) -> Result<Taken, Refusal> {
+    fn take_from_hub(&mut self) -> Result<Taken, ApiError> {
         if self.retry_at().is_some() {
             return Ok(Taken::Nothing);
         }
@@ -173,11 +173,11 @@ impl OrderStream {
         }
     }
 
-    async fn ask_the_store(&mut self) -> Result<(), Refusal> {
+    async fn ask_the_store(&mut self) -> Result<(), ApiError> {
         let (order_id, sent) = (self.watching.order_id, self.sent);
         if matches!(self.source, Source::Opening) {
             let opening = self.pace.wait_for(Box::pin(self.store.opening(order_id, sent))).await??;
-            self.open(opening.ok_or_else(|| Refusal::order_not_found(order_id))?);
+            self.open(opening.ok_or_else(|| ApiError::order_not_found(order_id))?);
             return Ok(());
         }
         match self.pace.wait_for(Box::pin(self.store.history(order_id, sent))).await? {
@@ -188,17 +188,17 @@ impl OrderStream {
                 }
                 Ok(())
             }
-            Err(problem) => self.ask_again_later(problem),
+            Err(error) => self.ask_again_later(error),
         }
     }
 
     /// A stream outlives an outage of the store, with heartbeats.
-    fn ask_again_later(&mut self, problem: Problem) -> Result<(), Refusal> {
-        let Source::History(retry) = &mut self.source else { return Err(problem.into()) };
-        if !problem.is_transient() {
-            return Err(problem.into());
+    fn ask_again_later(&mut self, error: StoreError) -> Result<(), ApiError> {
+        let Source::History(retry) = &mut self.source else { return Err(error.into()) };
+        if !error.is_transient() {
+            return Err(error.into());
         }
-        warn!("a watch waits for the store: {problem}");
+        warn!("a watch waits for the store: {error}");
         retry.at = Some(Instant::now() + retry.backoff.next_delay());
         Ok(())
     }
@@ -207,15 +207,15 @@ impl OrderStream {
 impl Responses for OrderStream {
     type Response = Frame;
 
-    async fn next(&mut self) -> Result<Option<Frame>, Refusal> {
+    async fn next(&mut self) -> Result<Option<Frame>, ApiError> {
         let response = self.advance().await;
         self.pace.respond();
-        response.map_err(|refusal| refusal.with("version", self.sent))
+        response.map_err(|error| error.with("version", self.sent))
     }
 }
 
-/// The refusal for a version that the order does not have yet.
-pub fn version_ahead(after_version: i64, version: i64) -> Refusal {
+/// The error for a version that the order does not have yet.
+pub fn version_ahead(after_version: i64, version: i64) -> ApiError {
     let message = format!("after_version is {after_version}, but the order is at version {version}");
-    Refusal::new(Code::FailedPrecondition, reason::VERSION_AHEAD, message).with("version", version)
+    ApiError::new(Code::FailedPrecondition, reason::VERSION_AHEAD, message).with("version", version)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use comanda_kit::errors::Refusal;
+use comanda_kit::errors::ApiError;
 use comanda_proto::{
     errors::reason,
     frame::Frame,
@@ -54,7 +54,7 @@ struct Snapshot {
 
 impl OrdersStream {
     /// A stream that begins where the watch does, with a heartbeat that carries its first token.
-    pub fn live(following: Following, filter: Filter, store: Arc<Store>, pace: Pace) -> Result<Self, Refusal> {
+    pub fn live(following: Following, filter: Filter, store: Arc<Store>, pace: Pace) -> Result<Self, ApiError> {
         let mut stream = Self::new(following, filter, store, pace, None);
         let heartbeat = stream.heartbeat()?;
         stream.queue.push_back(heartbeat);
@@ -84,18 +84,18 @@ impl OrdersStream {
     }
 
     /// A response of our own behind everything that was taken.
-    fn mark(&self, response: Response) -> Result<Queued, Refusal> {
+    fn mark(&self, response: Response) -> Result<Queued, ApiError> {
         let token = self.following.token().ok_or_else(token_expired)?;
         let response = WatchOrdersResponse { event: Some(response), ..Default::default() };
         Ok(Queued { frame: Frame::message(&response), token })
     }
 
-    fn heartbeat(&self) -> Result<Queued, Refusal> {
+    fn heartbeat(&self) -> Result<Queued, ApiError> {
         self.mark(Response::Heartbeat(Heartbeat { version: 0 }))
     }
 
     /// The next response, once it is there. This stream has no good end.
-    async fn advance(&mut self) -> Result<Frame, Refusal> {
+    async fn advance(&mut self) -> Result<Frame, ApiError> {
         self.pace.check()?;
         loop {
             if let Some(queued) = self.queue.pop_front() {
@@ -133,7 +133,7 @@ impl OrdersStream {
 
     /// Shows a page of the snapshot; an empty one is its end. An order that has left the filter since it was found is left out: its
     /// leaving comes as a transition.
-    async fn show(&mut self, order_ids: Vec<Uuid>) -> Result<(), Refusal> {
+    async fn show(&mut self, order_ids: Vec<Uuid>) -> Result<(), ApiError> {
         if order_ids.is_empty() {
             self.snapshot = None;
             let complete = self.mark(Response::SnapshotComplete(()))?;
@@ -159,21 +159,21 @@ impl OrdersStream {
 impl Responses for OrdersStream {
     type Response = Frame;
 
-    async fn next(&mut self) -> Result<Option<Frame>, Refusal> {
+    async fn next(&mut self) -> Result<Option<Frame>, ApiError> {
         let response = self.advance().await;
         self.pace.respond();
         match response {
             Ok(frame) => Ok(Some(frame)),
-            Err(refusal) if self.token.is_empty() => Err(refusal),
-            Err(refusal) => Err(refusal.with("resume_token", STANDARD.encode(&self.token))),
+            Err(error) if self.token.is_empty() => Err(error),
+            Err(error) => Err(error.with("resume_token", STANDARD.encode(&self.token))),
         }
     }
 }
 
-/// The refusal for a token, or a stream, behind which something is gone.
-pub fn token_expired() -> Refusal {
+/// The error for a token, or a stream, behind which something is gone.
+pub fn token_expired() -> ApiError {
     let message = "what lies behind this token is no longer at hand; watch with a snapshot again";
-    Refusal::new(Code::OutOfRange, reason::TOKEN_EXPIRED, message)
+    ApiError::new(Code::OutOfRange, reason::TOKEN_EXPIRED, message)
 }
 
 /// The versions that the snapshot showed: the topic brings those that were not yet published again.

@@ -6,7 +6,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use comanda_kit::errors::{RETRY_AFTER, Refusal};
+use comanda_kit::errors::{ApiError, RETRY_AFTER};
 use comanda_proto::errors::reason;
 use futures::Stream;
 use metrics::{Gauge, counter, gauge};
@@ -43,7 +43,7 @@ pub enum End {
     Stalled,
 }
 
-impl From<End> for Refusal {
+impl From<End> for ApiError {
     fn from(end: End) -> Self {
         match end {
             End::Stopping => Self::shutting_down(),
@@ -105,8 +105,8 @@ impl Kind {
 
 impl Pace {
     /// The clock of a stream that begins now; refused when there are too many.
-    pub fn new(times: Times, kind: &Kind, stop: CancellationToken) -> Result<Self, Refusal> {
-        let place = kind.places.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
+    pub fn new(times: Times, kind: &Kind, stop: CancellationToken) -> Result<Self, ApiError> {
+        let place = kind.places.clone().try_acquire_owned().map_err(|_| ApiError::overloaded())?;
         let now = Instant::now();
         let jitter = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
         let open_streams = gauge!("comanda_watch_streams", "kind" => kind.name);
@@ -181,13 +181,13 @@ impl Drop for Pace {
     }
 }
 
-/// A stream that gives one response after the other until there is none, or a refusal.
+/// A stream that gives one response after the other until there is none, or an error.
 pub trait Responses: Send + Sized + 'static {
     /// What is sent.
     type Response: Send;
 
     /// The next response; `None` at a good end.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Response>, Refusal>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Response>, ApiError>> + Send;
 
     /// The stream as tonic wants it.
     fn into_stream(self) -> impl Stream<Item = Result<Self::Response, Status>> + Send + 'static {
@@ -195,7 +195,7 @@ pub trait Responses: Send + Sized + 'static {
             let mut responses = responses?;
             match responses.next().await {
                 Ok(response) => Some((Ok(response?), Some(responses))),
-                Err(refusal) => Some((Err(refusal.into()), None)),
+                Err(error) => Some((Err(error.into()), None)),
             }
         })
     }

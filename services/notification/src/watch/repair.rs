@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use comanda_kit::{backoff::sleep, postgres::Problem};
+use comanda_kit::{backoff::sleep, postgres::StoreError};
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -35,14 +35,14 @@ impl Repair {
             match self.compare().await {
                 Ok(0) => {}
                 Ok(repaired) => warn!(repaired, "watches read the store: the topic had not brought what it holds"),
-                Err(problem) => warn!("watches were not compared with the store: {problem}"),
+                Err(error) => warn!("watches were not compared with the store: {error}"),
             }
         }
         Ok(())
     }
 
     /// Makes the streams that lag read the store; tells how many.
-    pub async fn compare(&self) -> Result<usize, Problem> {
+    pub async fn compare(&self) -> Result<usize, StoreError> {
         let mut repaired = 0;
         for batch in self.hub.resting().chunks(BATCH) {
             let (order_ids, versions): (Vec<Uuid>, Vec<i64>) = batch.iter().copied().unzip();

@@ -3,9 +3,9 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use comanda_kit::{
-    postgres::{Problem, bounded},
+    dedicated::{Commit, Dedicated},
+    postgres::{StoreError, bounded},
     shutdown::Tasks,
-    sticky::{Commit, Sticky},
 };
 use comanda_proto::{
     v1::{Order, OrderTransition, WatchFilter},
@@ -114,7 +114,7 @@ pub struct Store {
     tasks: Tasks,
     places: Arc<Semaphore>,
     /// For what each stream begins with, whose plan takes Postgres ten times as long as the work.
-    often: Sticky,
+    often: Dedicated,
 }
 
 /// The first answer to a watch of an order.
@@ -141,7 +141,7 @@ impl Store {
     /// A store that occupies at most half of the pool, and a few connections of its own.
     pub fn new(pool: PgPool, tasks: Tasks) -> Self {
         let places = usize::try_from(pool.options().get_max_connections() / 2).unwrap_or(1).max(1);
-        let often = Sticky::new(&pool, Commit::Durable);
+        let often = Dedicated::new(&pool, Commit::Durable);
         Self { pool, tasks, places: Arc::new(Semaphore::new(places)), often }
     }
 
@@ -149,15 +149,15 @@ impl Store {
     ///
     /// All in a task of its own, which goes on if its stream is not polled. But who hangs up leaves the queue: else thousands of
     /// watchers that come back together wait behind the reads of those who have given up, and give up, too.
-    async fn in_turn<P: Send, T: Send + 'static, F: Future<Output = Result<T, Problem>> + Send>(
+    async fn in_turn<P: Send, T: Send + 'static, F: Future<Output = Result<T, StoreError>> + Send>(
         &self,
-        turn: impl Future<Output = Result<P, Problem>> + Send + 'static,
+        turn: impl Future<Output = Result<P, StoreError>> + Send + 'static,
         work: impl FnOnce(P) -> F + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, StoreError> {
         let wanted = CancellationToken::new();
         let _wanting = wanted.clone().drop_guard();
         let all = async move {
-            let turn = wanted.run_until_cancelled(turn).await.unwrap_or(Err(Problem::Busy))?;
+            let turn = wanted.run_until_cancelled(turn).await.unwrap_or(Err(StoreError::Busy))?;
             work(turn).await
         };
         self.tasks.finish(all).await
@@ -166,9 +166,9 @@ impl Store {
     async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, StoreError> {
         let places = self.places.clone();
-        let turn = async move { timeout(TURN, places.acquire_owned()).await.map_err(|_| Problem::Busy) };
+        let turn = async move { timeout(TURN, places.acquire_owned()).await.map_err(|_| StoreError::Busy) };
         let in_place = |place| async move {
             let _place = place;
             bounded(work).await
@@ -177,12 +177,12 @@ impl Store {
     }
 
     /// The epoch of the topic's log.
-    pub async fn topic_epoch(&self) -> Result<i64, Problem> {
+    pub async fn topic_epoch(&self) -> Result<i64, StoreError> {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM state_machine.log_epoch").fetch_one(&self.pool)).await
     }
 
     /// The history of an order above a version and the order itself, of one moment; `None` if there is no such order.
-    pub async fn opening(&self, order_id: Uuid, after_version: i64) -> Result<Option<Opening>, Problem> {
+    pub async fn opening(&self, order_id: Uuid, after_version: i64) -> Result<Option<Opening>, StoreError> {
         let often = self.often.clone();
         let rows = self.in_turn(async move { often.take().await }, move |mut connection| async move {
             let statement = sqlx::query(OPENING).bind(order_id).bind(after_version).bind(HISTORY_PAGE).bind(TENANT);
@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// The history of an order above a version, or the first part of it.
-    pub async fn history(&self, order_id: Uuid, after_version: i64) -> Result<History, Problem> {
+    pub async fn history(&self, order_id: Uuid, after_version: i64) -> Result<History, StoreError> {
         let often = self.often.clone();
         let rows = self.in_turn(async move { often.take().await }, move |mut connection| async move {
             let statement = sqlx::query_as(HISTORY).bind(order_id).bind(after_version).bind(HISTORY_PAGE);
@@ -206,14 +206,14 @@ impl Store {
     }
 
     /// Whether the order has been adopted: before that its version 1 is shown, but nothing was published of it.
-    pub async fn is_adopted(&self, order_id: Uuid) -> Result<bool, Problem> {
+    pub async fn is_adopted(&self, order_id: Uuid) -> Result<bool, StoreError> {
         let pool = self.pool.clone();
         let statement = "SELECT EXISTS (SELECT FROM state_machine.order_states WHERE order_id = $1)";
         self.read(async move { sqlx::query_scalar(statement).bind(order_id).fetch_one(&pool).await }).await
     }
 
     /// The active orders that a filter admits, at most `limit`.
-    pub async fn active_orders(&self, wanted: &WatchFilter, limit: i64) -> Result<Vec<Uuid>, Problem> {
+    pub async fn active_orders(&self, wanted: &WatchFilter, limit: i64) -> Result<Vec<Uuid>, StoreError> {
         let (pool, wanted) = (self.pool.clone(), wanted.clone());
         let statement = if wanted.customer_id.is_empty() { ACTIVE_ORDERS } else { ACTIVE_ORDERS_OF_CUSTOMER };
         self.read(async move {
@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// Orders as they are now.
-    pub async fn orders(&self, order_ids: Vec<Uuid>) -> Result<Vec<(Uuid, Order)>, Problem> {
+    pub async fn orders(&self, order_ids: Vec<Uuid>) -> Result<Vec<(Uuid, Order)>, StoreError> {
         let pool = self.pool.clone();
         let rows: Vec<OrderRow> = self
             .read(async move {
@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// Those of the orders that have been above the version given for longer than the topic takes, with their version.
-    pub async fn ahead_of(&self, order_ids: Vec<Uuid>, versions: Vec<i64>) -> Result<Vec<(Uuid, i64)>, Problem> {
+    pub async fn ahead_of(&self, order_ids: Vec<Uuid>, versions: Vec<i64>) -> Result<Vec<(Uuid, i64)>, StoreError> {
         let pool = self.pool.clone();
         self.read(async move {
             sqlx::query_as(
@@ -281,7 +281,7 @@ impl Store {
     }
 }
 
-fn opening(mut rows: Vec<PgRow>) -> Result<Option<Opening>, Problem> {
+fn opening(mut rows: Vec<PgRow>) -> Result<Option<Opening>, StoreError> {
     // The order's row sorts last.
     let Some(last) = rows.pop().filter(|row| row.try_get("is_order").unwrap_or(false)) else { return Ok(None) };
     let order = OrderRow::from_row(&last)?;

@@ -69,7 +69,7 @@ pub struct Token {
 
 /// Why bytes are no token for this watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum StoreError {
     /// Not made by us.
     Malformed,
     /// Of a watch with another filter.
@@ -91,9 +91,9 @@ impl Token {
     }
 
     /// Reads a token of a watch with this filter.
-    pub fn decode(bytes: &[u8], filter: FilterHash) -> Result<Self, Problem> {
-        let token = Self::read(bytes).ok_or(Problem::Malformed)?;
-        if token.filter == filter { Ok(token) } else { Err(Problem::OtherFilter) }
+    pub fn decode(bytes: &[u8], filter: FilterHash) -> Result<Self, StoreError> {
+        let token = Self::read(bytes).ok_or(StoreError::Malformed)?;
+        if token.filter == filter { Ok(token) } else { Err(StoreError::OtherFilter) }
     }
 
     fn read(mut bytes: &[u8]) -> Option<Self> {
@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn a_token_of_another_filter_and_a_mangled_one_are_told_apart() {
         let bytes = Token::encode(3, FILTER, &Positions::new([5, 6]));
-        assert_eq!(Token::decode(&bytes, *b"filter.2"), Err(Problem::OtherFilter));
+        assert_eq!(Token::decode(&bytes, *b"filter.2"), Err(StoreError::OtherFilter));
         let longer = [&*bytes, &[0]].concat();
         for wrong in [&[] as &[u8], &bytes[..bytes.len() - 1], &longer, &[9; 20], b"token"] {
-            assert_eq!(Token::decode(wrong, FILTER), Err(Problem::Malformed), "{wrong:?}");
+            assert_eq!(Token::decode(wrong, FILTER), Err(StoreError::Malformed), "{wrong:?}");
         }
     }
 

@@ -62,7 +62,7 @@ async fn a_hole_in_the_topic_is_filled_from_the_history() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_a_hint_and_one_without_an_order_is_parked() -> Result<()> {
+async fn a_record_that_cannot_be_read_is_a_hint_and_one_without_an_order_is_a_dead_letter() -> Result<()> {
     let world = World::new().await?;
     let service = world.start(&[]).await?;
     let order = world.order("ana@example.com", &STATUSES[..2]).await?;
@@ -70,8 +70,8 @@ async fn a_record_that_cannot_be_read_is_a_hint_and_one_without_an_order_is_park
     let records = [(order.to_string(), nonsense.clone()), (unknown, nonsense.clone()), ("no key".into(), nonsense)];
     world.produce(&records).await?;
     world.states(order, &[Sent; 2]).await;
-    eventually("two parked records", || async {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM parked").fetch_one(&world.pool).await.ok()?;
+    eventually("two dead letters", || async {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(&world.pool).await.ok()?;
         (count == 2).then_some(())
     })
     .await;

@@ -86,7 +86,7 @@ async fn the_reason_of_a_pause_stands_in_the_ledger() -> Result<()> {
     world.smtp.always(Phase::Auth, Reply("535 wrong password"));
     let order = world.order_with_mails(ANA, 1).await?;
     let service = world.start_with(config(&[&format!("--smtp-url={}", world.smtp.url_with_user())])).await?;
-    eventually("the refusal is shown", || async {
+    eventually("the error is shown", || async {
         let row = world.rows(order).await.remove(0);
         (row.state == Due as i16 && row.attempts == 0 && row.last_reply == "535 wrong password").then_some(())
     })

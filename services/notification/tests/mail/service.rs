@@ -17,8 +17,8 @@ use super::{
 
 const ANA: &str = "ana@example.com";
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
-    let status = result.expect_err("a refusal");
+fn error<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
+    let status = result.expect_err("an error");
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     (status.code(), reason)
 }
@@ -49,10 +49,10 @@ async fn a_wrong_list_request_is_refused() -> Result<()> {
     let order = world.order(ANA, &STATUSES).await?;
     assert_eq!(service.list(order, 0, "").await?.0, []);
     let invalid = (Code::InvalidArgument, reason::INVALID_FIELDS.to_owned());
-    assert_eq!(refusal(service.list(order, 501, "").await), invalid);
-    assert_eq!(refusal(service.list(order, 1, "nonsense").await), invalid);
+    assert_eq!(error(service.list(order, 501, "").await), invalid);
+    assert_eq!(error(service.list(order, 1, "nonsense").await), invalid);
     let not_found = (Code::NotFound, reason::ORDER_NOT_FOUND.to_owned());
-    assert_eq!(refusal(service.list(Uuid::now_v7(), 0, "").await), not_found);
+    assert_eq!(error(service.list(Uuid::now_v7(), 0, "").await), not_found);
     service.stop().await
 }
 
@@ -82,11 +82,11 @@ async fn a_mail_that_is_not_finished_or_was_never_due_is_not_sent_again() -> Res
     let service = world.start(&["--mail-retry-delays=1h"]).await?;
     world.states(order, &[Due, Suppressed]).await;
     let precondition = |reason: &str| (Code::FailedPrecondition, reason.to_owned());
-    assert_eq!(refusal(service.resend(order, 1).await), precondition(reason::MAIL_PENDING));
-    assert_eq!(refusal(service.resend(order, 2).await), precondition(reason::MAIL_NOT_DUE));
-    assert_eq!(refusal(service.resend(order, 3).await), (Code::NotFound, reason::MAIL_NOT_FOUND.to_owned()));
-    assert_eq!(refusal(service.resend(Uuid::now_v7(), 1).await).1, reason::ORDER_NOT_FOUND);
-    assert_eq!(refusal(service.resend(order, 0).await).0, Code::InvalidArgument);
+    assert_eq!(error(service.resend(order, 1).await), precondition(reason::MAIL_PENDING));
+    assert_eq!(error(service.resend(order, 2).await), precondition(reason::MAIL_NOT_DUE));
+    assert_eq!(error(service.resend(order, 3).await), (Code::NotFound, reason::MAIL_NOT_FOUND.to_owned()));
+    assert_eq!(error(service.resend(Uuid::now_v7(), 1).await).1, reason::ORDER_NOT_FOUND);
+    assert_eq!(error(service.resend(order, 0).await).0, Code::InvalidArgument);
     service.stop().await
 }
 

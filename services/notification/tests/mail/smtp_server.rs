@@ -186,7 +186,7 @@ impl Conversation {
     }
 
     async fn data(&mut self) -> Result<(), End> {
-        // A refusal of DATA is followed by commands, not by a message.
+        // An error of DATA is followed by commands, not by a message.
         match self.server.action(Phase::Data) {
             None => self.send("354 go on").await?,
             Some(Action::Reply(line)) => return self.send(line).await,

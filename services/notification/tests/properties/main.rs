@@ -8,7 +8,7 @@ use comanda_kit::{
 use comanda_notification::watch::{
     event::Event,
     filter::Filter,
-    token::{Positions, Problem, Token},
+    token::{Positions, StoreError, Token},
 };
 use comanda_proto::v1::{OrderTransition, Phase, WatchFilter, WatchOrdersRequest, watch_orders_request::Start};
 use proptest::{collection::vec, prelude::*};
@@ -33,8 +33,8 @@ fn check(filter: Option<WatchFilter>) {
             assert!(statuses.len() <= 20 && statuses.is_sorted());
             assert_eq!(filter.hash(), page::filter_hash(filter.wanted()));
         }
-        Err(refusal) => {
-            let fields = wrong_fields(refusal);
+        Err(error) => {
+            let fields = wrong_fields(error);
             assert!(fields.iter().all(|field| field.starts_with("filter.")), "{fields:?}");
         }
     }
@@ -63,8 +63,8 @@ proptest! {
                 prop_assert!(again.len() <= bytes.len());
                 prop_assert_eq!(Token::decode(&again, hash), Ok(token));
             }
-            Err(Problem::OtherFilter) => prop_assert_ne!(&bytes[1..9], &hash[..]),
-            Err(Problem::Malformed) => {}
+            Err(StoreError::OtherFilter) => prop_assert_ne!(&bytes[1..9], &hash[..]),
+            Err(StoreError::Malformed) => {}
         }
     }
 

@@ -300,7 +300,7 @@ async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
         }
     })
     .await;
-    assert_eq!(refusal(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
+    assert_eq!(error(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
     let mut many = follow(&mut client, None, Start::Snapshot(())).await.expect("begun anew");
     assert_eq!(event(&mut many).await.0, Told::Current(order_id, 3));
     assert_eq!(event(&mut many).await.0, Told::Complete);

@@ -215,8 +215,8 @@ pub fn refused(code: Code, reason: &str, version: Option<i64>) -> Said {
     Said::Refused(code, reason.into(), version.map(|version| version.to_string()))
 }
 
-/// The refusal of a call: code, reason, and the version or the token that it carries.
-pub fn refusal(status: &Status) -> Said {
+/// The error of a call: code, reason, and the version or the token that it carries.
+pub fn error(status: &Status) -> Said {
     let info = status.get_error_details().error_info().cloned().unwrap_or_else(|| panic!("no details: {status:?}"));
     let place = info.metadata.get("version").or(info.metadata.get("resume_token")).cloned();
     Said::Refused(status.code(), info.reason, place)
@@ -232,7 +232,7 @@ pub async fn said(stream: &mut OneOrder) -> Said {
             Event::Current(order) => Said::Current(order.version),
             Event::Heartbeat(heartbeat) => Said::Heartbeat(heartbeat.version),
         },
-        Err(status) => refusal(&status),
+        Err(status) => error(&status),
     }
 }
 
@@ -281,7 +281,7 @@ pub async fn told(stream: &mut ManyOrders) -> (Told, Vec<u8>) {
     let id = |text: &str| Uuid::try_parse(text).expect("an order id");
     let response = match soon("a response", stream.message()).await {
         Ok(response) => response.expect("no good end"),
-        Err(status) => return (Told::Refused(refusal(&status)), Vec::new()),
+        Err(status) => return (Told::Refused(error(&status)), Vec::new()),
     };
     let told = match response.event.expect("an event") {
         Event::Transition(transition) => Told::Moved(id(&transition.order_id), transition.version),

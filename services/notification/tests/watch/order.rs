@@ -142,12 +142,12 @@ async fn what_can_not_be_watched_is_refused() {
     let mut client = client(&replica).await;
 
     let ahead = watch(&mut client, order_id, 2).await.expect_err("version 2 is to come");
-    assert_eq!(refusal(&ahead), refused(Code::FailedPrecondition, "VERSION_AHEAD", Some(1)));
+    assert_eq!(error(&ahead), refused(Code::FailedPrecondition, "VERSION_AHEAD", Some(1)));
     let unknown = watch(&mut client, Uuid::now_v7(), 0).await.expect_err("nobody ordered this");
-    assert_eq!(refusal(&unknown), refused(Code::NotFound, "ORDER_NOT_FOUND", None));
+    assert_eq!(error(&unknown), refused(Code::NotFound, "ORDER_NOT_FOUND", None));
     let request = WatchOrderRequest { order_id: "x".into(), after_version: -1 };
     let invalid = client.watch_order(request).await.expect_err("no id");
-    assert_eq!(refusal(&invalid), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
+    assert_eq!(error(&invalid), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
     let too_large = WatchOrderRequest { order_id: "x".repeat(65 * 1024), after_version: 0 };
     assert_eq!(client.watch_order(too_large).await.expect_err("too large").code(), Code::OutOfRange);
 }

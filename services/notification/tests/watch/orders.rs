@@ -133,7 +133,7 @@ async fn heartbeats_move_the_token_past_what_the_filter_leaves_out() {
         }
     };
     let expired = follow(&mut client, customer("ana"), Start::ResumeToken(first.into())).await.expect_err("too old");
-    assert_eq!(refusal(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
+    assert_eq!(error(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
     let mut resumed = follow(&mut client, customer("ana"), Start::ResumeToken(moved.into())).await.expect("resumed");
     let ana = world.order("ana").await;
     assert_eq!(moves(&mut resumed, 1).await.0, [(ana, 1)]);
@@ -153,7 +153,7 @@ async fn what_can_not_be_followed_is_refused() {
     let token = told(&mut stream).await.1;
 
     let no_start = client.watch_orders(WatchOrdersRequest::default()).await.expect_err("from where?");
-    assert_eq!(refusal(&no_start), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
+    assert_eq!(error(&no_start), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
     assert!(no_start.message().contains("start"), "{no_start:?}");
     for (name, filter, token, code, reason) in [
         ("other filter", customer("bob"), token.clone(), Code::InvalidArgument, "FILTER_MISMATCH"),
@@ -162,11 +162,11 @@ async fn what_can_not_be_followed_is_refused() {
         ("other epoch", customer("ana"), altered(&token, 1, 0), Code::OutOfRange, "TOKEN_EXPIRED"),
     ] {
         let status = follow(&mut client, filter, Start::ResumeToken(token.into())).await.expect_err(name);
-        assert_eq!(refusal(&status), refused(code, reason, None), "{name}");
+        assert_eq!(error(&status), refused(code, reason, None), "{name}");
     }
     let too_many = statuses(&["s"; 21]);
     let status = follow(&mut client, too_many, Start::Now(())).await.expect_err("too many statuses");
-    assert_eq!(refusal(&status), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
+    assert_eq!(error(&status), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
 }
 
 fn altered(token: &[u8], epochs: i64, offsets: i64) -> Vec<u8> {
@@ -194,7 +194,7 @@ async fn a_snapshot_of_too_many_orders_is_refused() {
         )
         .await;
     let status = follow(&mut client, customer("ana"), Start::Snapshot(())).await.expect_err("too large");
-    assert_eq!(refusal(&status), refused(Code::FailedPrecondition, "SNAPSHOT_TOO_LARGE", None));
+    assert_eq!(error(&status), refused(Code::FailedPrecondition, "SNAPSHOT_TOO_LARGE", None));
     world
         .execute(
             "DELETE FROM state_machine.states WHERE order_id = (SELECT order_id FROM state_machine.states LIMIT 1)",

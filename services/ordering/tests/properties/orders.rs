@@ -78,12 +78,12 @@ fn request() -> impl Strategy<Value = CreateOrderRequest> {
     )
 }
 
-fn parse(request: CreateOrderRequest) -> Result<NewOrder, comanda_kit::errors::Refusal> {
+fn parse(request: CreateOrderRequest) -> Result<NewOrder, comanda_kit::errors::ApiError> {
     let pinned = Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() };
     NewOrder::parse(request, Some(pinned))
 }
 
-/// A request's fields that a refusal may name.
+/// A request's fields that an error may name.
 const FIELDS: [&str; 6] = ["request_id", "customer.", "items", "workflow", "labels", "labels["];
 
 fn accepted_or_refused_by_field(request: CreateOrderRequest) -> bool {
@@ -93,8 +93,8 @@ fn accepted_or_refused_by_field(request: CreateOrderRequest) -> bool {
             must_be_what_was_asked(&order, &request);
             true
         }
-        Err(refusal) => {
-            let fields = wrong_fields(refusal);
+        Err(error) => {
+            let fields = wrong_fields(error);
             assert!(fields.iter().all(|field| FIELDS.iter().any(|known| field.starts_with(known))), "{fields:?}");
             false
         }

@@ -28,7 +28,7 @@ proptest! {
         let other = String::from_utf8_lossy(&damaged(token.as_bytes(), &changes)).into_owned();
         match page::position(&filter, &other) {
             Ok(position) => prop_assert_eq!(position.map(|p| page::token(&filter, &p)).unwrap_or_default(), other),
-            Err(refusal) => prop_assert_eq!(wrong_fields(refusal), ["page_token"]),
+            Err(error) => prop_assert_eq!(wrong_fields(error), ["page_token"]),
         }
     }
 
@@ -36,9 +36,9 @@ proptest! {
     fn what_is_no_uuid_is_none(text in any::<String>()) {
         let mut violations = Violations::default();
         let parsed = violations.uuid("order_id", &text);
-        if let Err(refusal) = violations.check() {
+        if let Err(error) = violations.check() {
             prop_assert!(parsed.is_nil());
-            prop_assert_eq!(wrong_fields(refusal), ["order_id"]);
+            prop_assert_eq!(wrong_fields(error), ["order_id"]);
         }
     }
 }

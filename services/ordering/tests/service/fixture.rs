@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use comanda_kit::{
-    lease::{Keeper, Lease},
+    lease::{Elector, Lease},
     postgres,
     relay::Relay,
     shutdown::Tasks,
@@ -138,7 +138,7 @@ impl Fixture {
 
 /// A replica's relay, to be stepped.
 pub struct Stepper {
-    pub keeper: Keeper,
+    pub elector: Elector,
     pub relay: Relay<Store>,
 }
 
@@ -147,12 +147,12 @@ impl Stepper {
         let (pool, kafka) = (fixture.pool()?, fixture.environment.kafka.clone());
         let topic = kafka.topic(topics::ORDERS);
         let relay = Relay::new(pool.clone(), Store::new(pool.clone()), kafka, topic, Arc::new(Notify::new()))?;
-        Ok(Self { keeper: Keeper::new(pool), relay })
+        Ok(Self { elector: Elector::new(pool), relay })
     }
 
     /// Takes or renews the lease, which must be free or its own.
     pub async fn lead(&self) -> Result<Lease> {
-        self.keeper.ask().await?.context("another replica leads")
+        self.elector.ask().await?.context("another replica leads")
     }
 
     /// Publishes until nothing is left.

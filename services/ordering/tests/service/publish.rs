@@ -88,7 +88,7 @@ async fn a_former_leader_deletes_nothing_and_notes_nothing() -> Result<()> {
     let (mut former, mut leader) = (Stepper::new(&fixture)?, Stepper::new(&fixture)?);
     fixture.place(5).await?;
     let old_lease = former.lead().await?;
-    assert!(leader.keeper.ask().await?.is_none(), "two replicas lead");
+    assert!(leader.elector.ask().await?.is_none(), "two replicas lead");
     // The former leader was stopped for longer than its lease lasts.
     run(&fixture.sql, "UPDATE ordering.lease SET expires_at = '-infinity'").await?;
     let new_lease = leader.lead().await?;
@@ -100,7 +100,7 @@ async fn a_former_leader_deletes_nothing_and_notes_nothing() -> Result<()> {
 
     assert_eq!(leader.relay.publish_next(new_lease).await?, 5);
     assert_eq!(fixture.unpublished().await, 0);
-    assert!(former.keeper.ask().await?.is_none());
+    assert!(former.elector.ask().await?.is_none());
     Ok(())
 }
 
@@ -156,7 +156,7 @@ async fn a_lost_log_is_noticed_by_a_new_leader_before_anything_is_published() ->
     let mut relay = Stepper::new(&fixture)?;
     fixture.place(30).await?;
     relay.publish_all().await?;
-    relay.keeper.while_working(async {}).await;
+    relay.elector.while_working(async {}).await;
 
     fixture.environment.delete_topic(topics::ORDERS).await?;
     fixture.environment.create_topic(topics::ORDERS).await?;

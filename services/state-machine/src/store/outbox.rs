@@ -2,7 +2,7 @@
 
 use comanda_kit::{
     kafka, planted_sql,
-    postgres::{Problem, bounded},
+    postgres::{StoreError, bounded},
     relay::{Outbox, Outgoing},
 };
 use comanda_proto::{v1::OrderTransition, views::TransitionRow};
@@ -12,9 +12,9 @@ use super::Store;
 
 #[async_trait::async_trait]
 impl Outbox for Store {
-    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, Problem> {
+    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError> {
         // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
-        let mut connection = self.sticky.take().await?;
+        let mut connection = self.dedicated.take().await?;
         let rows: Result<Vec<TransitionRow>, _> = bounded(
             sqlx::query_as(planted_sql!(
                 "SELECT h.*
@@ -32,7 +32,7 @@ impl Outbox for Store {
         Ok(rows.into_iter().map(outgoing).collect())
     }
 
-    async fn oldest_seconds(&self) -> Result<f64, Problem> {
+    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
         let statement = sqlx::query_scalar(
             "SELECT extract(epoch FROM now() - t.transition_time)::float8
              FROM (SELECT order_id, version FROM outbox ORDER BY order_id, version LIMIT 1) o

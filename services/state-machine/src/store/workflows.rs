@@ -1,6 +1,6 @@
 //! Workflows, in all their revisions.
 
-use comanda_kit::postgres::{Problem, bounded};
+use comanda_kit::postgres::{StoreError, bounded};
 use comanda_proto::{v1::Workflow, views::WorkflowRow};
 use prost::Message;
 
@@ -8,7 +8,7 @@ use super::Store;
 
 impl Store {
     /// Every workflow in every revision.
-    pub async fn workflows(&self) -> Result<Vec<WorkflowRow>, Problem> {
+    pub async fn workflows(&self) -> Result<Vec<WorkflowRow>, StoreError> {
         bounded(
             sqlx::query_as(
                 "SELECT name, revision, definition, current FROM workflow_definitions ORDER BY name, revision",
@@ -19,7 +19,7 @@ impl Store {
     }
 
     /// Stores a workflow and makes it the one that new orders of its name get. An equal definition keeps its revision.
-    pub async fn store_workflow(&self, workflow: &Workflow) -> Result<i32, Problem> {
+    pub async fn store_workflow(&self, workflow: &Workflow) -> Result<i32, StoreError> {
         let definition = Workflow { name: String::new(), revision: 0, ..workflow.clone() }.encode_to_vec();
         loop {
             let insert = sqlx::query(

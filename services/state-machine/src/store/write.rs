@@ -1,6 +1,6 @@
 //! Orders' states and transitions, the one writer of each.
 
-use comanda_kit::{lease::Lease, planted_sql, postgres::Problem};
+use comanda_kit::{lease::Lease, planted_sql, postgres::StoreError};
 use comanda_proto::v1::{Phase, Trigger};
 use sqlx::{Postgres, postgres::PgArguments, query::Query};
 
@@ -9,7 +9,7 @@ use crate::machine::Dwell;
 
 impl Store {
     /// Writes version 1 of orders that have none. Returns how many had none; orders that ordering does not know are left out.
-    pub async fn adopt(&self, mut orders: Vec<(Placed, Dwell)>) -> Result<u64, Problem> {
+    pub async fn adopt(&self, mut orders: Vec<(Placed, Dwell)>) -> Result<u64, StoreError> {
         orders.sort_by_key(|(placed, _)| placed.order_id);
         let ids: Vec<_> = orders.iter().map(|(placed, _)| placed.order_id).collect();
         let workflows: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow.as_str()).collect();
@@ -55,7 +55,7 @@ impl Store {
 
     /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
     /// At most one per order. Returns how many were written.
-    pub async fn apply(&self, mut moves: Vec<Move>, lease: Option<Lease>) -> Result<u64, Problem> {
+    pub async fn apply(&self, mut moves: Vec<Move>, lease: Option<Lease>) -> Result<u64, StoreError> {
         moves.sort_by_key(|m| m.from.order_id);
         let ids: Vec<_> = moves.iter().map(|m| m.from.order_id).collect();
         let versions: Vec<_> = moves.iter().map(|m| m.from.version).collect();
@@ -73,7 +73,7 @@ impl Store {
                 "no-version-gate": "AND s.version = p.version" => "",
                 "former-leader-keeps-firing": "version = p.version + 1" => "version = s.version + 1",
                 "former-leader-keeps-firing": "AND s.version = p.version" => "AND (s.version = p.version OR $11 IS NOT NULL)",
-                "former-leader-keeps-firing": "OR EXISTS (SELECT FROM reign)" => "OR true",
+                "former-leader-keeps-firing": "OR EXISTS (SELECT FROM term)" => "OR true",
             ))
                 .bind(&ids)
                 .bind(&versions)
@@ -92,8 +92,8 @@ impl Store {
     }
 
     /// Carries a statement out, again where it met another one's lock.
-    async fn written<'a>(&self, statement: impl Fn() -> Query<'a, Postgres, PgArguments>) -> Result<u64, Problem> {
-        let done = self.sticky.repeated(|mut connection| async {
+    async fn written<'a>(&self, statement: impl Fn() -> Query<'a, Postgres, PgArguments>) -> Result<u64, StoreError> {
+        let done = self.dedicated.repeated(|mut connection| async {
             let result = statement().execute(&mut *connection).await;
             (connection, result)
         });
@@ -103,7 +103,7 @@ impl Store {
 
 /// The compare-and-set of a batch. $11 is the lease's epoch or null.
 const APPLY: &str = "
-    WITH reign AS MATERIALIZED (
+    WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $11 FOR SHARE
     ), step AS (
         SELECT *
@@ -120,7 +120,7 @@ const APPLY: &str = "
         FROM step p
         WHERE s.order_id = p.order_id
           AND s.version = p.version
-          AND ($11::bigint IS NULL OR EXISTS (SELECT FROM reign))
+          AND ($11::bigint IS NULL OR EXISTS (SELECT FROM term))
         RETURNING p.*, s.version AS new_version, s.status_time, s.due_at
     ), logged AS (
         INSERT INTO transitions

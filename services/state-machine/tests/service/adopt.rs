@@ -35,7 +35,7 @@ async fn a_topic_that_comes_again_changes_nothing() -> Result<()> {
     assert_eq!(ids.iter().map(|id| &after[id]).collect::<Vec<_>>(), before.values().collect::<Vec<_>>());
     assert_eq!(after.len(), 50 + 2 * 40);
     assert_eq!(fixture.unpublished().await, 2 * 40, "only the new orders are to be published");
-    assert_eq!(fixture.parked().await, 0);
+    assert_eq!(fixture.dead_letters().await, 0);
     Ok(())
 }
 
@@ -58,12 +58,12 @@ async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
         .bind(id)
         .fetch_one(&fixture.sql)
         .await?;
-    assert_eq!((history[0].time, fixture.parked().await), (Some(timestamp(created)), 0));
+    assert_eq!((history[0].time, fixture.dead_letters().await), (Some(timestamp(created)), 0));
     replica.stop().await
 }
 
 #[tokio::test]
-async fn records_that_tell_nothing_are_looked_up_or_parked_and_hold_up_nobody() -> Result<()> {
+async fn records_that_tell_nothing_are_looked_up_or_dead_letters_and_hold_up_nobody() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
     let known = fixture.place_one().await?;
@@ -91,8 +91,8 @@ async fn records_that_tell_nothing_are_looked_up_or_parked_and_hold_up_nobody() 
     fixture.adopted(&others).await;
     assert_eq!(told(&fixture.history(known).await?), [(1, Trigger::Create, "received")]);
 
-    let parked = "SELECT convert_from(key, 'UTF8'), reason FROM state_machine.parked ORDER BY 1";
-    let found: Vec<(String, String)> = sqlx::query_as(parked).fetch_all(&fixture.sql).await?;
+    let dead_letters = "SELECT convert_from(key, 'UTF8'), reason FROM state_machine.dead_letters ORDER BY 1";
+    let found: Vec<(String, String)> = sqlx::query_as(dead_letters).fetch_all(&fixture.sql).await?;
     let mut expected = vec![
         (String::new(), "its key is no order id"),
         (lost_workflow.order_id, "there is no workflow delivery revision 99"),
@@ -109,16 +109,16 @@ async fn records_that_tell_nothing_are_looked_up_or_parked_and_hold_up_nobody() 
     }
     replica.stop().await?;
 
-    // The same records once more: what is parked is parked once.
+    // The same records once more: a record becomes a dead letter once.
     let tasks = consume_again(&fixture, "again")?;
     fixture.consumed().await?;
     stop(tasks).await?;
-    assert_eq!(sqlx::query_as::<_, (String, String)>(parked).fetch_all(&fixture.sql).await?, found);
+    assert_eq!(sqlx::query_as::<_, (String, String)>(dead_letters).fetch_all(&fixture.sql).await?, found);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_record_that_quotes_what_the_database_can_not_hold_is_parked_and_holds_up_nobody() -> Result<()> {
+async fn a_record_that_quotes_what_the_database_can_not_hold_is_a_dead_letter_and_holds_up_nobody() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
     let order_id = fixture.place_one().await?.to_string();
@@ -132,7 +132,7 @@ async fn a_record_that_quotes_what_the_database_can_not_hold_is_parked_and_holds
     };
     fixture.environment.produce(topics::ORDERS, &[(order_id, event.encode_to_vec())]).await?;
     fixture.consumed().await?;
-    assert_eq!(fixture.parked().await, 1);
+    assert_eq!(fixture.dead_letters().await, 1);
     replica.stop().await
 }
 
@@ -161,7 +161,7 @@ async fn a_damaged_record_is_a_hint_at_the_order_that_its_key_names() -> Result<
         let status: Option<String> = sqlx::query_scalar(stored).bind(id).fetch_optional(&fixture.sql).await?;
         assert_eq!(status.as_deref(), Some("received"));
     }
-    assert_eq!(fixture.parked().await, 0);
+    assert_eq!(fixture.dead_letters().await, 0);
     replica.stop().await
 }
 

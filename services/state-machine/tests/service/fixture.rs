@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use comanda_kit::{
     consumer::Consumer,
-    lease::{Keeper, Lease},
+    lease::{Elector, Lease},
     postgres,
     relay::Relay,
     shutdown::Tasks,
@@ -163,8 +163,8 @@ impl Fixture {
     }
 
     /// Records that could not be applied.
-    pub async fn parked(&self) -> i64 {
-        self.number("SELECT count(*) FROM state_machine.parked").await
+    pub async fn dead_letters(&self) -> i64 {
+        self.number("SELECT count(*) FROM state_machine.dead_letters").await
     }
 
     /// Pointers in the outbox.
@@ -234,7 +234,7 @@ fn check(history: &[OrderTransition]) {
 
 /// A replica's leader, to be stepped.
 pub struct Stepper {
-    pub keeper: Keeper,
+    pub elector: Elector,
     pub timers: Timers,
     pub relay: Relay<Store>,
     pub adoption: Adoption,
@@ -247,7 +247,7 @@ impl Stepper {
         let (store, topic) = (Store::new(pool.clone(), None), kafka.topic(topics::ORDER_TRANSITIONS));
         let (workflows, nudge) = (Workflows::new(store.clone()), Arc::new(Notify::new()));
         Ok(Self {
-            keeper: Keeper::new(pool.clone()),
+            elector: Elector::new(pool.clone()),
             timers: Timers::new(store.clone(), workflows.clone(), nudge.clone(), nudge.clone()),
             relay: Relay::new(pool, store.clone(), kafka, topic, nudge.clone())?,
             adoption: Adoption::new(store.clone(), workflows, [nudge.clone(), nudge]),
@@ -262,7 +262,7 @@ impl Stepper {
 
     /// Takes or renews the lease, which must be free or its own.
     pub async fn lead(&self) -> Result<Lease> {
-        self.keeper.ask().await?.context("another replica leads")
+        self.elector.ask().await?.context("another replica leads")
     }
 
     /// Fires what is due, once.

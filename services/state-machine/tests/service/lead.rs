@@ -14,7 +14,7 @@ async fn a_leader_that_was_stopped_and_goes_on_changes_nothing() -> Result<()> {
     former.adopt(&ids).await?;
     fixture.make_due(Duration::ZERO).await?;
     let old_lease = former.lead().await?;
-    assert!(leader.keeper.ask().await?.is_none(), "two replicas lead");
+    assert!(leader.elector.ask().await?.is_none(), "two replicas lead");
     run(&fixture.sql, "UPDATE state_machine.lease SET expires_at = '-infinity'").await?;
     let new_lease = leader.lead().await?;
 

@@ -1,5 +1,5 @@
 //! A mail server that keeps what it was sent. It takes its time to accept a message, so that a sender which is killed leaves mails
-//! behind whose fate is unknown.
+//! behind whose outcome is unknown.
 
 use std::{
     collections::BTreeMap,

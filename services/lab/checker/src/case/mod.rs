@@ -113,7 +113,7 @@ impl<'a> Case<'a> {
                 | TransitionRow { .. }
                 | OutboxRow { .. }
                 | MailRow { .. }
-                | ParkedRow { .. }
+                | DeadLetterRow { .. }
                 | Record { .. }
                 | Lag { .. }
                 | Health { .. }

@@ -43,7 +43,7 @@ pub struct Figures {
     /// Records that repeat others, of the topic of transitions.
     pub repeated_transitions: u64,
     /// Records that were put aside.
-    pub parked: u64,
+    pub dead_letters: u64,
     /// Mails that were accepted, repeats included.
     pub mails: u64,
     /// Mails that were accepted more than once: the repeats.
@@ -147,7 +147,7 @@ impl Figures {
             What::Watch { after_version, .. } => self.count_stream(*after_version > 0),
             What::WatchAll { start, .. } => self.count_stream(matches!(start, Start::Token { .. })),
             What::Event { event: Event::Transition { .. }, .. } => self.watch_events += 1,
-            What::ParkedRow { .. } => self.parked += 1,
+            What::DeadLetterRow { .. } => self.dead_letters += 1,
             What::Counter { name, value, .. } => *self.counters.entry(name.clone()).or_default() += value,
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use comanda_kit::{kafka::Record, postgres::Problem};
+use comanda_kit::{kafka::Record, postgres::StoreError};
 use comanda_proto::v1::OrderTransition;
 use metrics::counter;
 use tracing::warn;
@@ -19,18 +19,18 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes the best of such records.
-pub struct Strays {
+pub struct Undecodable {
     /// Where transitions go.
     pub hub: Arc<Hub>,
     /// What is true.
     pub store: Arc<Store>,
 }
 
-impl Strays {
+impl Undecodable {
     /// Publishes, in the place of the record, what the store knows of its order.
     pub async fn handle(&self, record: &Record) {
         let place = Place::of_record(record.partition, record.offset);
-        counter!("comanda_watch_stray_records_total").increment(1);
+        counter!("comanda_watch_undecodable_records_total").increment(1);
         warn!(partition = place.partition, offset = place.offset, "a record of the topic is not readable");
         if let Some(order_id) = record.order_id() {
             // Needs no answer of the store, and wakes even those that a failure below would leave out.
@@ -43,9 +43,9 @@ impl Strays {
     async fn publish_history(&self, place: Place, order_id: Uuid) {
         match self.published_history(order_id).await {
             Ok(history) => events(place, history).into_iter().for_each(|event| self.hub.publish(event)),
-            Err(problem) => {
+            Err(error) => {
                 counter!("comanda_watch_lost_records_total").increment(1);
-                warn!(%order_id, "nor does the store tell what it was: {problem}; watches of many orders begin anew");
+                warn!(%order_id, "nor does the store tell what it was: {error}; watches of many orders begin anew");
                 self.hub.forget(place);
             }
         }
@@ -53,14 +53,14 @@ impl Strays {
 
     /// Nothing of an order that nobody has adopted: no record of it can have been lost here. Told too early, its beginning would be missed
     /// by a watch whose snapshot lies between here and the adoption.
-    async fn published_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, Problem> {
+    async fn published_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, StoreError> {
         match patiently(|| self.store.is_adopted(order_id)).await? {
             true => self.whole_history(order_id).await,
             false => Ok(Vec::new()),
         }
     }
 
-    async fn whole_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, Problem> {
+    async fn whole_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, StoreError> {
         let mut whole = Vec::new();
         loop {
             let after_version = whole.last().map_or(0, |transition: &OrderTransition| transition.version);
@@ -73,10 +73,10 @@ impl Strays {
     }
 }
 
-async fn patiently<T, F: Future<Output = Result<T, Problem>>>(ask: impl Fn() -> F) -> Result<T, Problem> {
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<T, StoreError> {
     for _ in 1..TRIES {
         match ask().await {
-            Err(problem) if problem.is_transient() => tokio::time::sleep(PAUSE).await,
+            Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
             result => return result,
         }
     }

@@ -103,7 +103,7 @@ pub enum What {
         recipient: String,
     },
     /// A record that was put aside.
-    ParkedRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
+    DeadLetterRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
     /// A record of a topic. `log` counts the logs that topic has had: 1, and one more after each loss of the log.
     Record { topic: Topic, log: u32, partition: i32, offset: i64, key: String, content: RecordContent },
     /// How far a consumer group was behind.

@@ -149,7 +149,7 @@ impl MailRow {
 }
 
 #[derive(FromRow)]
-pub(super) struct ParkedRow {
+pub(super) struct DeadLetterRow {
     service: String,
     topic: String,
     partition: i32,
@@ -157,10 +157,10 @@ pub(super) struct ParkedRow {
     reason: String,
 }
 
-impl ParkedRow {
+impl DeadLetterRow {
     pub(super) fn line(self) -> What {
         let Self { service, topic, partition, offset, reason } = self;
-        What::ParkedRow { service, topic, partition, offset, reason }
+        What::DeadLetterRow { service, topic, partition, offset, reason }
     }
 }
 

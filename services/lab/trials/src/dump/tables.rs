@@ -8,7 +8,7 @@ use futures::{StreamExt, stream::BoxStream};
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::rows::{MailRow, OrderRow, OutboxRow, ParkedRow, RequestRow, StateRow, TransitionRow, WorkflowRow};
+use super::rows::{DeadLetterRow, MailRow, OrderRow, OutboxRow, RequestRow, StateRow, TransitionRow, WorkflowRow};
 use crate::recorder::Recorder;
 
 /// How long the next row may take.
@@ -39,10 +39,10 @@ const MAILS: &str = "
     SELECT m.order_id, m.version, m.copy, m.state, m.attempts, coalesce(o.email, '') AS recipient
     FROM notification.mails m
     LEFT JOIN ordering.orders o ON o.order_id = m.order_id";
-const PARKED: &str = r#"
-    SELECT 'state-machine' AS service, topic, partition, "offset", reason FROM state_machine.parked
+const DEAD_LETTERS: &str = r#"
+    SELECT 'state-machine' AS service, topic, partition, "offset", reason FROM state_machine.dead_letters
     UNION ALL
-    SELECT 'notification', topic, partition, "offset", reason FROM notification.parked"#;
+    SELECT 'notification', topic, partition, "offset", reason FROM notification.dead_letters"#;
 
 /// What stands behind the @ of every Message-ID, where nobody chose anything else.
 const MAIL_DOMAIN: &str = "comanda.localhost";
@@ -64,7 +64,7 @@ pub(super) async fn dump(pool: &PgPool, recorder: &Recorder) -> Result<()> {
     each(sqlx::query_as(TRANSITIONS).fetch(pool), |row: TransitionRow| write(row.line())).await?;
     each(sqlx::query_as(OUTBOXES).fetch(pool), |row: OutboxRow| write(row.line())).await?;
     each(sqlx::query_as(MAILS).fetch(pool), |row: MailRow| write(row.line(MAIL_DOMAIN))).await?;
-    each(sqlx::query_as(PARKED).fetch(pool), |row: ParkedRow| write(row.line())).await
+    each(sqlx::query_as(DEAD_LETTERS).fetch(pool), |row: DeadLetterRow| write(row.line())).await
 }
 
 async fn each<R>(mut rows: BoxStream<'_, sqlx::Result<R>>, mut write: impl FnMut(R) -> Result<()>) -> Result<()> {

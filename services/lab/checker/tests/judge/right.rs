@@ -84,12 +84,12 @@ fn a_lost_log_that_was_told_again_is_judged_from_version_1_on() {
 }
 
 #[test]
-fn a_planted_record_that_was_parked_is_no_violation() {
+fn a_planted_record_that_was_a_dead_letter_is_no_violation() {
     let mut lines = calm();
     let (topic, key, content) = (Topic::Orders, "garbage".into(), RecordContent::Planted);
     found(&mut lines, What::Record { topic, log: 1, partition: 0, offset: 77, key, content });
     let (service, topic, reason) = ("state_machine".into(), "x.comanda.orders".into(), "undecodable".into());
-    found(&mut lines, What::ParkedRow { service, topic, partition: 0, offset: 77, reason });
+    found(&mut lines, What::DeadLetterRow { service, topic, partition: 0, offset: 77, reason });
     assert_eq!(violated(&verdict(lines)), []);
 }
 

@@ -17,12 +17,12 @@ const REPAIRS: &[&str] = &[
     "comanda_lost_logs_total",
 ];
 
-/// Looks at lags, parked records and repairs.
+/// Looks at lags, dead letters and repairs.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     if case.drained() {
         lags(case, found);
     }
-    parked(case, found);
+    dead_letters(case, found);
     if case.calm() {
         repairs(case, found);
     }
@@ -39,34 +39,37 @@ fn lags(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     }
 }
 
-fn parked(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let places = parked_places(case);
+fn dead_letters(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    let places = dead_letter_places(case);
     let strange: BTreeSet<_> =
         case.strange_records.iter().map(|record| (record.topic, record.place.partition, record.place.offset)).collect();
     for (place, (service, reason)) in &places {
         // Of a log that was lost no record is left to compare with.
         if !strange.contains(place) && case.logs.get(&place.0).is_none_or(|logs| *logs == 1) {
-            found.system(None, format!("{service} parked {place:?} ({reason}), which nobody had planted"));
+            found.system(None, format!("{service} has a dead letter {place:?} ({reason}), which nobody had planted"));
         }
     }
     for Strange { topic, place, key, why } in &case.strange_records {
         let read = *topic == Topic::Orders || case.run.is_some_and(|run| run.mails);
         // The key of an order is as good as the record: its reader looks the order up.
         let looked_up = case.order(key).and_then(OrderCase::row).is_some();
-        let parked = places.contains_key(&(*topic, place.partition, place.offset));
+        let dead_letters = places.contains_key(&(*topic, place.partition, place.offset));
         // What lay in a lost log may have been lost unread.
         let lies_there = case.logs.get(topic).is_none_or(|logs| *logs == place.log);
-        if why.is_none() && case.drained() && read && lies_there && !looked_up && !parked {
-            found.system(None, format!("the record planted at {topic:?} {place:?}, key {key:?}, was never parked"));
+        if why.is_none() && case.drained() && read && lies_there && !looked_up && !dead_letters {
+            found.system(
+                None,
+                format!("the record planted at {topic:?} {place:?}, key {key:?}, never became a dead letter"),
+            );
         }
     }
 }
 
 type Places<'a> = BTreeMap<(Topic, i32, i64), (&'a str, &'a str)>;
 
-fn parked_places<'a>(case: &Case<'a>) -> Places<'a> {
+fn dead_letter_places<'a>(case: &Case<'a>) -> Places<'a> {
     let rows = case.pick(|line| match &line.what {
-        What::ParkedRow { service, topic, partition, offset, reason } => {
+        What::DeadLetterRow { service, topic, partition, offset, reason } => {
             let topic = if topic.contains("transitions") { Topic::Transitions } else { Topic::Orders };
             Some(((topic, *partition, *offset), (service.as_str(), reason.as_str())))
         }

@@ -208,12 +208,12 @@ fn a_group_that_is_behind_at_the_end_is_noticed() {
 }
 
 #[test]
-fn a_good_record_that_was_parked_is_noticed() {
-    let parked = after(|lines| {
+fn a_good_record_that_was_a_dead_letter_is_noticed() {
+    let dead_letters = after(|lines| {
         let (service, topic) = ("notification".into(), "x.comanda.order-transitions".into());
-        found(lines, What::ParkedRow { service, topic, partition: 0, offset: 1, reason: "none".into() });
+        found(lines, What::DeadLetterRow { service, topic, partition: 0, offset: 1, reason: "none".into() });
     });
-    assert_eq!(parked, [C9Account]);
+    assert_eq!(dead_letters, [C9Account]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::postgres::{ACQUIRE_TIMEOUT, Deadlocks, Problem, bounded};
+use crate::postgres::{ACQUIRE_TIMEOUT, Deadlocks, StoreError, bounded};
 
 /// How many statements of one kind of work run at once: a writer, a timer, a consumer, a relay.
 const CONNECTIONS: usize = 4;
@@ -30,7 +30,7 @@ pub enum Commit {
 
 /// A few connections of its own.
 #[derive(Clone, Debug)]
-pub struct Sticky {
+pub struct Dedicated {
     options: Arc<PgConnectOptions>,
     turns: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<PgConnection>>>,
@@ -45,7 +45,7 @@ pub struct Taken {
     _turn: OwnedSemaphorePermit,
 }
 
-impl Sticky {
+impl Dedicated {
     /// Connects as `pool` does, at the first use.
     pub fn new(pool: &PgPool, commit: Commit) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options());
@@ -58,13 +58,13 @@ impl Sticky {
     }
 
     /// A connection that nobody uses now; waits for one, like a pool, for a bounded time.
-    pub async fn take(&self) -> Result<Taken, Problem> {
-        timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(Problem::Busy))
+    pub async fn take(&self) -> Result<Taken, StoreError> {
+        timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(StoreError::Busy))
     }
 
     /// Runs one statement under the deadline, and repeats it where it lost a deadlock. `statement` returns the connection that it is
     /// given beside its result.
-    pub async fn repeated<T, F>(&self, mut statement: impl FnMut(Taken) -> F) -> Result<T, Problem>
+    pub async fn repeated<T, F>(&self, mut statement: impl FnMut(Taken) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = (Taken, Result<T, sqlx::Error>)>,
     {
@@ -72,20 +72,20 @@ impl Sticky {
         loop {
             let connection = self.take().await?;
             let (connection, result) = bounded(async { Ok(statement(connection).await) }).await?;
-            let result = connection.end(result.map_err(Problem::from));
+            let result = connection.end(result.map_err(StoreError::from));
             if !deadlocks.repeat(&result) {
                 return result;
             }
         }
     }
 
-    async fn take_turn(&self) -> Result<Taken, Problem> {
+    async fn take_turn(&self) -> Result<Taken, StoreError> {
         let turn = self.turns.clone().acquire_owned().await.expect("never closed");
         let idle = self.idle.lock().expect("no holder panics").pop();
         let connection = match idle {
             Some(connection) => connection,
             // Not connected is nothing done.
-            None => PgConnection::connect_with(&self.options).await.map_err(|_| Problem::Busy)?,
+            None => PgConnection::connect_with(&self.options).await.map_err(|_| StoreError::Busy)?,
         };
         Ok(Taken { connection: Some(connection), idle: self.idle.clone(), _turn: turn })
     }
@@ -93,7 +93,7 @@ impl Sticky {
 
 impl Taken {
     /// Ends its use: it is kept for the next statement if this one ended well.
-    pub fn end<T>(mut self, result: Result<T, Problem>) -> Result<T, Problem> {
+    pub fn end<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_ok() {
             self.idle.lock().expect("no holder panics").extend(self.connection.take());
         }

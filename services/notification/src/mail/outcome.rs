@@ -70,7 +70,7 @@ pub enum Cause {
 
 /// What a try came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// The server has taken it.
     Sent(String),
     /// It will never be taken.
@@ -90,18 +90,18 @@ pub enum Fate {
 }
 
 /// What a failure in a phase means.
-pub fn fate(phase: Phase, failure: &Failure) -> Fate {
+pub fn outcome(phase: Phase, failure: &Failure) -> Outcome {
     let text = failure.text();
     match (phase, failure.is_refusal()) {
-        (Phase::Connect | Phase::StartTls | Phase::Auth | Phase::Mail, true) => Fate::Paused(Cause::Refused, text),
-        (Phase::Connect | Phase::StartTls | Phase::Auth, false) => Fate::Paused(Cause::Unreachable, text),
-        (Phase::Rcpt | Phase::Data | Phase::Dot, true) => Fate::Dead(text),
-        (Phase::Dot, false) if !matches!(failure, Failure::Reply(..)) => Fate::Ambiguous(text),
-        (Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Dot, false) => Fate::Later(text),
+        (Phase::Connect | Phase::StartTls | Phase::Auth | Phase::Mail, true) => Outcome::Paused(Cause::Refused, text),
+        (Phase::Connect | Phase::StartTls | Phase::Auth, false) => Outcome::Paused(Cause::Unreachable, text),
+        (Phase::Rcpt | Phase::Data | Phase::Dot, true) => Outcome::Dead(text),
+        (Phase::Dot, false) if !matches!(failure, Failure::Reply(..)) => Outcome::Ambiguous(text),
+        (Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Dot, false) => Outcome::Later(text),
     }
 }
 
-/// What a change needs to know beside the mail and its fate.
+/// What a change needs to know beside the mail and its outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// Who has taken the mail.
@@ -114,18 +114,20 @@ pub struct Terms<'a> {
     pub pause: Duration,
 }
 
-/// The step that a fate leads to. A mail that was not tried gets its try back.
-pub fn change(mail: &Claimed, fate: &Fate, terms: &Terms<'_>) -> Change {
+/// The step that a outcome leads to. A mail that was not tried gets its try back.
+pub fn change(mail: &Claimed, outcome: &Outcome, terms: &Terms<'_>) -> Change {
     let (before, tried) = (mail.attempts - 1, mail.attempts);
-    let (to, wait, reply) = match fate {
-        Fate::Sent(reply) => (step(MailState::Sent, tried), Duration::ZERO, reply.clone()),
-        Fate::Dead(reply) => (step(MailState::Dead, tried), Duration::ZERO, reply.clone()),
-        Fate::Suppressed => (step(MailState::Suppressed, before), Duration::ZERO, "the order has no address".into()),
-        Fate::Later(reply) => retried(terms, tried, reply.clone()),
-        Fate::Ambiguous(reply) => retried(terms, tried, format!("ambiguous: {reply}")),
-        Fate::Paused(_, reply) => (step(MailState::Due, before), terms.pause, reply.clone()),
-        Fate::GivenBack => (step(MailState::Due, before), Duration::ZERO, String::new()),
-        Fate::Interrupted => (step(MailState::Due, tried), Duration::ZERO, "ambiguous: the sender was stopped".into()),
+    let (to, wait, reply) = match outcome {
+        Outcome::Sent(reply) => (step(MailState::Sent, tried), Duration::ZERO, reply.clone()),
+        Outcome::Dead(reply) => (step(MailState::Dead, tried), Duration::ZERO, reply.clone()),
+        Outcome::Suppressed => (step(MailState::Suppressed, before), Duration::ZERO, "the order has no address".into()),
+        Outcome::Later(reply) => retried(terms, tried, reply.clone()),
+        Outcome::Ambiguous(reply) => retried(terms, tried, format!("ambiguous: {reply}")),
+        Outcome::Paused(_, reply) => (step(MailState::Due, before), terms.pause, reply.clone()),
+        Outcome::GivenBack => (step(MailState::Due, before), Duration::ZERO, String::new()),
+        Outcome::Interrupted => {
+            (step(MailState::Due, tried), Duration::ZERO, "ambiguous: the sender was stopped".into())
+        }
     };
     Change { key: mail.key, owner: terms.owner, tried, to, wait, reply: shown(&reply, &mail.contact.email) }
 }
@@ -167,33 +169,33 @@ mod tests {
     #[test]
     fn a_refusal_of_ourselves_pauses_the_transport() {
         for phase in BEFORE_THE_MAIL.into_iter().chain([Phase::Mail]) {
-            assert_eq!(fate(phase, &no(535)), Fate::Paused(Cause::Refused, "535 no".into()));
-            assert!(matches!(fate(phase, &Failure::Unfit("no".into())), Fate::Paused(Cause::Refused, _)));
+            assert_eq!(outcome(phase, &no(535)), Outcome::Paused(Cause::Refused, "535 no".into()));
+            assert!(matches!(outcome(phase, &Failure::Unfit("no".into())), Outcome::Paused(Cause::Refused, _)));
         }
     }
 
     #[test]
     fn a_server_that_can_not_be_talked_to_pauses_the_transport_for_a_shorter_time() {
         for (phase, failure) in BEFORE_THE_MAIL.into_iter().flat_map(|phase| [(phase, silence()), (phase, no(421))]) {
-            assert!(matches!(fate(phase, &failure), Fate::Paused(Cause::Unreachable, _)));
+            assert!(matches!(outcome(phase, &failure), Outcome::Paused(Cause::Unreachable, _)));
         }
     }
 
     #[test]
     fn a_refusal_of_the_mail_kills_it_and_a_delay_delays_it() {
         for phase in [Phase::Rcpt, Phase::Data, Phase::Dot] {
-            assert_eq!(fate(phase, &no(550)), Fate::Dead("550 no".into()));
-            assert_eq!(fate(phase, &no(451)), Fate::Later("451 no".into()));
+            assert_eq!(outcome(phase, &no(550)), Outcome::Dead("550 no".into()));
+            assert_eq!(outcome(phase, &no(451)), Outcome::Later("451 no".into()));
         }
-        assert_eq!(fate(Phase::Mail, &no(451)), Fate::Later("451 no".into()));
+        assert_eq!(outcome(Phase::Mail, &no(451)), Outcome::Later("451 no".into()));
     }
 
     #[test]
     fn only_silence_after_the_message_is_ambiguous() {
         for phase in [Phase::Mail, Phase::Rcpt, Phase::Data] {
-            assert!(matches!(fate(phase, &silence()), Fate::Later(_)));
+            assert!(matches!(outcome(phase, &silence()), Outcome::Later(_)));
         }
-        assert_eq!(fate(Phase::Dot, &silence()), Fate::Ambiguous("silence".into()));
+        assert_eq!(outcome(Phase::Dot, &silence()), Outcome::Ambiguous("silence".into()));
     }
 
     fn mail(attempts: i32) -> Claimed {
@@ -212,10 +214,10 @@ mod tests {
         Claimed { key, status: text(), attempts, next_try_time: time::OffsetDateTime::UNIX_EPOCH, contact }
     }
 
-    fn after(fate: Fate, tried: i32) -> (Step, Duration, String) {
+    fn after(outcome: Outcome, tried: i32) -> (Step, Duration, String) {
         let schedule = "1m,5m".parse().expect("a schedule");
         let terms = Terms { owner: Uuid::nil(), schedule: &schedule, chance: 0.0, pause: Duration::from_secs(7) };
-        let change = change(&mail(tried), &fate, &terms);
+        let change = change(&mail(tried), &outcome, &terms);
         assert_eq!(change.tried, tried);
         (change.to, change.wait, change.reply)
     }
@@ -223,27 +225,27 @@ mod tests {
     #[test]
     fn tries_are_counted_when_the_mail_was_tried_and_end_with_the_schedule() {
         let minutes = |count: u64| Duration::from_secs(60 * count);
-        let (to, wait, _) = after(Fate::Later("no".into()), 1);
+        let (to, wait, _) = after(Outcome::Later("no".into()), 1);
         assert_eq!((to, wait), (step(MailState::Due, 1), minutes(1)));
-        let (to, wait, reply) = after(Fate::Ambiguous("cut".into()), 2);
+        let (to, wait, reply) = after(Outcome::Ambiguous("cut".into()), 2);
         assert_eq!((to, wait, &*reply), (step(MailState::Due, 2), minutes(5), "ambiguous: cut"));
-        let (to, _, reply) = after(Fate::Later("no".into()), 3);
+        let (to, _, reply) = after(Outcome::Later("no".into()), 3);
         assert_eq!((to, &*reply), (step(MailState::Dead, 3), "given up after 3 tries: no"));
     }
 
     #[test]
     fn a_pause_and_a_stop_use_up_no_try() {
-        let (to, wait, _) = after(Fate::Paused(Cause::Refused, "535".into()), 2);
+        let (to, wait, _) = after(Outcome::Paused(Cause::Refused, "535".into()), 2);
         assert_eq!((to, wait), (step(MailState::Due, 1), Duration::from_secs(7)));
-        let (to, ..) = after(Fate::GivenBack, 2);
+        let (to, ..) = after(Outcome::GivenBack, 2);
         assert_eq!(to, step(MailState::Due, 1));
     }
 
     #[test]
     fn the_address_stays_out_of_the_reply() {
-        let (.., reply) = after(Fate::Dead("550 <ana@example.com>\0 unknown".into()), 1);
+        let (.., reply) = after(Outcome::Dead("550 <ana@example.com>\0 unknown".into()), 1);
         assert_eq!(reply, "550 <(recipient)>  unknown");
-        let (.., reply) = after(Fate::Dead("x".repeat(600)), 1);
+        let (.., reply) = after(Outcome::Dead("x".repeat(600)), 1);
         assert_eq!(reply.len(), 500);
     }
 }

@@ -1,4 +1,4 @@
-//! `comanda parked`: records that a consumer could neither apply nor look up.
+//! `comanda dead-letters`: records that a consumer could neither apply nor look up.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use clap::{Args, Subcommand};
 use comanda_kit::{kafka, postgres};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::store::{Parked, Store};
+use super::store::{DeadLetter, Store};
 
 const MOST: i64 = 1000;
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `comanda parked`.
+/// `comanda dead-letters`.
 #[derive(Args, Clone, Debug)]
-pub struct ParkedArgs {
+pub struct DeadLettersArgs {
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -45,9 +45,9 @@ struct Choice {
 }
 
 /// Lists, retries or drops.
-pub async fn run(args: ParkedArgs) -> Result<()> {
+pub async fn run(args: DeadLettersArgs) -> Result<()> {
     let store = Store::connect(&args.postgres)?;
-    let records = store.parked(MOST).await?;
+    let records = store.dead_letters(MOST).await?;
     match args.what {
         What::List => records.iter().for_each(show),
         What::Retry(choice) => {
@@ -56,13 +56,13 @@ pub async fn run(args: ParkedArgs) -> Result<()> {
                 let again = FutureRecord::to(&record.topic).key(&record.key).payload(&record.payload);
                 let sent = producer.send(again, SEND_TIMEOUT).await;
                 sent.map_err(|(error, _)| anyhow!("Kafka did not take {}: {error}", name(record)))?;
-                store.unpark(record).await?;
+                store.forget_dead_letter(record).await?;
                 println!("retried {}", name(record));
             }
         }
         What::Drop(choice) => {
             for record in choose(&records, &choice)? {
-                store.unpark(record).await?;
+                store.forget_dead_letter(record).await?;
                 println!("dropped {}", name(record));
             }
         }
@@ -70,20 +70,22 @@ pub async fn run(args: ParkedArgs) -> Result<()> {
     Ok(())
 }
 
-fn name(record: &Parked) -> String {
+fn name(record: &DeadLetter) -> String {
     format!("{}/{}/{}/{}", record.topic, record.topic_epoch, record.partition, record.offset)
 }
 
-fn show(record: &Parked) {
+fn show(record: &DeadLetter) {
     let key = String::from_utf8_lossy(&record.key);
-    println!("{}  {}  {}  key {key:?}: {}", record.parked_time, record.service, name(record), record.reason);
+    println!("{}  {}  {}  key {key:?}: {}", record.dead_letter_time, record.service, name(record), record.reason);
 }
 
-fn choose<'p>(records: &'p [Parked], choice: &Choice) -> Result<Vec<&'p Parked>> {
-    let chosen: Vec<_> =
-        records.iter().filter(|parked| choice.all || choice.record.as_ref() == Some(&name(parked))).collect();
+fn choose<'p>(records: &'p [DeadLetter], choice: &Choice) -> Result<Vec<&'p DeadLetter>> {
+    let chosen: Vec<_> = records
+        .iter()
+        .filter(|dead_letters| choice.all || choice.record.as_ref() == Some(&name(dead_letters)))
+        .collect();
     if chosen.is_empty() && !choice.all {
-        bail!("no such record; `comanda parked list` names them");
+        bail!("no such record; `comanda dead-letters list` names them");
     }
     Ok(chosen)
 }

@@ -29,7 +29,7 @@ enum Written {
 }
 
 /// What senders share.
-pub struct Desk {
+pub struct SenderContext {
     pub store: Store,
     pub workflows: Arc<Workflows>,
     pub composer: Composer,
@@ -42,7 +42,7 @@ pub struct Desk {
     changes: Batcher<Change, Written>,
 }
 
-impl Desk {
+impl SenderContext {
     /// Starts the writer of changes.
     pub fn new(
         config: &Config,
@@ -77,8 +77,8 @@ async fn write(store: Store, changes: Vec<Change>) -> Vec<Written> {
     sorted.sort_by_key(|change| change.key);
     let applied = match store.change(&sorted).await {
         Ok(applied) => applied,
-        Err(problem) => {
-            warn!("mails wait to be noted: {problem}");
+        Err(error) => {
+            warn!("mails wait to be noted: {error}");
             return vec![Written::Unknown; changes.len()];
         }
     };
