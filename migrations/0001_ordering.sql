@@ -3,26 +3,33 @@
 
 CREATE SCHEMA ordering;
 
--- What people call an order. Gaps are normal.
-CREATE SEQUENCE ordering.order_number;
+-- What people call an order: counted for each tenant, so that a number reveals nothing of other tenants. Gaps are normal.
+CREATE TABLE ordering.numbers (
+    tenant      text COLLATE "C" PRIMARY KEY,
+    last_number bigint NOT NULL
+) WITH (fillfactor = 50);
 
 -- Immutable but for erasing a person's data. order_id is a UUIDv7, so the table can be partitioned by time one day;
 -- for the same reason no key but the primary one is unique.
 CREATE TABLE ordering.orders (
     order_id          uuid        PRIMARY KEY,
     tenant            text COLLATE "C" NOT NULL,
-    number            bigint      NOT NULL DEFAULT nextval('ordering.order_number'),
+    number            bigint      NOT NULL,
     customer_id       text COLLATE "C" NOT NULL,
     customer_name     text        NOT NULL,
     email             text        NOT NULL,
     locale            text        NOT NULL,
     content           bytea       NOT NULL, -- comanda.v1.Order holding items, total and labels
+    currency          text        NOT NULL, -- of the total, as ISO 4217 writes it
+    total_units       bigint      NOT NULL, -- as google.type.Money has them
+    total_nanos       integer     NOT NULL,
+    item_count        integer     NOT NULL,
     workflow          text        NOT NULL,
     workflow_revision integer     NOT NULL,
     first_status      text        NOT NULL, -- version 1 of the order is a function of this row
     create_time       timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX orders_by_number   ON ordering.orders (number);
+CREATE INDEX orders_by_number   ON ordering.orders (tenant, number);
 CREATE INDEX orders_by_time     ON ordering.orders (tenant, create_time, order_id);
 CREATE INDEX orders_by_customer ON ordering.orders (tenant, customer_id, create_time, order_id);
 

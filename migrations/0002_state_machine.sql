@@ -22,6 +22,7 @@ CREATE TABLE state_machine.current_workflows (
 -- exactly the active orders.
 CREATE TABLE state_machine.states (
     order_id          uuid        PRIMARY KEY,
+    tenant            text COLLATE "C" NOT NULL,
     workflow          text        NOT NULL,
     workflow_revision integer     NOT NULL,
     version           bigint      NOT NULL,
@@ -36,7 +37,9 @@ CREATE INDEX states_due ON state_machine.states (due_at) WHERE due_at IS NOT NUL
 CREATE TABLE state_machine.transitions (
     order_id        uuid        NOT NULL,
     version         bigint      NOT NULL,
+    tenant          text COLLATE "C" NOT NULL,
     from_status     text        NOT NULL,
+    from_time       timestamptz,          -- when from_status was entered; null in version 1
     to_status       text        NOT NULL,
     phase           smallint    NOT NULL, -- comanda.v1.Phase
     transition_time timestamptz NOT NULL,

@@ -2,7 +2,7 @@
 
 -- State of each order that the state machine has adopted.
 CREATE VIEW state_machine.order_states AS
-SELECT order_id, version, status, phase, status_time, due_at, nullif(due_at, 'infinity') AS next_transition_time
+SELECT order_id, tenant, version, status, phase, status_time, due_at, nullif(due_at, 'infinity') AS next_transition_time
 FROM state_machine.states;
 
 CREATE VIEW state_machine.workflow_definitions AS
@@ -18,12 +18,14 @@ SELECT topic_epoch FROM ordering.topic_log;
 
 -- What never changes of an order, without anything about the person.
 CREATE VIEW ordering.order_facts AS
-SELECT order_id, tenant, number, customer_id, workflow, workflow_revision, first_status, create_time
+SELECT
+    order_id, tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
+    currency, total_units, total_nanos, item_count
 FROM ordering.orders;
 
 -- Whom to write to, about what.
 CREATE VIEW ordering.order_contacts AS
-SELECT order_id, number, customer_name, email, locale, content, workflow, workflow_revision
+SELECT order_id, tenant, number, customer_name, email, locale, content, workflow, workflow_revision
 FROM ordering.orders;
 
 -- An order as it is now. Before it is adopted its state is version 1, a function of its own row (phase 1 = ACTIVE).
@@ -42,15 +44,17 @@ LEFT JOIN state_machine.order_states s ON s.order_id = o.order_id;
 -- Every transition of every order. Version 1 shows from the order's first moment (trigger 1 = CREATE).
 CREATE VIEW state_machine.order_history AS
 SELECT
-    t.order_id, t.version, f.number, f.customer_id, f.workflow, f.workflow_revision,
-    t.from_status, t.to_status, t.phase, t.transition_time, t.trigger, t.actor, t.reason,
-    nullif(t.due_at, 'infinity') AS next_transition_time
+    t.order_id, t.version, t.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision,
+    t.from_status, t.from_time, t.to_status, t.phase, t.transition_time, t.trigger, t.actor, t.reason,
+    nullif(t.due_at, 'infinity') AS next_transition_time,
+    f.currency, f.total_units, f.total_nanos, f.item_count
 FROM state_machine.transitions t
 JOIN ordering.order_facts f ON f.order_id = t.order_id
 UNION ALL
 SELECT
-    f.order_id, 1::bigint, f.number, f.customer_id, f.workflow, f.workflow_revision,
-    '', f.first_status, 1::smallint, f.create_time, 1::smallint, 'system:ordering', '',
-    NULL
+    f.order_id, 1::bigint, f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision,
+    '', NULL, f.first_status, 1::smallint, f.create_time, 1::smallint, 'system:ordering', '',
+    NULL,
+    f.currency, f.total_units, f.total_nanos, f.item_count
 FROM ordering.order_facts f
 WHERE NOT EXISTS (SELECT FROM state_machine.transitions t WHERE t.order_id = f.order_id AND t.version = 1);

@@ -5,7 +5,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 use tonic_build::manual;
 
 /// Roots of the compilation: our services, and the error details, so that reflection can name what errors carry.
-const ROOTS: [&str; 5] = [
+const ROOTS: [&str; 6] = [
+    "comanda/events/v1/order_events.proto",
     "comanda/v1/order_service.proto",
     "comanda/v1/lifecycle_service.proto",
     "comanda/v1/watch_service.proto",

@@ -1,6 +1,7 @@
 //! Everything of Comanda that crosses a process boundary, and nothing else: the gRPC messages and services, the
 //! Kafka topics, and the database views that one service publishes for the others.
 
+pub mod access;
 pub mod errors;
 pub mod frame;
 pub mod topics;
@@ -13,6 +14,11 @@ mod generated {
         pub mod v1 {
             tonic::include_proto!("comanda.v1");
         }
+        pub mod events {
+            pub mod v1 {
+                tonic::include_proto!("comanda.events.v1");
+            }
+        }
     }
     pub mod google {
         pub mod r#type {
@@ -24,6 +30,8 @@ mod generated {
     }
 }
 
+/// The package `comanda.events.v1`: what is on Kafka, generated from `comanda/events/v1/*.proto`.
+pub use generated::comanda::events::v1 as events;
 /// The package `comanda.v1`: messages, clients and servers, generated from `comanda/v1/*.proto`, where every field and
 /// call is documented.
 pub use generated::comanda::v1;

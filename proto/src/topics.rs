@@ -7,7 +7,7 @@
 //!
 //! Records are CloudEvents in Kafka's binary mode: the attributes are headers, the payload is bare protobuf.
 
-use crate::v1::{OrderPlaced, OrderTransition};
+use crate::events::{OrderPlaced, OrderTransition};
 
 /// Before the name of every topic, unless a setting says otherwise.
 pub const DEFAULT_PREFIX: &str = "comanda.";
@@ -31,12 +31,14 @@ pub trait Event: prost::Message + Default {
     fn id(&self) -> String;
     /// `ce_subject` and the record's key: the order.
     fn subject(&self) -> &str;
+    /// `ce_tenant`: whose order it is.
+    fn tenant(&self) -> &str;
     /// `ce_time`: when it happened.
     fn time(&self) -> Option<&prost_types::Timestamp>;
 }
 
 impl Event for OrderPlaced {
-    const TYPE: &'static str = "comanda.v1.OrderPlaced";
+    const TYPE: &'static str = "comanda.events.v1.OrderPlaced";
     const SOURCE: &'static str = "/comanda/ordering";
 
     fn id(&self) -> String {
@@ -47,13 +49,17 @@ impl Event for OrderPlaced {
         &self.order_id
     }
 
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     fn time(&self) -> Option<&prost_types::Timestamp> {
         self.create_time.as_ref()
     }
 }
 
 impl Event for OrderTransition {
-    const TYPE: &'static str = "comanda.v1.OrderTransition";
+    const TYPE: &'static str = "comanda.events.v1.OrderTransition";
     const SOURCE: &'static str = "/comanda/state-machine";
 
     fn id(&self) -> String {
@@ -64,7 +70,11 @@ impl Event for OrderTransition {
         &self.order_id
     }
 
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     fn time(&self) -> Option<&prost_types::Timestamp> {
-        self.time.as_ref()
+        self.transition_time.as_ref()
     }
 }

@@ -18,13 +18,17 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::v1::{Customer, Item, Order, OrderTransition, Workflow};
+use crate::{
+    Money, events,
+    v1::{Customer, Item, Order, OrderTransition, OrderView, Workflow},
+};
 
 /// A row of `ordering.order_details`.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]
 pub struct OrderRow {
     pub order_id: Uuid,
+    pub tenant: String,
     pub number: i64,
     pub customer_id: String,
     pub customer_name: String,
@@ -44,16 +48,22 @@ pub struct OrderRow {
 
 impl OrderRow {
     /// The message that every service shows. Fails only on content that no version of ordering wrote.
-    pub fn into_order(self) -> Result<Order, DecodeError> {
-        Ok(Order {
-            order_id: self.order_id.to_string(),
-            number: self.number,
-            customer: Some(Customer {
+    pub fn into_order(self, view: OrderView) -> Result<Order, DecodeError> {
+        let customer = match view {
+            OrderView::Full => Customer {
                 customer_id: self.customer_id,
                 name: self.customer_name,
                 email: self.email,
                 locale: self.locale,
-            }),
+            },
+            OrderView::Basic | OrderView::Unspecified => {
+                Customer { customer_id: self.customer_id, ..Customer::default() }
+            }
+        };
+        Ok(Order {
+            order_id: self.order_id.to_string(),
+            number: self.number,
+            customer: Some(customer),
             workflow: self.workflow,
             workflow_revision: self.workflow_revision,
             status: self.status,
@@ -72,6 +82,7 @@ impl OrderRow {
 #[allow(missing_docs)]
 pub struct ContactRow {
     pub order_id: Uuid,
+    pub tenant: String,
     pub number: i64,
     pub customer_name: String,
     pub email: String,
@@ -94,11 +105,13 @@ impl ContactRow {
 pub struct TransitionRow {
     pub order_id: Uuid,
     pub version: i64,
+    pub tenant: String,
     pub number: i64,
     pub customer_id: String,
     pub workflow: String,
     pub workflow_revision: i32,
     pub from_status: String,
+    pub from_time: Option<OffsetDateTime>,
     pub to_status: String,
     pub phase: i16,
     pub transition_time: OffsetDateTime,
@@ -106,9 +119,13 @@ pub struct TransitionRow {
     pub actor: String,
     pub reason: String,
     pub next_transition_time: Option<OffsetDateTime>,
+    pub currency: String,
+    pub total_units: i64,
+    pub total_nanos: i32,
+    pub item_count: i32,
 }
 
-impl From<TransitionRow> for OrderTransition {
+impl From<TransitionRow> for events::OrderTransition {
     fn from(row: TransitionRow) -> Self {
         Self {
             order_id: row.order_id.to_string(),
@@ -120,11 +137,46 @@ impl From<TransitionRow> for OrderTransition {
             from_status: row.from_status,
             to_status: row.to_status,
             phase: row.phase.into(),
-            time: Some(timestamp(row.transition_time)),
+            transition_time: Some(timestamp(row.transition_time)),
             trigger: row.trigger.into(),
             actor: row.actor,
             reason: row.reason,
             next_transition_time: row.next_transition_time.map(timestamp),
+            tenant: row.tenant,
+            from_time: row.from_time.map(timestamp),
+            total: Some(Money { currency_code: row.currency, units: row.total_units, nanos: row.total_nanos }),
+            item_count: row.item_count,
+        }
+    }
+}
+
+impl From<TransitionRow> for OrderTransition {
+    fn from(row: TransitionRow) -> Self {
+        events::OrderTransition::from(row).into()
+    }
+}
+
+/// An event as histories and watches show it: everything but the tenant.
+impl From<events::OrderTransition> for OrderTransition {
+    fn from(event: events::OrderTransition) -> Self {
+        Self {
+            order_id: event.order_id,
+            version: event.version,
+            number: event.number,
+            customer_id: event.customer_id,
+            workflow: event.workflow,
+            workflow_revision: event.workflow_revision,
+            from_status: event.from_status,
+            to_status: event.to_status,
+            phase: event.phase,
+            transition_time: event.transition_time,
+            trigger: event.trigger,
+            actor: event.actor,
+            reason: event.reason,
+            next_transition_time: event.next_transition_time,
+            from_time: event.from_time,
+            total: event.total,
+            item_count: event.item_count,
         }
     }
 }

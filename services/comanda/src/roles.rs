@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
+    access::Access,
     kafka, postgres,
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
@@ -141,6 +142,6 @@ async fn serve(args: &ListenArgs, default_port: u16, endpoints: Vec<Endpoint>, t
         info!("metrics on http://{admin}/metrics");
     }
     info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
-    server::serve(listener, endpoints, &args.limits, tasks)?;
+    server::serve(listener, endpoints, &args.limits, Access::default(), tasks)?;
     Ok(address)
 }

@@ -157,6 +157,16 @@ impl Violations {
         (!text.is_empty()).then(|| self.uuid(field, text))
     }
 
+    /// Parses the optional `request_id` of a call. Ids that many callers could come by without meaning to (all zeros, all ones) are refused:
+    /// two of them would be taken for one.
+    pub fn request_id(&mut self, field: impl Into<String>, text: &str) -> Option<uuid::Uuid> {
+        let field = field.into();
+        let id = self.optional_uuid(field.clone(), text)?;
+        let is_chosen = !(uuid::Uuid::try_parse(text).is_ok() && (id.is_nil() || id.is_max()));
+        self.require(is_chosen, field, "must be a UUID made for this request, not one of zeros or ones only");
+        Some(id)
+    }
+
     /// Refuses if anything was noted.
     pub fn check(self) -> Result<(), ApiError> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.0)) }
@@ -181,6 +191,16 @@ mod tests {
         assert_eq!(fields, ["name", "note", "order_id"]);
         assert_eq!(details.error_info().expect("error info").reason, reason::INVALID_FIELDS);
         assert_eq!(details.retry_info().expect("retry info").retry_delay, Some(RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_request_id_of_zeros_or_ones_is_refused() {
+        for text in ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "nonsense"] {
+            let mut violations = Violations::default();
+            violations.request_id("request_id", text);
+            assert_eq!(violations.0.len(), 1, "{text}");
+        }
+        assert_eq!(Violations::default().request_id("request_id", ""), None);
     }
 
     #[test]

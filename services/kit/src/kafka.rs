@@ -99,7 +99,7 @@ impl Config {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
-            .set("partition.assignment.strategy", "cooperative-dedicated")
+            .set("partition.assignment.strategy", "cooperative-sticky")
             .set("statistics.interval.ms", "5000")
             .set("session.timeout.ms", "15000")
             .set("max.poll.interval.ms", "300000");
@@ -172,6 +172,7 @@ pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
         ("ce_source", E::SOURCE),
         ("ce_time", &time),
         ("ce_subject", event.subject()),
+        ("ce_tenant", event.tenant()),
         ("content-type", "application/protobuf"),
     ];
     let headers = OwnedHeaders::new_with_capacity(pairs.len());

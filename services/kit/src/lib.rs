@@ -1,6 +1,7 @@
 //! What every Comanda process needs and that knows nothing of orders: logs and metrics, stopping, the gRPC server, Postgres,
 //! Kafka, and the three loops built on them (leader lease, outbox relay, batch consumer).
 
+pub mod access;
 pub mod backoff;
 pub mod batch;
 pub mod consumer;

@@ -1,36 +1,55 @@
-//! Page tokens (<https://google.aip.dev/158>): opaque, and only valid with the filter they were made for.
+//! Page tokens (<https://google.aip.dev/158>): opaque, and only valid for the caller's tenant and the filter that they were made for.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::errors::{ApiError, Violations};
+use crate::{
+    access::Scope,
+    errors::{ApiError, Violations},
+};
 
-const FILTER_HASH_BYTES: usize = 8;
+const HASH_BYTES: usize = 8;
 
-/// Stable hash of a filter, so that a token or a watch can not be resumed with another one.
-pub fn filter_hash(filter: &impl Message) -> [u8; FILTER_HASH_BYTES] {
-    let digest = Sha256::digest(filter.encode_to_vec());
-    let mut hash = [0; FILTER_HASH_BYTES];
-    hash.copy_from_slice(&digest[..FILTER_HASH_BYTES]);
-    hash
+/// What a token holds.
+#[derive(Clone, PartialEq, Message)]
+struct Token {
+    #[prost(bytes = "vec", tag = "1")]
+    filter_hash: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    position: Vec<u8>,
+}
+
+/// Stable hash of a filter and the tenant that it was used for, so that a token cannot be used with another filter or by another tenant.
+pub fn filter_hash(scope: &Scope, filter: &impl Message) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(scope.tenant());
+    hash.update([0]);
+    hash.update(filter.encode_to_vec());
+    hash.finalize()[..HASH_BYTES].to_vec()
 }
 
 /// A token that continues after `position` of a list with this filter.
-pub fn token(filter: &impl Message, position: &[u8]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode([&filter_hash(filter), position].concat())
+pub fn token(scope: &Scope, filter: &impl Message, position: &impl Message) -> String {
+    let token = Token { filter_hash: filter_hash(scope, filter), position: position.encode_to_vec() };
+    BASE64_URL_SAFE_NO_PAD.encode(token.encode_to_vec())
 }
 
 /// The position in a token; `None` for the empty token of a first page.
-pub fn position(filter: &impl Message, token: &str) -> Result<Option<Vec<u8>>, ApiError> {
+pub fn position<P: Message + Default>(
+    scope: &Scope,
+    filter: &impl Message,
+    token: &str,
+) -> Result<Option<P>, ApiError> {
     if token.is_empty() {
         return Ok(None);
     }
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok().filter(|bytes| bytes.starts_with(&filter_hash(filter)));
-    match bytes {
-        Some(bytes) => Ok(Some(bytes[FILTER_HASH_BYTES..].to_vec())),
-        None => Err(bad_token()),
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| bad_token())?;
+    let token = Token::decode(&*bytes).map_err(|_| bad_token())?;
+    if token.filter_hash != filter_hash(scope, filter) {
+        return Err(bad_token());
     }
+    P::decode(&*token.position).map(Some).map_err(|_| bad_token())
 }
 
 /// The error for a token that is not ours.
@@ -38,23 +57,38 @@ pub fn bad_token() -> ApiError {
     ApiError::invalid_field("page_token", "must be a next_page_token of the same list with the same filter, or empty")
 }
 
-/// Checks a page size: 0 means `default`, at most `most`.
-pub fn size(violations: &mut Violations, page_size: i32, default: i64, most: i32) -> i64 {
-    violations.require((0..=most).contains(&page_size), "page_size", format!("must be 0 to {most}"));
-    if page_size == 0 { default } else { page_size.into() }
+/// The size of a page: 0 means `default`; more than `most` means `most` (AIP-158); a negative one is refused.
+pub fn size(violations: &mut Violations, page_size: i32, default: i64, most: i64) -> i64 {
+    violations.require(page_size >= 0, "page_size", "must be 0 or more");
+    if page_size == 0 { default } else { i64::from(page_size).min(most) }
 }
 
 #[cfg(test)]
 mod tests {
+    use comanda_proto::access::Role;
+
     use super::*;
 
     #[test]
-    fn a_token_returns_its_position_with_its_own_filter_only() {
+    fn a_token_returns_its_position_with_its_own_filter_and_tenant_only() {
         let (mine, other) = ("mine".to_string(), "other".to_string());
-        let token = token(&mine, b"here");
-        assert_eq!(position(&mine, &token).expect("own token"), Some(b"here".to_vec()));
-        assert!(position(&other, &token).is_err());
-        assert!(position(&mine, "no token!").is_err());
-        assert_eq!(position(&mine, "").expect("first page"), None);
+        let (scope, foreign) = (Scope::built_in(), Scope::new("acme", "owner", Role::Owner));
+        let here = "here".to_string();
+        let token = token(&scope, &mine, &here);
+        assert_eq!(position(&scope, &mine, &token).expect("own token"), Some(here));
+        assert!(position::<String>(&scope, &other, &token).is_err());
+        assert!(position::<String>(&foreign, &mine, &token).is_err());
+        assert!(position::<String>(&scope, &mine, "no token!").is_err());
+        assert_eq!(position::<String>(&scope, &mine, "").expect("first page"), None);
+    }
+
+    #[test]
+    fn a_page_size_above_the_maximum_is_the_maximum() {
+        let mut violations = Violations::default();
+        let sizes = [0, 7, 100_000].map(|asked| size(&mut violations, asked, 50, 500));
+        assert_eq!((sizes, violations.check().is_ok()), ([50, 7, 500], true));
+        let mut violations = Violations::default();
+        size(&mut violations, -1, 50, 500);
+        assert!(violations.check().is_err());
     }
 }

@@ -34,7 +34,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Layer, Service};
 use tracing::{info, warn};
 
-use crate::{errors::ApiError, shutdown::Tasks};
+use crate::{access::Access, errors::ApiError, shutdown::Tasks};
 
 /// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind` those who came back together after a
 /// restart were let wait for a second and more: what does not fit is dropped, and sent again.
@@ -98,8 +98,14 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     listening().with_context(|| format!("cannot listen on {address}; choose another address"))
 }
 
-/// Serves endpoints on one port until the stop, then drains for a bounded time.
-pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, tasks: &Tasks) -> Result<()> {
+/// Serves endpoints on one port, to the callers that `access` admits, until the stop, then drains for a bounded time.
+pub fn serve(
+    listener: TcpListener,
+    endpoints: Vec<Endpoint>,
+    limits: &Limits,
+    access: Access,
+    tasks: &Tasks,
+) -> Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service)
         .add_service(reflection(|b| b.build_v1())?)
@@ -113,6 +119,7 @@ pub fn serve(listener: TcpListener, endpoints: Vec<Endpoint>, limits: &Limits, t
     tasks.spawn("health", report_health(health, ready, reported.clone(), stop.clone()));
     let mut server = Server::builder()
         .layer(Admission::new(limits.max_calls))
+        .layer(access)
         .timeout(CALL_TIMEOUT)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // A caller may give up all its calls at once. From the 21st on, the default ends the connection for its other calls too.

@@ -33,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use crate::{
+    access::Access,
     kafka, postgres,
     server::{self, Endpoint},
     shutdown::Tasks,
@@ -208,11 +209,16 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Serves what was started with `tasks`.
+    /// Serves what was started with `tasks`, to the built-in caller.
     pub async fn serve(endpoint: Endpoint, tasks: Tasks) -> Result<Self> {
+        Self::serve_to(Access::default(), vec![endpoint], tasks)
+    }
+
+    /// Serves what was started with `tasks` to a caller, for example of another tenant.
+    pub fn serve_to(access: Access, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
-        server::serve(listener, vec![endpoint], &server::Limits::default(), &tasks)?;
+        server::serve(listener, endpoints, &server::Limits::default(), access, &tasks)?;
         Ok(Self { address, tasks })
     }
 

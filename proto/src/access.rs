@@ -1,0 +1,134 @@
+//! Who may call what: one table of every rpc, with the roles that may call it and the data that a call may reach.
+//!
+//! A server denies every rpc that has no row here. A test compares the table with the descriptors, both ways.
+
+/// What a caller is to a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Runs the business.
+    Owner,
+    /// Works for it: takes, moves and looks at orders.
+    Staff,
+    /// Brings orders.
+    Courier,
+    /// Orders.
+    Customer,
+    /// Another program of the business, such as a gateway.
+    Service,
+    /// Runs this installation of Comanda, for all tenants.
+    Operator,
+}
+
+/// What a call may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// Nothing that belongs to anybody: health and reflection. Open to everyone.
+    Public,
+    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders.
+    Tenant,
+    /// What belongs to the installation.
+    Installation,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// As in the `:path` of a call: `/package.Service/Method`.
+    pub path: &'static str,
+    /// Who may call it; empty where everyone may.
+    pub roles: &'static [Role],
+    /// What it may reach.
+    pub reach: Reach,
+}
+
+const EVERYONE: &[Role] = &[];
+const BUSINESS: &[Role] = &[Role::Owner, Role::Staff, Role::Service];
+const BUSINESS_AND_COURIER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier];
+const BUSINESS_AND_CUSTOMER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Customer];
+const ALL_OF_A_TENANT: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer];
+
+const fn rule(path: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
+    Rule { path, roles, reach }
+}
+
+/// Every rpc that a server of Comanda has.
+pub const TABLE: &[Rule] = &[
+    rule("/comanda.v1.OrderService/CreateOrder", BUSINESS_AND_CUSTOMER, Reach::Tenant),
+    rule("/comanda.v1.OrderService/BatchCreateOrders", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.OrderService/GetOrder", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.OrderService/BatchGetOrders", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.OrderService/ListOrders", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.OrderService/EraseCustomer", &[Role::Owner], Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/AdvanceOrder", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/CancelOrder", BUSINESS_AND_CUSTOMER, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/RejectOrder", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/ListTransitions", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/ListWorkflows", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/GetWorkflow", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.WatchService/WatchOrder", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.WatchService/WatchOrders", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.MailService/ListMails", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.MailService/ResendMail", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.MailService/ResendDeadMails", &[Role::Owner], Reach::Tenant),
+    rule("/grpc.health.v1.Health/Check", EVERYONE, Reach::Public),
+    rule("/grpc.health.v1.Health/Watch", EVERYONE, Reach::Public),
+    rule("/grpc.health.v1.Health/List", EVERYONE, Reach::Public),
+    rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", EVERYONE, Reach::Public),
+    rule("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", EVERYONE, Reach::Public),
+];
+
+/// The row of an rpc; `None` is a denial.
+pub fn rule_of(path: &str) -> Option<&'static Rule> {
+    TABLE.iter().find(|rule| rule.path == path)
+}
+
+impl Rule {
+    /// Whether a caller of this role may call it.
+    pub fn admits(&self, role: Role) -> bool {
+        self.reach == Reach::Public || self.roles.contains(&role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    fn methods_of_comanda() -> BTreeSet<String> {
+        let files = FileDescriptorSet::decode(crate::DESCRIPTORS).expect("descriptors").file;
+        let services = files.iter().flat_map(|file| {
+            file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service))
+        });
+        services
+            .flat_map(|(name, service)| {
+                service.method.iter().map(move |method| format!("/{name}/{}", method.name())).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_rpc_of_the_descriptors_has_a_row_and_every_row_an_rpc() {
+        let rows: BTreeSet<_> = TABLE.iter().map(|rule| rule.path.to_owned()).collect();
+        assert_eq!(rows.len(), TABLE.len(), "a row is there twice");
+        let ours: BTreeSet<_> = rows.into_iter().filter(|path| path.starts_with("/comanda.")).collect();
+        assert_eq!(ours, methods_of_comanda());
+    }
+
+    #[test]
+    fn only_health_and_reflection_are_open_to_everyone() {
+        for rule in TABLE {
+            let is_ours = rule.path.starts_with("/comanda.");
+            assert_eq!(rule.roles.is_empty(), !is_ours, "{}", rule.path);
+            assert_eq!(rule.reach == Reach::Public, !is_ours, "{}", rule.path);
+        }
+    }
+
+    #[test]
+    fn what_has_no_row_is_denied() {
+        assert_eq!(rule_of("/comanda.v1.OrderService/DropEverything"), None);
+    }
+}
