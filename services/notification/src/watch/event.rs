@@ -1,48 +1,27 @@
-//! A transition as the hub passes it round: decoded once to be found and matched, encoded once to be sent.
+//! A transition as the hub passes it on: decoded once to be matched, encoded once to be sent.
 
 use comanda_kit::kafka::Record;
-use comanda_proto::{
-    frame::Frame,
-    v1::{OrderTransition, Phase},
-};
+use comanda_proto::{events::OrderTransition, frame::Frame, v1::Phase};
 use prost::Message;
 use uuid::Uuid;
 
-/// What an event weighs beside its payload and its texts: itself, its places in the ring and in the index of versions.
-const OVERHEAD_BYTES: usize = 320;
-
-/// Where a record lies in the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Partition of the topic.
-    pub partition: i32,
-    /// Offset within the partition.
-    pub offset: i64,
-    /// Where a reader goes on after it: behind the record, or at the record again while more of what it stands for is to come.
-    pub next: i64,
-}
-
-impl Place {
-    /// The place of a whole record.
-    pub fn of_record(partition: i32, offset: i64) -> Self {
-        Self { partition, offset, next: offset + 1 }
-    }
-
-    /// Whether what lies here is a record's own transition, and not one that the store told instead.
-    pub fn is_of_record(&self) -> bool {
-        self.next > self.offset
-    }
-}
+/// Roughly what an event occupies beside its payload and its texts: itself, and its entries in the ring.
+const OVERHEAD_BYTES: usize = 344;
 
 /// A transition of an order.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Event {
-    pub place: Place,
+    /// Partition of the record that tells of it.
+    pub partition: i32,
+    /// Offset of that record.
+    pub offset: i64,
+    /// True where the record cannot be read and the store told the transition in its place.
+    pub from_store: bool,
     pub order_id: Uuid,
+    pub tenant: String,
     pub version: i64,
-    /// Whether the order has ended with it.
-    pub terminal: bool,
+    pub phase: i32,
     pub customer_id: String,
     pub workflow: String,
     pub from_status: String,
@@ -54,28 +33,34 @@ pub struct Event {
 }
 
 impl Event {
-    /// Decodes a record; `None` for what is no transition of the order that the key names.
+    /// Decodes a record; `None` for one that is no transition of the order that its key names, or that names no tenant.
     pub fn decode(record: &Record) -> Option<Self> {
         let transition = OrderTransition::decode(&*record.payload).ok()?;
-        let event = Self::new(Place::of_record(record.partition, record.offset), transition, &record.payload);
+        let event = Self::new(record.partition, record.offset, transition, &record.payload);
         event.filter(|event| record.order_id() == Some(event.order_id))
     }
 
-    /// The event of a transition that was read from the store.
-    pub fn of_transition(place: Place, transition: OrderTransition) -> Option<Self> {
+    /// The event of a transition that is not encoded yet.
+    pub fn of_transition(partition: i32, offset: i64, transition: OrderTransition) -> Option<Self> {
         let payload = transition.encode_to_vec();
-        Self::new(place, transition, &payload)
+        Self::new(partition, offset, transition, &payload)
     }
 
-    /// The payload is forwarded as it came, so that fields which this build does not know reach the watchers.
-    fn new(place: Place, transition: OrderTransition, payload: &[u8]) -> Option<Self> {
+    /// The payload is forwarded as it is, so that fields which this build does not know reach the client.
+    fn new(partition: i32, offset: i64, transition: OrderTransition, payload: &[u8]) -> Option<Self> {
         let order_id = Uuid::try_parse(&transition.order_id).ok().filter(|_| transition.version > 0)?;
+        if transition.tenant.is_empty() {
+            return None;
+        }
         Some(Self {
-            place,
+            partition,
+            offset,
+            from_store: false,
             order_id,
+            tenant: transition.tenant,
             version: transition.version,
-            terminal: is_terminal(transition.phase),
-            // The texts stand in the payload once more.
+            phase: transition.phase,
+            // The texts are in the payload once more.
             size_bytes: OVERHEAD_BYTES + 2 * payload.len(),
             customer_id: transition.customer_id,
             workflow: transition.workflow,
@@ -84,9 +69,20 @@ impl Event {
             frame: Frame::transition(payload),
         })
     }
+
+    /// Where a reader continues after this event. Several events may stand in the place of one record: a reader that resumes between them
+    /// reads that record again.
+    pub fn next_offset(&self) -> i64 {
+        if self.from_store { self.offset } else { self.offset + 1 }
+    }
+
+    /// The phase that the order left. Orders leave only ACTIVE, and the first version leaves none.
+    pub fn from_phase(&self) -> Option<i32> {
+        (self.version > 1).then_some(Phase::Active.into())
+    }
 }
 
-/// Whether an order in this phase has ended. A phase that is not known is an end: every phase but ACTIVE is one.
+/// Whether an order in this phase has ended. A phase that this build does not know is an end: every phase but ACTIVE is one.
 pub fn is_terminal(phase: i32) -> bool {
     phase > Phase::Active.into()
 }
@@ -96,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_transition_of_an_order_is_no_event() {
+    fn only_a_transition_of_the_order_that_the_key_names_is_an_event() {
         let record = |payload: &[u8]| Record {
             topic: "transitions".into(),
             partition: 0,
@@ -104,12 +100,18 @@ mod tests {
             key: Uuid::nil().to_string().into(),
             payload: payload.into(),
         };
-        let valid = OrderTransition { order_id: Uuid::nil().to_string(), version: 1, ..Default::default() };
+        let valid = OrderTransition {
+            order_id: Uuid::nil().to_string(),
+            tenant: "default".into(),
+            version: 1,
+            ..Default::default()
+        };
         assert!(Event::decode(&record(&valid.encode_to_vec())).is_some());
         for wrong in [
             OrderTransition { version: 0, ..valid.clone() },
             OrderTransition { order_id: "no id".into(), ..valid.clone() },
             OrderTransition { order_id: Uuid::max().to_string(), ..valid.clone() },
+            OrderTransition { tenant: String::new(), ..valid.clone() },
             OrderTransition::default(),
         ] {
             assert!(Event::decode(&record(&wrong.encode_to_vec())).is_none(), "{wrong:?}");
@@ -121,11 +123,8 @@ mod tests {
     fn every_phase_but_active_ends_an_order() {
         assert!(!is_terminal(Phase::Unspecified.into()));
         assert!(!is_terminal(Phase::Active.into()));
-        assert!(
-            [Phase::Succeeded, Phase::Cancelled, Phase::Rejected, Phase::Failed]
-                .map(i32::from)
-                .iter()
-                .all(|p| is_terminal(*p))
-        );
+        for phase in [Phase::Succeeded, Phase::Cancelled, Phase::Rejected, Phase::Failed] {
+            assert!(is_terminal(phase.into()), "{phase:?}");
+        }
     }
 }

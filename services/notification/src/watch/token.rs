@@ -1,26 +1,19 @@
-//! How far a watch of many orders has come, as bytes that any replica understands. Pure.
-//!
-//! Layout: format (1 byte), hash of the filter (8 bytes), then varints: epoch of the topic's log, number of partitions, and the
-//! next offset of each.
+//! How far a WatchOrders stream has got, as bytes that every replica understands. Pure.
 
-use bytes::Buf;
-use prost::encoding::{decode_varint, encode_varint};
+use bytes::Bytes;
+use prost::Message;
 
-const FORMAT: u8 = 1;
-/// More than any topic has; a bound on what a token can make us allocate.
-const MOST_PARTITIONS: u64 = 4096;
+/// More partitions than any topic has: a bound on what a token can make us allocate.
+const MAX_PARTITIONS: usize = 4096;
 
-/// See [`comanda_kit::page::filter_hash`].
-pub type FilterHash = [u8; 8];
-
-/// The next offset of each partition.
+/// The next offset of each partition of the topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Positions(Vec<i64>);
+pub struct Offsets(Vec<i64>);
 
-impl Positions {
-    /// Positions of the partitions 0, 1, 2 ..
-    pub fn new(next_offsets: impl IntoIterator<Item = i64>) -> Self {
-        Self(next_offsets.into_iter().collect())
+impl Offsets {
+    /// The next offsets of the partitions 0, 1, 2 ..
+    pub fn new(next: impl IntoIterator<Item = i64>) -> Self {
+        Self(next.into_iter().collect())
     }
 
     /// Number of partitions.
@@ -33,21 +26,22 @@ impl Positions {
         usize::try_from(partition).ok().and_then(|index| self.0.get(index)).copied().unwrap_or(0)
     }
 
-    /// Moves one partition forward, never back.
-    pub fn pass(&mut self, partition: i32, next: i64) {
+    /// Moves one partition forward to `next`, never back.
+    pub fn advance(&mut self, partition: i32, next: i64) {
         if let Some(own) = usize::try_from(partition).ok().and_then(|index| self.0.get_mut(index)) {
             *own = next.max(*own);
         }
     }
 
-    /// Moves every partition forward to where `other` is, none back.
-    pub fn raise(&mut self, other: &Self) {
+    /// Moves every partition forward to where `other` is, never back. Partitions that only `other` has are added.
+    pub fn advance_to(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
         self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own = *other.max(own));
     }
 
-    /// Whether some partition is further than in `other`.
+    /// Whether some partition is further than in `other`. A partition that only one of them has is at 0 in the other.
     pub fn exceeds(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(own, other)| own > other)
+        self.iter().any(|(partition, own)| own > other.at(partition))
     }
 
     /// Each partition with its next offset.
@@ -56,62 +50,63 @@ impl Positions {
     }
 }
 
-/// A place in the topic's log, and the filter it belongs to.
+/// A place in the topic's log. It belongs to one filter of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Epoch of the topic's log.
     pub epoch: i64,
-    /// Hash of the filter.
-    pub filter: FilterHash,
-    /// What was seen: everything below.
-    pub positions: Positions,
+    /// Hash of tenant and filter, see [`comanda_kit::page::filter_hash`].
+    pub filter_hash: Vec<u8>,
+    /// Everything below these offsets was seen.
+    pub offsets: Offsets,
 }
 
-/// Why bytes are no token for this watch.
+/// A token as it is encoded.
+#[derive(Clone, PartialEq, Message)]
+struct Encoded {
+    #[prost(bytes = "vec", tag = "1")]
+    filter_hash: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    epoch: i64,
+    #[prost(int64, repeated, tag = "3")]
+    next_offsets: Vec<i64>,
+}
+
+/// Why bytes are no token of this stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreError {
-    /// Not made by us.
+pub enum InvalidToken {
+    /// No server made it.
     Malformed,
-    /// Of a watch with another filter.
+    /// It was made for another filter or another tenant.
     OtherFilter,
 }
 
 impl Token {
     /// The bytes of a token.
-    pub fn encode(epoch: i64, filter: FilterHash, positions: &Positions) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(16 + 5 * positions.count());
-        bytes.push(FORMAT);
-        bytes.extend(filter);
-        encode_varint(epoch.cast_unsigned(), &mut bytes);
-        encode_varint(positions.count() as u64, &mut bytes);
-        for (_, next) in positions.iter() {
-            encode_varint(next.cast_unsigned(), &mut bytes);
-        }
-        bytes
+    pub fn encode(epoch: i64, filter_hash: &[u8], offsets: &Offsets) -> Bytes {
+        let encoded = Encoded { filter_hash: filter_hash.into(), epoch, next_offsets: offsets.0.clone() };
+        encoded.encode_to_vec().into()
     }
 
-    /// Reads a token of a watch with this filter.
-    pub fn decode(bytes: &[u8], filter: FilterHash) -> Result<Self, StoreError> {
-        let token = Self::read(bytes).ok_or(StoreError::Malformed)?;
-        if token.filter == filter { Ok(token) } else { Err(StoreError::OtherFilter) }
-    }
-
-    fn read(mut bytes: &[u8]) -> Option<Self> {
-        let bytes = &mut bytes;
-        if bytes.try_get_u8().ok()? != FORMAT {
-            return None;
+    /// Reads a token of a stream whose tenant and filter have this hash.
+    pub fn decode(bytes: &[u8], filter_hash: &[u8]) -> Result<Self, InvalidToken> {
+        let encoded = Encoded::decode(bytes).map_err(|_| InvalidToken::Malformed)?;
+        if encoded.filter_hash.len() != filter_hash.len() || !encoded.is_plausible() {
+            return Err(InvalidToken::Malformed);
         }
-        let mut filter = FilterHash::default();
-        bytes.try_copy_to_slice(&mut filter).ok()?;
-        let epoch = number(bytes)?;
-        let count = decode_varint(bytes).ok().filter(|count| (1..=MOST_PARTITIONS).contains(count))?;
-        let positions = (0..count).map(|_| number(bytes)).collect::<Option<_>>().map(Positions)?;
-        bytes.is_empty().then_some(Self { epoch, filter, positions })
+        if encoded.filter_hash != filter_hash {
+            return Err(InvalidToken::OtherFilter);
+        }
+        let Encoded { filter_hash, epoch, next_offsets } = encoded;
+        Ok(Self { epoch, filter_hash, offsets: Offsets(next_offsets) })
     }
 }
 
-fn number(bytes: &mut &[u8]) -> Option<i64> {
-    i64::try_from(decode_varint(bytes).ok()?).ok()
+impl Encoded {
+    fn is_plausible(&self) -> bool {
+        let count = self.next_offsets.len();
+        self.epoch >= 0 && (1..=MAX_PARTITIONS).contains(&count) && self.next_offsets.iter().all(|next| *next >= 0)
+    }
 }
 
 #[cfg(test)]
@@ -120,50 +115,63 @@ mod tests {
 
     use super::*;
 
-    const FILTER: FilterHash = *b"filter.1";
+    const FILTER: &[u8] = b"filter.1";
 
     proptest! {
         #[test]
-        fn a_token_means_what_it_was_made_of(epoch in 0..=i64::MAX, offsets in prop::collection::vec(0..=i64::MAX, 1..50)) {
-            let positions = Positions::new(offsets);
-            let token = Token::decode(&Token::encode(epoch, FILTER, &positions), FILTER);
-            prop_assert_eq!(token, Ok(Token { epoch, filter: FILTER, positions }));
+        fn a_token_reads_as_it_was_written(epoch in 0..=i64::MAX, offsets in prop::collection::vec(0..=i64::MAX, 1..50)) {
+            let offsets = Offsets::new(offsets);
+            let token = Token::decode(&Token::encode(epoch, FILTER, &offsets), FILTER);
+            prop_assert_eq!(token, Ok(Token { epoch, filter_hash: FILTER.into(), offsets }));
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_read_but_never_trusted(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn arbitrary_bytes_are_refused_or_plausible(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             if let Ok(token) = Token::decode(&bytes, FILTER) {
-                prop_assert!(token.positions.iter().all(|(_, next)| next >= 0));
+                prop_assert!(token.epoch >= 0 && token.offsets.iter().all(|(_, next)| next >= 0));
             }
         }
     }
 
     #[test]
     fn a_token_is_compact() {
-        let bytes = Token::encode(1, FILTER, &Positions::new([1_000_000; 12]));
+        let bytes = Token::encode(1, FILTER, &Offsets::new([1_000_000; 12]));
         assert!(bytes.len() <= 64, "{} bytes", bytes.len());
     }
 
     #[test]
-    fn a_token_of_another_filter_and_a_mangled_one_are_told_apart() {
-        let bytes = Token::encode(3, FILTER, &Positions::new([5, 6]));
-        assert_eq!(Token::decode(&bytes, *b"filter.2"), Err(StoreError::OtherFilter));
-        let longer = [&*bytes, &[0]].concat();
-        for wrong in [&[] as &[u8], &bytes[..bytes.len() - 1], &longer, &[9; 20], b"token"] {
-            assert_eq!(Token::decode(wrong, FILTER), Err(StoreError::Malformed), "{wrong:?}");
+    fn a_token_of_another_filter_and_a_damaged_one_are_told_apart() {
+        let bytes = Token::encode(3, FILTER, &Offsets::new([5, 6]));
+        assert_eq!(Token::decode(&bytes, b"filter.2"), Err(InvalidToken::OtherFilter));
+        let none = Token::encode(3, FILTER, &Offsets::default());
+        let negative = Token::encode(3, FILTER, &Offsets::new([-1]));
+        let too_many = Token::encode(3, FILTER, &Offsets::new(vec![1; MAX_PARTITIONS + 1]));
+        for wrong in [&[] as &[u8], &bytes[..bytes.len() - 1], &none, &negative, &too_many, &[9; 20], b"token"] {
+            assert_eq!(Token::decode(wrong, FILTER), Err(InvalidToken::Malformed), "{wrong:?}");
         }
     }
 
     #[test]
-    fn positions_only_move_forward() {
-        let mut positions = Positions::new([5, 5]);
-        positions.pass(0, 7);
-        positions.pass(1, 3);
-        positions.pass(9, 1);
-        assert_eq!(positions, Positions::new([7, 5]));
-        assert!(positions.exceeds(&Positions::new([6, 9])));
-        positions.raise(&Positions::new([1, 9]));
-        assert_eq!(positions, Positions::new([7, 9]));
-        assert!(!positions.exceeds(&Positions::new([7, 9])));
+    fn offsets_only_move_forward() {
+        let mut offsets = Offsets::new([5, 5]);
+        offsets.advance(0, 7);
+        offsets.advance(1, 3);
+        offsets.advance(9, 1);
+        assert_eq!(offsets, Offsets::new([7, 5]));
+        assert!(offsets.exceeds(&Offsets::new([6, 9])));
+        offsets.advance_to(&Offsets::new([1, 9]));
+        assert_eq!(offsets, Offsets::new([7, 9]));
+        assert!(!offsets.exceeds(&Offsets::new([7, 9])));
+    }
+
+    #[test]
+    fn a_partition_that_was_added_counts_from_0() {
+        let (before, after) = (Offsets::new([5]), Offsets::new([5, 2]));
+        assert!(after.exceeds(&before) && !before.exceeds(&after));
+        let mut offsets = before;
+        offsets.advance_to(&after);
+        assert_eq!(offsets, after);
+        offsets.advance_to(&Offsets::new([6]));
+        assert_eq!(offsets, Offsets::new([6, 2]));
     }
 }
