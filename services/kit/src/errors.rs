@@ -1,11 +1,13 @@
 //! What a client is told when a call is refused: a code, a reason it may match on, and what to do
 //! (<https://google.aip.dev/193>). Internal text goes to the log, never to the client.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use comanda_proto::errors::{DOMAIN, reason};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::text::has_visible;
 
 /// After how long a client may come back when we have nothing better to say.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -131,46 +133,65 @@ impl From<ApiError> for Status {
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    /// Notes that `field` (a path such as `items[3].quantity`) is wrong unless `holds`.
-    pub fn require(&mut self, holds: bool, field: impl Into<String>, description: impl Into<String>) {
+    /// Notes that `field` (a path such as `items[3].quantity`) is wrong unless `holds`. Both texts are written out only then, so
+    /// `format_args!` costs a valid request nothing.
+    pub fn require(&mut self, holds: bool, field: impl Display, description: impl Display) {
         if !holds {
-            self.0.push(FieldViolation::new(field, description));
+            self.0.push(FieldViolation::new(field.to_string(), description.to_string()));
         }
     }
 
-    /// Checks a text: at least `least` and at most `most` characters, none of them a control character.
-    pub fn text(&mut self, field: impl Into<String>, text: &str, least: usize, most: usize) {
-        let count = text.chars().count();
-        let holds = (least..=most).contains(&count) && !text.chars().any(char::is_control);
-        self.require(holds, field, format!("must have {least} to {most} characters, none of them a control character"));
+    /// Checks a text: at least `least` and at most `most` characters, none of them a control character or a line separator.
+    pub fn text(&mut self, field: impl Display, text: &str, least: usize, most: usize) {
+        let holds = is_one_line(text) && (least..=most).contains(&text.chars().count());
+        self.require(
+            holds,
+            field,
+            format_args!("must have {least} to {most} characters, none of them a control character"),
+        );
+    }
+
+    /// Checks a text that people read: as [`Self::text`], and where it is not empty at least one character can be seen.
+    pub fn visible_text(&mut self, field: impl Display, text: &str, least: usize, most: usize) {
+        let holds = is_one_line(text) && (least..=most).contains(&text.chars().count());
+        let rule = format_args!(
+            "must have {least} to {most} characters, at least one of them visible and none of them a control character"
+        );
+        self.require(holds && (text.is_empty() || has_visible(text)), field, rule);
     }
 
     /// Parses a UUID; the nil UUID stands in for one that is wrong.
-    pub fn uuid(&mut self, field: impl Into<String>, text: &str) -> uuid::Uuid {
+    pub fn uuid(&mut self, field: impl Display, text: &str) -> uuid::Uuid {
         let parsed = uuid::Uuid::try_parse(text);
         self.require(parsed.is_ok(), field, "must be a UUID such as 018f6b1e-7c4a-7d2e-9a6b-3f1c2d4e5f60");
         parsed.unwrap_or_default()
     }
 
     /// Parses an optional UUID: empty means none.
-    pub fn optional_uuid(&mut self, field: impl Into<String>, text: &str) -> Option<uuid::Uuid> {
+    pub fn optional_uuid(&mut self, field: impl Display, text: &str) -> Option<uuid::Uuid> {
         (!text.is_empty()).then(|| self.uuid(field, text))
     }
 
-    /// Parses the optional `request_id` of a call. Ids that many callers could come by without meaning to (all zeros, all ones) are refused:
-    /// two of them would be taken for one.
-    pub fn request_id(&mut self, field: impl Into<String>, text: &str) -> Option<uuid::Uuid> {
-        let field = field.into();
-        let id = self.optional_uuid(field.clone(), text)?;
-        let is_chosen = !(uuid::Uuid::try_parse(text).is_ok() && (id.is_nil() || id.is_max()));
-        self.require(is_chosen, field, "must be a UUID made for this request, not one of zeros or ones only");
-        Some(id)
+    /// Parses the optional `request_id` of a call. Ids that several callers may send by mistake (all zeros, all ones) are refused: two
+    /// different requests would be taken for one.
+    pub fn request_id(&mut self, field: impl Display, text: &str) -> Option<uuid::Uuid> {
+        if text.is_empty() {
+            return None;
+        }
+        let parsed = uuid::Uuid::try_parse(text).ok().filter(|id| !id.is_nil() && !id.is_max());
+        self.require(parsed.is_some(), field, "must be a UUID made for this request, not all zeros or all ones");
+        parsed
     }
 
     /// Refuses if anything was noted.
     pub fn check(self) -> Result<(), ApiError> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.0)) }
     }
+}
+
+/// Whether a text has no control character (Unicode category Cc) and no line or paragraph separator.
+fn is_one_line(text: &str) -> bool {
+    !text.chars().any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}'))
 }
 
 #[cfg(test)]
@@ -201,6 +222,17 @@ mod tests {
             assert_eq!(violations.0.len(), 1, "{text}");
         }
         assert_eq!(Violations::default().request_id("request_id", ""), None);
+    }
+
+    #[test]
+    fn a_text_that_people_read_shows_something_and_is_one_line() {
+        let is_accepted = |text: &str| {
+            let mut violations = Violations::default();
+            violations.visible_text("name", text, 0, 5);
+            violations.check().is_ok()
+        };
+        assert!(["", "a", " ñ ", "\u{202e}אב"].into_iter().all(is_accepted));
+        assert!(!["  ", "\u{200b}", "\u{a0}\u{feff}", "a\u{2028}b", "a\0", "abcdef"].into_iter().any(is_accepted));
     }
 
     #[test]

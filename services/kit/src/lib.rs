@@ -5,11 +5,13 @@ pub mod access;
 pub mod backoff;
 pub mod batch;
 pub mod consumer;
+pub mod currency;
 pub mod dead_letters;
 pub mod dedicated;
 pub mod errors;
 pub mod kafka;
 pub mod lease;
+pub mod mail_address;
 pub mod page;
 pub mod planted;
 pub mod postgres;
@@ -19,3 +21,4 @@ pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod text;
