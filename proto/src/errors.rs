@@ -30,4 +30,9 @@ pub mod reason {
     pub const UNKNOWN_RPC: &str = "UNKNOWN_RPC";
     pub const WORKFLOW_NOT_FOUND: &str = "WORKFLOW_NOT_FOUND";
     pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+    pub const SERVER_TIMEOUT: &str = "SERVER_TIMEOUT";
+    pub const UNSUPPORTED_ENCODING: &str = "UNSUPPORTED_ENCODING";
+    pub const ANSWERS_UNREAD: &str = "ANSWERS_UNREAD";
+    pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
+    pub const MALFORMED_MESSAGE: &str = "MALFORMED_MESSAGE";
 }

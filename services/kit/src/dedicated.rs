@@ -1,11 +1,13 @@
-//! Connections for the few statements that run all the time. A pool asks each connection that comes back how it is, which is two more
-//! round trips for a statement, and Postgres plans a statement anew for its values; here a connection stays with the work for as long as its
-//! statements end well, and Postgres keeps their plans.
+//! Connections for the few statements that run all the time.
+//!
+//! A pool checks each connection that is given back, which costs two more round trips, and Postgres makes a new plan for each statement.
+//! Here a connection stays with the work for as long as its statements succeed, and Postgres keeps their plans.
 
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
@@ -14,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::postgres::{ACQUIRE_TIMEOUT, Deadlocks, StoreError, bounded};
+use crate::postgres::{ACQUIRE_TIMEOUT, StoreError, TRIES, bounded, may_be_stale};
 
 /// How many statements of one kind of work run at once: a writer, a timer, a consumer, a relay.
 const CONNECTIONS: usize = 4;
@@ -24,24 +26,31 @@ const CONNECTIONS: usize = 4;
 pub enum Commit {
     /// When it is on the disk.
     Durable,
-    /// At once. A crash of the database may undo it, as if it had never been asked for: only for what is then simply done again.
+    /// At once. A crash of the database may undo it: only for work that is then simply done again.
     Relaxed,
 }
 
-/// A few connections of its own.
+/// A few connections for one kind of work.
 #[derive(Clone, Debug)]
 pub struct Dedicated {
     options: Arc<PgConnectOptions>,
     turns: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<PgConnection>>>,
+    idle: Arc<Mutex<Vec<Kept>>>,
+}
+
+/// A connection and when it was opened.
+#[derive(Debug)]
+struct Kept {
+    connection: PgConnection,
+    opened: Instant,
 }
 
 /// A connection for one statement. Dropped without [`Taken::end`], as where a future is dropped half way, it is closed.
 #[derive(Debug)]
 pub struct Taken {
-    connection: Option<PgConnection>,
-    idle: Arc<Mutex<Vec<PgConnection>>>,
-    /// Given back after the connection, so that whoever waits finds it.
+    kept: Option<Kept>,
+    idle: Arc<Mutex<Vec<Kept>>>,
+    /// Given back after the connection, so that the next in turn finds it.
     _turn: OwnedSemaphorePermit,
 }
 
@@ -57,23 +66,24 @@ impl Dedicated {
         Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
     }
 
-    /// A connection that nobody uses now; waits for one, like a pool, for a bounded time.
+    /// A free connection; waits for one, like a pool, for a bounded time.
     pub async fn take(&self) -> Result<Taken, StoreError> {
         timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    /// Runs one statement under the deadline, and repeats it where it lost a deadlock. `statement` returns the connection that it is
-    /// given beside its result.
+    /// Runs one statement under the deadline, and tries it again where the database undid it. `statement` returns the connection that it
+    /// is given beside its result.
     pub async fn repeated<T, F>(&self, mut statement: impl FnMut(Taken) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = (Taken, Result<T, sqlx::Error>)>,
     {
-        let mut deadlocks = Deadlocks::default();
+        let mut tries = 0;
         loop {
             let connection = self.take().await?;
             let (connection, result) = bounded(async { Ok(statement(connection).await) }).await?;
             let result = connection.end(result.map_err(StoreError::from));
-            if !deadlocks.repeat(&result) {
+            tries += 1;
+            if tries == TRIES || !matches!(result, Err(StoreError::Undone(_))) {
                 return result;
             }
         }
@@ -81,13 +91,23 @@ impl Dedicated {
 
     async fn take_turn(&self) -> Result<Taken, StoreError> {
         let turn = self.turns.clone().acquire_owned().await.expect("never closed");
-        let idle = self.idle.lock().expect("no holder panics").pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            // Not connected is nothing done.
-            None => PgConnection::connect_with(&self.options).await.map_err(|_| StoreError::Busy)?,
+        let kept = match self.next_idle() {
+            Some(kept) => kept,
+            // Without a connection nothing was done.
+            None => self.open().await.map_err(|_| StoreError::Busy)?,
         };
-        Ok(Taken { connection: Some(connection), idle: self.idle.clone(), _turn: turn })
+        Ok(Taken { kept: Some(kept), idle: self.idle.clone(), _turn: turn })
+    }
+
+    fn next_idle(&self) -> Option<Kept> {
+        let mut idle = self.idle.lock().expect("no holder panics");
+        idle.retain(|kept| !may_be_stale(Some(kept.opened)));
+        idle.pop()
+    }
+
+    async fn open(&self) -> Result<Kept, sqlx::Error> {
+        let opened = Instant::now();
+        Ok(Kept { connection: PgConnection::connect_with(&self.options).await?, opened })
     }
 }
 
@@ -95,7 +115,7 @@ impl Taken {
     /// Ends its use: it is kept for the next statement if this one ended well.
     pub fn end<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_ok() {
-            self.idle.lock().expect("no holder panics").extend(self.connection.take());
+            self.idle.lock().expect("no holder panics").extend(self.kept.take());
         }
         result
     }
@@ -105,12 +125,12 @@ impl Deref for Taken {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("there until it ends")
+        &self.kept.as_ref().expect("there until it ends").connection
     }
 }
 
 impl DerefMut for Taken {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("there until it ends")
+        &mut self.kept.as_mut().expect("there until it ends").connection
     }
 }

@@ -1,21 +1,24 @@
-//! What a client is told when a call is refused: a code, a reason it may match on, and what to do
-//! (<https://google.aip.dev/193>). Internal text goes to the log, never to the client.
+//! Errors of calls: a code, a reason that clients may match on, and what to do (<https://google.aip.dev/193>). Internal text goes to the
+//! log, never to the client.
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use comanda_proto::errors::{DOMAIN, reason};
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::text::has_visible;
 
-/// After how long a client may come back when we have nothing better to say.
+/// How long a client should wait before it tries again, where nothing better is known.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// What the violations of one error may hold together. They go into the trailers three times, encoded, of which gRPC for C++ and Java
-/// reads 8 KiB; a client shows an error with more as a fault of the transport, and would try again.
+/// The trailer that tells a client's retry policy how long to wait, in milliseconds
+/// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// The size of all violations of one error. They go into the trailers three times, encoded, of which gRPC for C++ and Java reads 8 KiB;
+/// a client shows an error with more as a fault of the transport, and would try again.
 const MOST_VIOLATION_BYTES: usize = 1300;
-/// A path may hold a text of the caller's (the key of a label).
+/// A path may hold a text of the caller (the key of a label).
 const MOST_FIELD_CHARS: usize = 80;
 
 /// A refused call.
@@ -67,9 +70,9 @@ impl ApiError {
         .retry_after(RETRY_AFTER)
     }
 
-    /// UNAVAILABLE: something we need did not answer; whether the call was applied is unknown.
+    /// UNAVAILABLE: a dependency did not answer; whether the call was applied is unknown.
     pub fn unavailable() -> Self {
-        let message = "a part that this call needs does not answer; try again with the same request_id";
+        let message = "a dependency of this call does not answer; try again with the same request_id";
         Self::new(Code::Unavailable, reason::DEPENDENCY_UNAVAILABLE, message).retry_after(RETRY_AFTER)
     }
 
@@ -84,6 +87,18 @@ impl ApiError {
         Self::new(Code::Internal, reason::INTERNAL, "a fault of the server; its log tells more")
     }
 
+    /// DEADLINE_EXCEEDED: the time that the client gave the call is over; whether the call was applied is unknown.
+    pub fn deadline_exceeded() -> Self {
+        let message = "the deadline of this call has passed; whether it was applied is unknown: repeat it with the same request_id";
+        Self::new(Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, message)
+    }
+
+    /// UNAVAILABLE: the call took longer than this server lets any call take; whether it was applied is unknown.
+    pub fn timed_out() -> Self {
+        let message = "the server did not finish this call in time; try again with the same request_id";
+        Self::new(Code::Unavailable, reason::SERVER_TIMEOUT, message).retry_after(RETRY_AFTER)
+    }
+
     /// Adds a piece of metadata to the ErrorInfo.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
@@ -91,7 +106,7 @@ impl ApiError {
         self
     }
 
-    /// Adds a RetryInfo.
+    /// Adds a RetryInfo, and the same in the trailer grpc-retry-pushback-ms.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -124,7 +139,11 @@ impl From<ApiError> for Status {
         if error.retry_after.is_some() {
             details.set_retry_info(error.retry_after);
         }
-        Self::with_error_details(error.code, error.message, details)
+        let mut status = Self::with_error_details(error.code, error.message, details);
+        if let Some(delay) = error.retry_after {
+            status.metadata_mut().insert(PUSHBACK, MetadataValue::from(delay.as_millis() as u64));
+        }
+        status
     }
 }
 
@@ -199,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_carries_its_reason_every_violation_and_when_to_retry() {
+    fn an_error_carries_its_reason_every_violation_and_when_to_retry() {
         let mut violations = Violations::default();
         violations.text("name", "", 1, 5);
         violations.text("note", "a\nb", 0, 5);
@@ -212,6 +231,7 @@ mod tests {
         assert_eq!(fields, ["name", "note", "order_id"]);
         assert_eq!(details.error_info().expect("error info").reason, reason::INVALID_FIELDS);
         assert_eq!(details.retry_info().expect("retry info").retry_delay, Some(RETRY_AFTER));
+        assert_eq!(status.metadata().get(PUSHBACK).map(|value| value.as_bytes()), Some(&b"500"[..]));
     }
 
     #[test]
