@@ -22,6 +22,9 @@ pub fn transition(shown: &Transition, kept: &Transition) -> Option<String> {
         "time_us": shown.time_us, kept.time_us;
         "trigger": shown.trigger, kept.trigger;
         "next_time_us": shown.next_time_us, if early { None } else { kept.next_time_us };
+        "from_time_us": shown.from_time_us, kept.from_time_us;
+        "total": shown.total, kept.total;
+        "item_count": shown.item_count, kept.item_count;
     }
 }
 
@@ -30,6 +33,8 @@ pub fn order(shown: &Order, row: &OrderRow) -> Option<String> {
     first_difference! {
         "number": shown.number, row.number;
         "digest": shown.digest, row.digest;
+        "total": shown.total, row.total;
+        "item_count": shown.item_count, row.item_count;
         "customer_id": shown.customer_id, row.customer_id;
         "workflow": shown.workflow, row.workflow;
         "revision": shown.revision, row.revision;
@@ -62,17 +67,39 @@ pub fn request(asked: &NewOrder, row: &OrderRow) -> Option<String> {
 
 /// How a record of a placed order differs from the order's row.
 pub fn placed(content: &RecordContent, row: &OrderRow) -> Option<String> {
-    let RecordContent::Placed { order_id, number, customer_id, workflow, revision, status, create_time_us } = content
+    let RecordContent::Placed {
+        order_id,
+        tenant,
+        number,
+        customer_id,
+        workflow,
+        revision,
+        status,
+        create_time_us,
+        total,
+        item_count,
+    } = content
     else {
         return Some("is no placed order".into());
     };
     first_difference! {
         "order_id": *order_id, row.order_id;
+        "tenant": *tenant, row.tenant;
         "number": *number, row.number;
         "customer_id": *customer_id, row.customer_id;
         "workflow": *workflow, row.workflow;
         "revision": *revision, row.revision;
         "status": *status, row.first_status;
         "create_time_us": *create_time_us, row.create_time_us;
+        "total": *total, row.total;
+        "item_count": *item_count, row.item_count;
+    }
+}
+
+/// How what every transition repeats of its order differs from the order's row.
+pub fn facts(shown: &Transition, row: &OrderRow) -> Option<String> {
+    first_difference! {
+        "total": shown.total, row.total;
+        "item_count": shown.item_count, row.item_count;
     }
 }

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use crate::{
     case::Case,
     history::{Answer, Event, Line, Op, Order, RecordContent, Transition, What},
-    verdict::Violation,
+    violation::Violation,
 };
 
 /// Several lines of text that tell a violation to a reader.
 pub fn explain(violation: &Violation) -> String {
     let mut text = format!("{}: {}\n", violation.invariant, violation.evidence);
-    // Writing to a String can not fail.
+    // Writing to a String cannot fail.
     if let Some(order_id) = &violation.order_id {
         _ = writeln!(text, "  order {order_id}");
     }
@@ -50,7 +50,7 @@ fn tell(what: &What) -> String {
         ),
         What::RequestRow { request_id, .. } => format!("request {request_id}"),
         What::StateRow { version, status, phase, .. } => format!("state: version {version} {status} ({phase})"),
-        What::TransitionRow { transition, request_id } => {
+        What::TransitionRow { transition, request_id, .. } => {
             let command = request_id.as_ref().map_or_else(String::new, |id| format!(", command {id}"));
             format!("history: {}{command}", tell_transition(transition))
         }
@@ -100,7 +100,7 @@ fn tell_event(event: &Event) -> String {
 fn tell_record(content: &RecordContent) -> String {
     match content {
         RecordContent::Placed { number, status, .. } => format!("placed, number {number}, {status}"),
-        RecordContent::Transition { transition } => tell_transition(transition),
+        RecordContent::Transition { transition, .. } => tell_transition(transition),
         other => format!("{other:?}"),
     }
 }

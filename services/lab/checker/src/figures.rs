@@ -2,7 +2,7 @@
 
 mod recovery;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
     case::{Case, OrderCase, Outcome},
     codes::{Meaning, meaning},
     history::{Answer, Event, Start, Topic, What},
-    invariants::{timers::pairs, watch_all},
+    invariants::watch_all,
 };
 
 /// The figures of a run.
@@ -85,31 +85,6 @@ pub struct Lateness {
     pub max_us: i64,
 }
 
-/// The orders that were answered OK.
-pub fn accepted<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
-    case.creates.iter().filter_map(|attempt| Some(attempt.shown()?.order_id.as_str())).collect()
-}
-
-/// Events of a topic, and records that repeat one in the same log.
-pub fn repeats(case: &Case<'_>, topic: Topic) -> (u64, u64) {
-    let per_order = case.orders.values().map(|order| match topic {
-        Topic::Orders => {
-            let logs: BTreeSet<u32> = order.placed.iter().map(|record| record.place.log).collect();
-            (logs.len(), order.placed.len())
-        }
-        Topic::Transitions => {
-            let logs = order.logs().into_values();
-            logs.map(|records| {
-                let versions: BTreeSet<i64> = records.iter().map(|(.., transition)| transition.version).collect();
-                (versions.len(), records.len())
-            })
-            .fold((0, 0), |sum, (events, records)| (sum.0 + events, sum.1 + records))
-        }
-    });
-    let (events, records) = per_order.fold((0, 0), |sum, (events, records)| (sum.0 + events, sum.1 + records));
-    (events as u64, (records - events) as u64)
-}
-
 impl Figures {
     /// The figures of a case.
     pub fn of(case: &Case<'_>) -> Self {
@@ -118,11 +93,11 @@ impl Figures {
             run_ms: case.end_us / 1000,
             drain_ms: case.drained_us.zip(case.last_heal_us).map(|(to, from)| to.saturating_sub(from) / 1000),
             orders: case.orders.values().filter(|order| order.row().is_some()).count() as u64,
-            accepted: accepted(case).len() as u64,
+            accepted: case.accepted().len() as u64,
             replayed: case.creates.iter().filter(|create| is_replay(&create.outcome)).count() as u64,
             transitions: case.orders.values().map(|order| order.steps.len() as u64).sum(),
-            repeated_orders: repeats(case, Topic::Orders).1,
-            repeated_transitions: repeats(case, Topic::Transitions).1,
+            repeated_orders: case.repeats(Topic::Orders).1,
+            repeated_transitions: case.repeats(Topic::Transitions).1,
             watch_repeats: watch_all::repeats(case),
             watch_expired: watch_all::expired(case),
             timers: lateness(case),
@@ -183,7 +158,7 @@ fn is_replay<Shown>(outcome: &Outcome<Shown>) -> bool {
 }
 
 fn lateness(case: &Case<'_>) -> Lateness {
-    let fired = case.orders.values().flat_map(pairs).filter(|(_, now)| now.trigger == "timer");
+    let fired = case.orders.values().flat_map(OrderCase::pairs).filter(|(_, now)| now.trigger == "timer");
     let mut late_us: Vec<i64> = fired.filter_map(|(before, now)| Some(now.time_us - before.next_time_us?)).collect();
     late_us.sort_unstable();
     let at = |percent: usize| late_us.get((late_us.len() * percent / 100).min(late_us.len().saturating_sub(1)));

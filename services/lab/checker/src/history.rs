@@ -28,7 +28,15 @@ pub enum What {
 
     // What clients did.
     /// A call was sent.
-    Invoke { call: u64, client: String, replica: String, op: Op },
+    Invoke {
+        call: u64,
+        client: String,
+        /// Whose data the client may reach.
+        #[serde(default = "default_tenant")]
+        tenant: String,
+        replica: String,
+        op: Op,
+    },
     /// Its answer, or what the client was left with (`CANCELLED` when it hung up itself).
     Return {
         call: u64,
@@ -39,9 +47,25 @@ pub enum What {
         answer: Option<Answer>,
     },
     /// A stream of one order was opened.
-    Watch { stream: u64, client: String, replica: String, order_id: String, after_version: i64 },
+    Watch {
+        stream: u64,
+        client: String,
+        #[serde(default = "default_tenant")]
+        tenant: String,
+        replica: String,
+        order_id: String,
+        after_version: i64,
+    },
     /// A stream of many orders was opened.
-    WatchAll { stream: u64, client: String, replica: String, customer_id: String, start: Start },
+    WatchAll {
+        stream: u64,
+        client: String,
+        #[serde(default = "default_tenant")]
+        tenant: String,
+        replica: String,
+        customer_id: String,
+        start: Start,
+    },
     /// A stream showed something.
     Event { stream: u64, event: Event },
     /// A stream ended: `OK`, a code, or `CLIENT` when its reader left.
@@ -81,13 +105,14 @@ pub enum What {
     /// A row of `ordering.orders`.
     OrderRow(OrderRow),
     /// A row of `ordering.requests`.
-    RequestRow { request_id: String, order_id: String },
+    RequestRow { tenant: String, request_id: String, order_id: String },
     /// A row of `state_machine.states`.
-    StateRow { order_id: String, version: i64, status: String, phase: String, due_time_us: Option<i64> },
+    StateRow { order_id: String, tenant: String, version: i64, status: String, phase: String, due_time_us: Option<i64> },
     /// A row of `state_machine.transitions`.
     TransitionRow {
         #[serde(flatten)]
         transition: Transition,
+        tenant: String,
         request_id: Option<String>,
     },
     /// A pointer that is still in an outbox.
@@ -95,6 +120,7 @@ pub enum What {
     /// A row of the mail ledger.
     MailRow {
         order_id: String,
+        tenant: String,
         version: i64,
         copy: i32,
         state: String,
@@ -102,16 +128,30 @@ pub enum What {
         message_id: String,
         recipient: String,
     },
-    /// A record that was put aside.
+    /// A record that could not be applied.
     DeadLetterRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
     /// A record of a topic. `log` counts the logs that topic has had: 1, and one more after each loss of the log.
-    Record { topic: Topic, log: u32, partition: i32, offset: i64, key: String, content: RecordContent },
+    Record {
+        topic: Topic,
+        log: u32,
+        partition: i32,
+        offset: i64,
+        key: String,
+        /// The header `ce_tenant`.
+        tenant: Option<String>,
+        content: RecordContent,
+    },
     /// How far a consumer group was behind.
     Lag { group: String, topic: Topic, partition: i32, records: i64 },
     /// What a replica said of its health.
     Health { replica: String, serving: bool },
     /// A counter of a process (its metrics), at its end or at the run's.
     Counter { process: String, name: String, value: f64 },
+}
+
+/// The only tenant where a history does not tell one.
+fn default_tenant() -> String {
+    "default".into()
 }
 
 /// Which run a history is of, and the least it must contain.
@@ -242,6 +282,9 @@ pub struct Order {
     pub number: i64,
     pub customer_id: String,
     pub digest: String,
+    /// Currency, units and nanos, as `EUR 12.500000000`.
+    pub total: String,
+    pub item_count: i32,
     pub workflow: String,
     pub revision: i32,
     pub status: String,
@@ -263,16 +306,23 @@ pub struct Transition {
     pub time_us: i64,
     pub trigger: String,
     pub next_time_us: Option<i64>,
+    /// When `from` was entered.
+    pub from_time_us: Option<i64>,
+    pub total: String,
+    pub item_count: i32,
 }
 
 /// A row of `ordering.orders`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderRow {
     pub order_id: String,
+    pub tenant: String,
     pub number: i64,
     pub customer_id: String,
     pub email: String,
     pub digest: String,
+    pub total: String,
+    pub item_count: i32,
     pub workflow: String,
     pub revision: i32,
     pub first_status: String,
@@ -293,14 +343,18 @@ pub enum Topic {
 pub enum RecordContent {
     Placed {
         order_id: String,
+        tenant: String,
         number: i64,
         customer_id: String,
         workflow: String,
         revision: i32,
         status: String,
         create_time_us: i64,
+        total: String,
+        item_count: i32,
     },
     Transition {
+        tenant: String,
         transition: Transition,
     },
     /// A record that the run itself put there: garbage, on purpose.

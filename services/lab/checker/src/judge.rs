@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     case::{Attempt, Case, Outcome},
-    figures::{Figures, accepted},
+    figures::Figures,
+    findings::Findings,
     history::{Event, Line},
+    invariant::Invariant,
     invariants,
-    verdict::{Findings, Invariant, Verdict},
+    verdict::Verdict,
 };
 
 /// Judges a run by all lines of its history, those of its end included, in any order of files.
@@ -57,7 +59,7 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
         return doubts;
     };
     let kinds = case.made_faults().map(|fault| fault.name).collect::<BTreeSet<_>>();
-    let accepted = accepted(case).len() as u64;
+    let accepted = case.accepted().len() as u64;
     for (what, there_are, least) in [
         ("accepted orders", accepted, run.least_orders),
         ("faults", case.made_faults().count() as u64, run.least_faults),
@@ -73,7 +75,7 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
 }
 
 fn moved(case: &Case<'_>) -> u64 {
-    let made = |attempt: &&Attempt<_, _>| matches!(attempt.outcome, Outcome::Ok { replayed: false, .. });
+    let made = |attempt: &&Attempt<'_, _, _>| matches!(attempt.outcome, Outcome::Ok { replayed: false, .. });
     case.moves.iter().filter(made).count() as u64
 }
 

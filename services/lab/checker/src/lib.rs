@@ -8,11 +8,16 @@ pub mod codes;
 pub mod compare;
 pub mod explain;
 pub mod figures;
+pub mod findings;
 pub mod history;
+pub mod invariant;
 pub mod invariants;
 mod judge;
 pub mod read;
 pub mod verdict;
+pub mod violation;
 
+pub use invariant::Invariant;
 pub use judge::judge;
-pub use verdict::{Invariant, Outcome, Verdict, Violation};
+pub use verdict::{Outcome, Verdict};
+pub use violation::Violation;

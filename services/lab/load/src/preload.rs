@@ -7,12 +7,12 @@ use sqlx::{AssertSqlSafe, PgPool};
 pub async fn pending(sql: &PgPool, count: i64) -> Result<()> {
     let orders = orders(count);
     let states = "INSERT INTO state_machine.states
-                      (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                  SELECT order_id, workflow, workflow_revision, 1, first_status, 1, create_time,
+                      (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+                  SELECT order_id, tenant, workflow, workflow_revision, 1, first_status, 1, create_time,
                          now() + interval '1 hour' + random() * interval '1 hour' FROM ordering.orders";
     let transitions = "INSERT INTO state_machine.transitions
-                           (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-                       SELECT order_id, 1, '', status, phase, status_time, 1, 'system:ordering', '', due_at
+                           (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
+                       SELECT order_id, 1, tenant, '', status, phase, status_time, 1, 'system:ordering', '', due_at
                        FROM state_machine.states";
     run(sql, &[&orders, states, transitions]).await
 }
@@ -21,12 +21,15 @@ pub async fn pending(sql: &PgPool, count: i64) -> Result<()> {
 pub async fn delivered(sql: &PgPool, count: i64) -> Result<()> {
     let orders = orders(count);
     let states = "INSERT INTO state_machine.states
-                      (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                  SELECT order_id, workflow, workflow_revision, 4, 'delivered', 2, create_time + interval '3 minutes', NULL
+                      (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+                  SELECT order_id, tenant, workflow, workflow_revision, 4, 'delivered', 2, create_time + interval '3 minutes', NULL
                   FROM ordering.orders";
     let transitions = "INSERT INTO state_machine.transitions
-                           (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-                       SELECT order_id, s.version, s.from_status, s.to_status, s.phase,
+                           (order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor,
+                            reason, due_at)
+                       SELECT order_id, s.version, tenant, s.from_status,
+                              CASE WHEN s.version > 1 THEN create_time + (s.version - 2) * interval '1 minute' END,
+                              s.to_status, s.phase,
                               create_time + (s.version - 1) * interval '1 minute', s.trigger, s.actor, '',
                               create_time + s.version * interval '1 minute' FROM ordering.orders,
                        (VALUES (1, '', 'received', 1, 1, 'system:ordering'), (2, 'received', 'preparing', 1, 2, 'system:timer'),
@@ -39,14 +42,20 @@ pub async fn delivered(sql: &PgPool, count: i64) -> Result<()> {
 /// As ordering writes them, an hour ago. Their ids rise with time as its ids do: a UUIDv7 begins with its milliseconds.
 fn orders(count: i64) -> String {
     format!(
-        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                      workflow_revision, first_status, create_time)
+        "WITH numbers AS (
+             INSERT INTO ordering.numbers AS n (tenant, last_number) VALUES ('default', {count})
+             ON CONFLICT (tenant) DO UPDATE SET last_number = n.last_number + {count}
+             RETURNING last_number - {count} AS before
+         )
+         INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                      total_units, total_nanos, item_count, workflow, workflow_revision, first_status, create_time)
          SELECT (lpad(to_hex((extract(epoch FROM now() - interval '1 hour') * 1000)::bigint + n / 4), 12, '0')
                  || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-                'default', 'customer-' || n % 1000, 'Ana Pérez', 'ana@example.com', 'es', '', 'delivery',
+                'default', before + n, 'customer-' || n % 1000, 'Ana Pérez', 'ana@example.com', 'es', '', 'EUR', 12, 500000000, 1,
+                'delivery',
                 (SELECT revision FROM state_machine.current_workflows WHERE name = 'delivery'), 'received',
                 now() - interval '1 hour'
-         FROM generate_series(1, {count}) AS n"
+         FROM numbers, generate_series(1, {count}) AS n"
     )
 }
 

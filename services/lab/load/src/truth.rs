@@ -9,10 +9,9 @@ use std::{
 use anyhow::Result;
 use comanda_kit::kafka;
 use comanda_proto::{
+    events::{OrderPlaced, OrderTransition},
     topics::{self, Event},
-    v1::{OrderPlaced, OrderTransition},
 };
-
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer},

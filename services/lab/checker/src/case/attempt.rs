@@ -7,11 +7,15 @@ use crate::{
 
 /// One try to change something.
 #[derive(Clone, Debug)]
-pub struct Attempt<Asked, Shown> {
+pub struct Attempt<'a, Asked, Shown> {
     /// The call, and the place in it where it is a batch.
     pub call: (u64, usize),
+    /// Whose data its client may reach.
+    pub tenant: &'a str,
     /// When it was sent.
     pub sent_us: u64,
+    /// When its client stopped waiting.
+    pub done_us: u64,
     /// What was asked for.
     pub asked: Asked,
     /// What the client was left with.
@@ -57,6 +61,8 @@ pub struct Move<'a> {
 /// A look at one order.
 #[derive(Clone, Debug)]
 pub struct Read<'a> {
+    /// Whose data its client may reach.
+    pub tenant: &'a str,
     /// When it was asked.
     pub sent_us: u64,
     /// When it was answered.
@@ -78,14 +84,14 @@ pub enum Identity<'a> {
     Single((u64, usize)),
 }
 
-impl<Asked, Shown> Attempt<Asked, Shown> {
+impl<Asked, Shown> Attempt<'_, Asked, Shown> {
     /// Whether it may have been applied.
     pub fn may_have_applied(&self) -> bool {
         !matches!(self.outcome, Outcome::Refused { .. })
     }
 }
 
-impl<'a> Attempt<&'a NewOrder, &'a Order> {
+impl<'a> Attempt<'a, &'a NewOrder, &'a Order> {
     /// What it is the same as.
     pub fn identity(&self) -> Identity<'a> {
         self.asked.request_id.as_deref().map_or(Identity::Single(self.call), Identity::Request)

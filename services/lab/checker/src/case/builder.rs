@@ -21,12 +21,15 @@ struct Builder<'a> {
     mail_lines: HashMap<&'a str, Vec<usize>>,
 }
 
-pub(super) fn build(lines: &[Line]) -> Case<'_> {
-    let case = Case { lines, ..Case::default() };
-    let mut builder =
-        Builder { case, open_calls: HashMap::new(), open_faults: HashMap::new(), mail_lines: HashMap::new() };
-    lines.iter().enumerate().for_each(|(at, line)| builder.take(at, line));
-    builder.finish()
+impl<'a> Case<'a> {
+    /// Puts lines in order.
+    pub fn new(lines: &'a [Line]) -> Self {
+        let case = Self { lines, ..Self::default() };
+        let mut builder =
+            Builder { case, open_calls: HashMap::new(), open_faults: HashMap::new(), mail_lines: HashMap::new() };
+        lines.iter().enumerate().for_each(|(at, line)| builder.take(at, line));
+        builder.finish()
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -38,8 +41,8 @@ impl<'a> Builder<'a> {
         }
         self.case.end_us = self.case.end_us.max(line.at_us);
         match &line.what {
-            What::Invoke { call, op, .. } => {
-                self.open_calls.insert(*call, Sent { call: *call, line: at, at_us: line.at_us, op });
+            What::Invoke { call, tenant, op, .. } => {
+                self.open_calls.insert(*call, Sent { call: *call, tenant, line: at, at_us: line.at_us, op });
             }
             What::Return { call, code, reason, answer } => {
                 if let Some(sent) = self.open_calls.remove(call) {

@@ -7,7 +7,7 @@ mod order;
 mod outside;
 mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use attempt::{Attempt, Identity, Move, Outcome, Read};
 pub use fault::Fault;
@@ -27,17 +27,17 @@ pub struct Case<'a> {
     /// Every order that anything tells of, by id.
     pub orders: BTreeMap<&'a str, OrderCase<'a>>,
     /// Every try to create an order; each order of a batch is one.
-    pub creates: Vec<Attempt<&'a NewOrder, &'a Order>>,
+    pub creates: Vec<Attempt<'a, &'a NewOrder, &'a Order>>,
     /// Every command.
-    pub moves: Vec<Attempt<Move<'a>, &'a Transition>>,
+    pub moves: Vec<Attempt<'a, Move<'a>, &'a Transition>>,
     /// Every look at one order.
     pub reads: Vec<Read<'a>>,
     /// Every stream, by its number, so in the order of their opening.
     pub streams: BTreeMap<u64, Stream<'a>>,
     /// Every fault, also those that could not be made: they may have had effects.
     pub faults: Vec<Fault<'a>>,
-    /// Rows of remembered requests: id and order.
-    pub requests: HashMap<&'a str, Vec<&'a str>>,
+    /// Rows of kept requests: the orders of each tenant and request id.
+    pub requests: HashMap<(&'a str, &'a str), Vec<&'a str>>,
     /// Workflows by name and revision.
     pub workflows: HashMap<(&'a str, i32), &'a Workflow>,
     /// Mails that came in, by Message-ID.
@@ -61,14 +61,21 @@ pub struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Puts lines in order.
-    pub fn new(lines: &'a [Line]) -> Self {
-        builder::build(lines)
-    }
-
     /// An order, where anything is known of it.
     pub fn order(&self, order_id: &str) -> Option<&OrderCase<'a>> {
         self.orders.get(order_id)
+    }
+
+    /// The orders that were answered OK.
+    pub fn accepted(&self) -> BTreeSet<&'a str> {
+        self.creates.iter().filter_map(|attempt| Some(attempt.shown()?.order_id.as_str())).collect()
+    }
+
+    /// Events of a topic, and records that repeat one in the same log.
+    pub fn repeats(&self, topic: Topic) -> (u64, u64) {
+        let per_order = self.orders.values().map(|order| order.events_and_records(topic));
+        let (events, records) = per_order.fold((0, 0), |sum, (events, records)| (sum.0 + events, sum.1 + records));
+        (events as u64, (records - events) as u64)
     }
 
     /// Faults that count.

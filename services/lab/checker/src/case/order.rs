@@ -1,8 +1,8 @@
 //! All that is known of one order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{OrderRow, RecordContent, Transition};
+use crate::history::{OrderRow, RecordContent, Topic, Transition};
 
 /// What the run and its remains tell of one order.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub struct OrderCase<'a> {
     pub pointers: Vec<(&'a str, i64)>,
     /// Its mails, by version and copy.
     pub mails: Vec<MailRow<'a>>,
-    /// Request ids that are remembered for it.
-    pub requests: Vec<&'a str>,
+    /// Request ids that are kept for it, each with the tenant it is kept for.
+    pub requests: Vec<(&'a str, &'a str)>,
     /// When clients saw which version of it, by time.
     pub sightings: Vec<Sighting>,
     /// The lines that tell of it, by their place in the history.
@@ -34,6 +34,8 @@ pub struct OrderCase<'a> {
 pub struct Step<'a> {
     /// The transition.
     pub transition: &'a Transition,
+    /// Whose it is, by its row.
+    pub tenant: &'a str,
     /// The command that made it.
     pub request_id: Option<&'a str>,
 }
@@ -41,6 +43,8 @@ pub struct Step<'a> {
 /// The row of an order's state.
 #[derive(Clone, Copy, Debug)]
 pub struct StateRow<'a> {
+    /// Whose it is.
+    pub tenant: &'a str,
     /// Its version.
     pub version: i64,
     /// Its status.
@@ -54,6 +58,8 @@ pub struct StateRow<'a> {
 /// A row of the mail ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct MailRow<'a> {
+    /// Whose it is.
+    pub tenant: &'a str,
     /// The transition that it tells.
     pub version: i64,
     /// 0 for the mail itself.
@@ -86,6 +92,8 @@ pub struct Occurrence<'a> {
     pub place: Place,
     /// Its key.
     pub key: &'a str,
+    /// Its header `ce_tenant`.
+    pub tenant: Option<&'a str>,
     /// What it says.
     pub content: &'a RecordContent,
 }
@@ -123,6 +131,12 @@ impl<'a> OrderCase<'a> {
         self.steps.last().map(|step| step.transition)
     }
 
+    /// Each version with the one that follows it.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a Transition, &'a Transition)> + '_ {
+        let pairs = self.steps.windows(2).map(|pair| (pair[0].transition, pair[1].transition));
+        pairs.filter(|(before, now)| now.version == before.version + 1)
+    }
+
     /// Whether a client had seen this version, or a later one, before a time.
     pub fn seen_before(&self, at_us: u64, version: i64) -> bool {
         self.sightings.iter().any(|sighting| sighting.seen_us < at_us && sighting.version >= version)
@@ -131,11 +145,24 @@ impl<'a> OrderCase<'a> {
     /// The records of transitions, log by log.
     pub fn logs(&self) -> BTreeMap<u32, Vec<(Place, &'a str, &'a Transition)>> {
         let mut logs: BTreeMap<u32, Vec<_>> = BTreeMap::new();
-        for Occurrence { place, key, content } in &self.transitions {
-            if let RecordContent::Transition { transition } = content {
+        for Occurrence { place, key, content, .. } in &self.transitions {
+            if let RecordContent::Transition { transition, .. } = content {
                 logs.entry(place.log).or_default().push((*place, *key, transition));
             }
         }
         logs
+    }
+
+    /// How many events of a topic tell of it, each log counted by itself, and in how many records.
+    pub fn events_and_records(&self, topic: Topic) -> (usize, usize) {
+        if topic == Topic::Orders {
+            let logs: BTreeSet<u32> = self.placed.iter().map(|record| record.place.log).collect();
+            return (logs.len(), self.placed.len());
+        }
+        let of_log = self.logs().into_values().map(|records| {
+            let versions: BTreeSet<i64> = records.iter().map(|(.., transition)| transition.version).collect();
+            (versions.len(), records.len())
+        });
+        of_log.fold((0, 0), |sum, (events, records)| (sum.0 + events, sum.1 + records))
     }
 }

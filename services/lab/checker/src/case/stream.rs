@@ -7,6 +7,8 @@ use crate::history::{Event, Start};
 pub struct Stream<'a> {
     /// Its number in the history.
     pub stream: u64,
+    /// Whose data its reader may reach.
+    pub tenant: &'a str,
     /// What it streams.
     pub kind: Kind<'a>,
     /// When it was opened.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::accepted;
 use crate::{
     case::{Case, Fault},
     history::{Event, What},
@@ -35,7 +34,7 @@ pub struct Recovery {
 pub fn accepted_per_second(case: &Case<'_>) -> Vec<u32> {
     // The answer is what a client sees of an order first, or near enough.
     let first_seen = |order_id: &str| Some(case.order(order_id)?.sightings.first()?.seen_us);
-    per_second(case, accepted(case).into_iter().filter_map(first_seen))
+    per_second(case, case.accepted().into_iter().filter_map(first_seen))
 }
 
 fn shown_per_second(case: &Case<'_>) -> Vec<u32> {

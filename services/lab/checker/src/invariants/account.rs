@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     case::{Case, OrderCase, Strange},
+    findings::Findings,
     history::{Topic, What},
-    verdict::Findings,
 };
 
 /// Counters of what mends a fault. A run without faults that needs them hides a bug.

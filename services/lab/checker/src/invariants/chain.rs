@@ -2,8 +2,9 @@
 
 use crate::{
     case::{Case, OrderCase},
+    compare,
+    findings::Findings,
     history::{OrderRow, Transition, Workflow},
-    verdict::Findings,
 };
 
 /// Looks at the history and the state of each order.
@@ -38,11 +39,11 @@ fn path(problems: &mut Vec<String>, row: &OrderRow, order: &OrderCase<'_>, workf
         let now = step.transition;
         let problem = match before {
             None if now.version == 1 => first(row, now),
-            // A hole is told by its own words.
+            // A hole is found by `dense`.
             None => None,
             Some(before) => next(before, now, workflow),
         };
-        let problem = problem.or_else(|| phase(now, workflow));
+        let problem = problem.or_else(|| phase(now, workflow)).or_else(|| compare::facts(now, row));
         problems.extend(problem.map(|problem| format!("version {}: {problem}", now.version)));
         before = Some(now);
     }
@@ -52,6 +53,7 @@ fn first(row: &OrderRow, now: &Transition) -> Option<String> {
     let right = now.from.is_empty()
         && now.to == row.first_status
         && now.trigger == "create"
+        && now.from_time_us.is_none()
         && now.time_us == row.create_time_us;
     (!right).then(|| format!("{now:?} is not the creation that the order's row tells of: {row:?}"))
 }
@@ -65,6 +67,9 @@ fn next(before: &Transition, now: &Transition, workflow: &Workflow) -> Option<St
     }
     if now.time_us < before.time_us {
         return Some(format!("at {} us, which is before the version before ({} us)", now.time_us, before.time_us));
+    }
+    if now.from_time_us != Some(before.time_us) {
+        return Some(format!("from_time is {:?}, the version before was at {} us", now.from_time_us, before.time_us));
     }
     let mut edges = workflow.edges.iter();
     let allowed = edges.any(|edge| (&edge.from, &edge.to, &edge.trigger) == (&now.from, &now.to, &now.trigger));

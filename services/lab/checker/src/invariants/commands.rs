@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     case::{Attempt, Case, Move, Outcome, Step},
     compare,
+    findings::Findings,
     history::Transition,
-    verdict::Findings,
 };
 
-type Command<'a> = Attempt<Move<'a>, &'a Transition>;
+type Command<'a> = Attempt<'a, Move<'a>, &'a Transition>;
 
 /// Looks for commands that were applied twice or not as answered, or whose answers do not agree.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
@@ -37,7 +37,8 @@ fn commands(
         let Outcome::Ok { shown, replayed } = attempt.outcome else { continue };
         versions.insert(shown.version);
         made += usize::from(!replayed);
-        if let Some(evidence) = answer(attempt, shown, replayed, steps) {
+        let problem = answer(attempt, shown, replayed, steps).or_else(|| left(case, attempt, shown, replayed));
+        if let Some(evidence) = problem.or_else(|| foreign_id(case, attempt, steps)) {
             found.at(order_id, attempt.sent_us, evidence);
         }
     }
@@ -72,6 +73,33 @@ fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[St
             "{asked:?} was answered with version {} as its own, which {:?} made by {}",
             shown.version, step.request_id, shown.trigger
         )
+    })
+}
+
+/// "Already there" may only be said of the status that the order has, not of one that it has left.
+fn left(case: &Case<'_>, attempt: &Command<'_>, shown: &Transition, replayed: bool) -> Option<String> {
+    let order = case.order(attempt.asked.order_id)?;
+    let by_itself = order.steps.iter().any(|step| {
+        step.transition.version == shown.version
+            && attempt.asked.request_id.is_some()
+            && step.request_id == attempt.asked.request_id
+    });
+    let was_left = replayed && !by_itself && order.seen_before(attempt.sent_us, shown.version + 1);
+    was_left.then(|| {
+        format!("{:?} was answered with version {}, which the order had left before", attempt.asked, shown.version)
+    })
+}
+
+/// The request id of one command is refused for every other: another trigger, or another status.
+fn foreign_id(case: &Case<'_>, attempt: &Command<'_>, steps: &[Step<'_>]) -> Option<String> {
+    let asked = &attempt.asked;
+    let request_id = asked.request_id?;
+    let step = steps.iter().find(|step| step.request_id == Some(request_id))?;
+    let is_other =
+        step.transition.trigger != asked.trigger || asked.to_status.is_some_and(|status| status != step.transition.to);
+    let was_there = case.order(asked.order_id)?.seen_before(attempt.sent_us, step.transition.version);
+    (is_other && was_there).then(|| {
+        format!("{asked:?} was answered OK, though its request id had made version {}", step.transition.version)
     })
 }
 

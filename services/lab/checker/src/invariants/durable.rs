@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    case::{Case, Identity, OrderCase},
+    case::{Attempt, Case, Identity, OrderCase, Outcome},
     compare,
-    figures::accepted,
+    findings::Findings,
     history::{NewOrder, Order, Topic},
-    verdict::Findings,
 };
+
+type Create<'a> = Attempt<'a, &'a NewOrder, &'a Order>;
 
 /// Looks for accepted orders that are lost, doubled or changed.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
@@ -22,12 +23,13 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         }
         row(case, found, attempt.sent_us, shown, attempt.asked);
     }
-    for order_id in accepted(case) {
+    for order_id in case.accepted() {
         if let Some(order) = case.order(order_id).filter(|order| case.drained() && order.row().is_some()) {
             published(found, order_id, order);
         }
     }
     numbers(case, found);
+    rising(case, found);
     forgotten(case, found);
 }
 
@@ -59,12 +61,34 @@ fn published(found: &mut Findings<'_, '_>, order_id: &str, order: &OrderCase<'_>
     }
 }
 
-/// Numbers name orders, so no two have the same.
+/// Numbers name orders, so no two of a tenant have the same.
 fn numbers(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let mut taken: BTreeMap<i64, &str> = BTreeMap::new();
+    let mut taken: BTreeMap<(&str, i64), &str> = BTreeMap::new();
     for row in case.orders.values().filter_map(OrderCase::row) {
-        if let Some(other) = taken.insert(row.number, &row.order_id) {
+        if let Some(other) = taken.insert((&row.tenant, row.number), &row.order_id) {
             found.order(&row.order_id, format!("number {} is also the number of {other}", row.number));
+        }
+    }
+}
+
+/// Numbers rise: an order that was asked for after another was answered has the higher number.
+fn rising(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    let made = |attempt: &&Create<'_>| matches!(attempt.outcome, Outcome::Ok { replayed: false, .. });
+    let mut by_sent: Vec<_> = case.creates.iter().filter(made).collect();
+    let mut by_done = by_sent.clone();
+    by_sent.sort_by_key(|attempt| attempt.sent_us);
+    by_done.sort_by_key(|attempt| attempt.done_us);
+    let (mut answered, mut highest) = (by_done.into_iter().peekable(), BTreeMap::<&str, i64>::new());
+    for attempt in by_sent {
+        while let Some(before) = answered.next_if(|before| before.done_us < attempt.sent_us) {
+            let highest = highest.entry(before.tenant).or_default();
+            *highest = before.shown().map_or(0, |order| order.number).max(*highest);
+        }
+        let Some(order) = attempt.shown() else { continue };
+        if let Some(highest) = highest.get(attempt.tenant).filter(|highest| order.number < **highest) {
+            let evidence =
+                format!("has number {}, though {highest} was answered before it was asked for", order.number);
+            found.at(&order.order_id, attempt.sent_us, evidence);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use crate::{
     case::Case,
     codes::{Meaning, meaning},
+    findings::Findings,
     history::{Answer, Op, What},
-    verdict::Findings,
 };
 
 /// Signals by which a program ends itself: illegal instruction, trap, abort, bus error, arithmetic, segment.

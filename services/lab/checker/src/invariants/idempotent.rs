@@ -4,29 +4,30 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     case::{Attempt, Case, Identity, Outcome},
+    findings::Findings,
     history::{NewOrder, Order},
-    verdict::Findings,
 };
 
-type Create<'a> = Attempt<&'a NewOrder, &'a Order>;
+type Create<'a> = Attempt<'a, &'a NewOrder, &'a Order>;
 
 /// Looks for requests that made two orders, or whose answers do not agree.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let mut creates: BTreeMap<&str, Vec<&Create<'_>>> = BTreeMap::new();
+    let mut creates: BTreeMap<(&str, &str), Vec<&Create<'_>>> = BTreeMap::new();
     for attempt in &case.creates {
         if let Some(request_id) = &attempt.asked.request_id {
-            creates.entry(request_id).or_default().push(attempt);
+            creates.entry((attempt.tenant, request_id)).or_default().push(attempt);
         }
     }
-    for (request_id, attempts) in &creates {
-        one_order(case, found, request_id, attempts);
+    for ((tenant, request_id), attempts) in &creates {
+        one_order(case, found, (tenant, request_id), attempts);
         answers(found, request_id, attempts);
     }
     orders_of_customers(case, found);
 }
 
-fn one_order(case: &Case<'_>, found: &mut Findings<'_, '_>, request_id: &str, attempts: &[&Create<'_>]) {
-    let rows = case.requests.get(request_id).map_or(&[][..], Vec::as_slice);
+fn one_order(case: &Case<'_>, found: &mut Findings<'_, '_>, request: (&str, &str), attempts: &[&Create<'_>]) {
+    let request_id = request.1;
+    let rows = case.requests.get(&request).map_or(&[][..], Vec::as_slice);
     let shown: BTreeSet<&str> =
         attempts.iter().filter_map(|attempt| Some(attempt.shown()?.order_id.as_str())).collect();
     if rows.len() > 1 {

@@ -2,8 +2,8 @@
 
 use crate::{
     case::{Case, MailRow, OrderCase},
+    findings::Findings,
     history::{OrderRow, Transition},
-    verdict::Findings,
 };
 
 /// Looks at the rows of all mails.

@@ -1,6 +1,6 @@
 //! C11: after the last fault everything comes to rest in time.
 
-use crate::{case::Case, history::What, verdict::Findings};
+use crate::{case::Case, findings::Findings, history::What};
 
 /// Looks at how the run ended.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {

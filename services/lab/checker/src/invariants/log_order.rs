@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use crate::{
     case::{Case, Fault, OrderCase, Place, Strange},
     compare,
-    figures::{accepted, repeats},
+    findings::Findings,
     history::{Topic, Transition},
-    verdict::Findings,
 };
 
 /// Repeats of a record that are allowed under faults: one in a hundred, or so many for each fault that may hit a relay, where faults
@@ -27,7 +26,7 @@ type Told<'a> = (Place, &'a str, &'a Transition);
 
 /// Looks at the records of both topics.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
-    let (accepted, stuck) = (accepted(case), case.stuck());
+    let (accepted, stuck) = (case.accepted(), case.stuck());
     for (order_id, order) in &case.orders {
         let mut problems = Vec::new();
         placed(&mut problems, order_id, order);
@@ -150,7 +149,7 @@ fn newest(case: &Case<'_>, topic: Topic) -> Option<u32> {
 }
 
 fn duplicates(case: &Case<'_>, found: &mut Findings<'_, '_>, topic: Topic) {
-    let (events, repeats) = repeats(case, topic);
+    let (events, repeats) = case.repeats(topic);
     if case.calm() && case.republished.is_empty() && repeats > 0 {
         return found.system(None, format!("{topic:?} repeats {repeats} of {events} events in a run without faults"));
     }

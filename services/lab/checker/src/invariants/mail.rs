@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::{
     case::{Case, Delivery, Fault, MailRow, OrderCase},
+    findings::Findings,
     history::What,
-    verdict::Findings,
 };
 
 /// What hit so shortly before or after an acceptance may have hidden it from the sender, in microseconds.

@@ -12,14 +12,12 @@ pub mod log_order;
 pub mod mail;
 pub mod phantom;
 pub mod reads;
+pub mod tenants;
 pub mod timers;
 pub mod watch;
 pub mod watch_all;
 
-use crate::{
-    case::Case,
-    verdict::{Findings, Invariant},
-};
+use crate::{case::Case, findings::Findings, invariant::Invariant};
 
 /// Looks for violations.
 pub type Check = fn(&Case<'_>, &mut Findings<'_, '_>);
@@ -39,6 +37,7 @@ pub const ALL: &[(Invariant, Check, bool)] = &[
     (Invariant::C8Mail, ledger::check, true),
     (Invariant::C8Mail, mail::check, true),
     (Invariant::C9Account, account::check, true),
+    (Invariant::C10Tenants, tenants::check, true),
     (Invariant::C11Liveness, liveness::check, false),
     (Invariant::C12Hygiene, hygiene::check, false),
 ];

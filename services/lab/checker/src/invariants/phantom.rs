@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use crate::{
     case::{Attempt, Case, OrderCase},
     compare,
+    findings::Findings,
     history::{NewOrder, Order, OrderRow},
-    verdict::Findings,
 };
 
-type Create<'a> = Attempt<&'a NewOrder, &'a Order>;
+type Create<'a> = Attempt<'a, &'a NewOrder, &'a Order>;
+type Index<'c, 'a, Key> = HashMap<Key, Vec<&'c Create<'a>>>;
 
 /// Looks for orders and transitions without a cause.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
@@ -21,8 +22,8 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         let requested = order.requests.iter().find_map(|request_id| by_request.get(request_id));
         cause(found, row, requested.or(customers).map_or(&[][..], Vec::as_slice), &order.requests);
     }
-    for (request_id, orders) in &case.requests {
-        if !by_request.contains_key(request_id) {
+    for ((tenant, request_id), orders) in &case.requests {
+        if !by_request.contains_key(&(*tenant, *request_id)) {
             found.order(orders[0], format!("request {request_id} is remembered, but nobody sent it"));
         }
     }
@@ -30,13 +31,12 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
 }
 
 /// All tries by request id and by customer.
-#[allow(clippy::type_complexity, reason = "two indexes that live for one function")]
-fn index<'c, 'a>(case: &'c Case<'a>) -> (HashMap<&'a str, Vec<&'c Create<'a>>>, HashMap<&'a str, Vec<&'c Create<'a>>>) {
+fn index<'c, 'a>(case: &'c Case<'a>) -> (Index<'c, 'a, (&'a str, &'a str)>, Index<'c, 'a, &'a str>) {
     let (mut by_request, mut by_customer): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
     for attempt in &case.creates {
         by_customer.entry(attempt.asked.customer_id.as_str()).or_default().push(attempt);
         if let Some(request_id) = &attempt.asked.request_id {
-            by_request.entry(request_id.as_str()).or_default().push(attempt);
+            by_request.entry((attempt.tenant, request_id.as_str())).or_default().push(attempt);
         }
     }
     (by_request, by_customer)
@@ -58,7 +58,7 @@ fn without_row(found: &mut Findings<'_, '_>, order_id: &str, order: &OrderCase<'
 }
 
 /// One of the tries must be able to have made the row.
-fn cause(found: &mut Findings<'_, '_>, row: &OrderRow, tries: &[&Create<'_>], requests: &[&str]) {
+fn cause(found: &mut Findings<'_, '_>, row: &OrderRow, tries: &[&Create<'_>], requests: &[(&str, &str)]) {
     let alike = |attempt: &&&Create<'_>| compare::request(attempt.asked, row).is_none();
     if tries.iter().filter(alike).any(|attempt| attempt.may_have_applied()) {
         return;

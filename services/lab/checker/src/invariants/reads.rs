@@ -3,8 +3,8 @@
 use crate::{
     case::{Case, OrderCase},
     compare,
+    findings::Findings,
     history::{Answer, Order, Transition},
-    verdict::Findings,
 };
 
 /// Looks at all answers that show an order.

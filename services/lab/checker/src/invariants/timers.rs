@@ -2,8 +2,8 @@
 
 use crate::{
     case::{Case, Kind, OrderCase},
+    findings::Findings,
     history::{Event, Transition, Workflow},
-    verdict::Findings,
 };
 
 /// How far two clocks may drift apart in a run, in microseconds.
@@ -17,17 +17,11 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         if let Some(workflow) = case.workflows.get(&(row.workflow.as_str(), row.revision)) {
             set(found, order_id, order, workflow, step_us);
         }
-        for (before, now) in pairs(order).filter(|(_, now)| now.trigger == "timer") {
+        for (before, now) in order.pairs().filter(|(_, now)| now.trigger == "timer") {
             fired(found, order_id, before, now);
         }
     }
     from_the_future(case, found);
-}
-
-/// Each version with the one that follows it.
-pub fn pairs<'o>(order: &'o OrderCase<'_>) -> impl Iterator<Item = (&'o Transition, &'o Transition)> {
-    let pairs = order.steps.windows(2).map(|pair| (pair[0].transition, pair[1].transition));
-    pairs.filter(|(before, now)| now.version == before.version + 1)
 }
 
 fn set(found: &mut Findings<'_, '_>, order_id: &str, order: &OrderCase<'_>, workflow: &Workflow, step_us: Option<i64>) {

@@ -3,8 +3,8 @@
 use crate::{
     case::{Case, Kind, OrderCase, Stream},
     compare,
+    findings::Findings,
     history::{Event, Order, Transition},
-    verdict::Findings,
 };
 
 /// A reader that leaves so long after the rest, in microseconds, must have been shown everything.

@@ -11,8 +11,8 @@ use index::Index;
 
 use crate::{
     case::{Case, Kind, Stream},
+    findings::Findings,
     history::Start,
-    verdict::Findings,
 };
 
 /// Looks at each chain of streams.

@@ -64,7 +64,7 @@ pub fn edit_everywhere(lines: &mut [Line], order: &str, of: i64, change: impl Fn
         match &mut line.what {
             What::TransitionRow { transition, .. }
             | What::Event { event: Event::Transition { transition }, .. }
-            | What::Record { content: RecordContent::Transition { transition }, .. } => each(transition),
+            | What::Record { content: RecordContent::Transition { transition, .. }, .. } => each(transition),
             What::Return { answer: Some(Answer::Moved { transition, .. }), .. } => each(transition),
             What::Return { answer: Some(Answer::History { transitions }), .. } => transitions.iter_mut().for_each(each),
             _ => {}
@@ -75,7 +75,7 @@ pub fn edit_everywhere(lines: &mut [Line], order: &str, of: i64, change: impl Fn
 pub fn is_record(what: &What, in_topic: Topic, order: &str, of: i64) -> bool {
     match what {
         What::Record { topic, key, content, .. } if *topic == in_topic && key == order => match content {
-            RecordContent::Transition { transition } => transition.version == of,
+            RecordContent::Transition { transition, .. } => transition.version == of,
             _ => true,
         },
         _ => false,

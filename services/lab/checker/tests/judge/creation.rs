@@ -4,7 +4,7 @@ use comanda_checker::{Invariant::*, history::*};
 
 use crate::{
     alter::{after, drop_where, edit, edit_everywhere, edit_step, found, happened, is_record},
-    story::{EPOCH_US, LAST_HEAL_US, calm, new_order},
+    story::{EPOCH_US, LAST_HEAL_US, TENANT, calm, new_order},
 };
 
 // --- C1 ---
@@ -23,12 +23,36 @@ fn an_accepted_order_that_left_no_trace_is_lost() {
         let shown = shown.expect("order 0 was created");
         let shown = Order { order_id, number: 999, customer_id, digest, create_time_us, ..shown };
         let (client, replica) = ("client".into(), "ordering-0".into());
-        happened(lines, What::Invoke { call: 991, client, replica, op: Op::Create(order) });
+        happened(lines, What::Invoke { call: 991, client, tenant: TENANT.into(), replica, op: Op::Create(order) });
         let answer = Some(Answer::Created { order: shown, replayed: false });
         happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
     });
     // Its request is not remembered, either.
     assert_eq!(lost, [C1Durable, C3Idempotent]);
+}
+
+#[test]
+fn a_number_below_one_that_was_answered_before_is_noticed() {
+    let swap =
+        |number: &mut i64| *number = [100, 103, 102, 101][usize::try_from(*number - 100).expect("one of the four")];
+    let falling = after(|lines| {
+        for line in lines {
+            match &mut line.what {
+                What::OrderRow(row) => swap(&mut row.number),
+                What::Record { content: RecordContent::Placed { number, .. }, .. } => swap(number),
+                What::Return { answer: Some(Answer::Created { order, .. } | Answer::Order { order }), .. }
+                | What::Event { event: Event::Current { order }, .. } => swap(&mut order.number),
+                What::Return { answer: Some(Answer::Batch { results }), .. } => {
+                    results
+                        .iter_mut()
+                        .filter_map(|result| result.order.as_mut())
+                        .for_each(|order| swap(&mut order.number));
+                }
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(falling, [C1Durable]);
 }
 
 #[test]
@@ -224,7 +248,7 @@ fn a_request_id_that_is_not_remembered_is_noticed() {
 fn a_command_that_was_applied_twice_is_noticed() {
     let twice = after(|lines| {
         edit(lines, |what| match what {
-            What::TransitionRow { transition, request_id }
+            What::TransitionRow { transition, request_id, .. }
                 if transition.order_id == "order-0" && transition.version == 4 =>
             {
                 *request_id = Some("command-0".into());
@@ -306,6 +330,46 @@ fn a_repeated_command_that_is_answered_with_somebody_else_s_transition_is_notice
     assert_eq!(foreign, [C3Idempotent]);
 }
 
+/// A command that is sent when order 0 has come to its end, and what it is answered with.
+fn late_command(op: impl FnOnce(String) -> Op, shown_version: i64) -> Vec<comanda_checker::Invariant> {
+    after(|lines| {
+        let shown = lines.iter().find_map(|line| match &line.what {
+            What::TransitionRow { transition, .. }
+                if (&*transition.order_id, transition.version) == ("order-0", shown_version) =>
+            {
+                Some(transition.clone())
+            }
+            _ => None,
+        });
+        let answer = Some(Answer::Moved { transition: shown.expect("a version of order 0"), replayed: true });
+        let (client, tenant, replica) = ("client".into(), TENANT.into(), "state-machine-0".into());
+        happened(lines, What::Invoke { call: 991, client, tenant, replica, op: op("order-0".into()) });
+        happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
+    })
+}
+
+fn command(trigger: &str, order_id: String, request_id: Option<&str>, to_status: Option<&str>) -> Op {
+    let (trigger, request_id, to_status) = (trigger.into(), request_id.map(Into::into), to_status.map(Into::into));
+    Op::Move { trigger, order_id, request_id, expected_version: None, to_status }
+}
+
+#[test]
+fn a_request_id_that_answers_another_command_is_noticed() {
+    let other_trigger = late_command(|order| command("cancel", order, Some("command-0"), None), 3);
+    assert_eq!(other_trigger, [C3Idempotent]);
+    // The order is in that status, so the answer would be right under an id of its own.
+    let other_target = late_command(|order| command("advance", order, Some("command-0"), Some("delivered")), 4);
+    assert_eq!(other_target, [C3Idempotent]);
+    let same = late_command(|order| command("advance", order, Some("command-0"), Some("dispatched")), 3);
+    assert_eq!(same, []);
+}
+
+#[test]
+fn an_ok_for_a_status_that_the_order_has_left_is_noticed() {
+    assert_eq!(late_command(|order| command("advance", order, Some("own"), Some("preparing")), 2), [C3Idempotent]);
+    assert_eq!(late_command(|order| command("advance", order, Some("own"), Some("delivered")), 4), []);
+}
+
 #[test]
 fn a_refused_command_that_was_applied_is_noticed() {
     let applied = after(|lines| {
@@ -347,7 +411,10 @@ fn a_batch_whose_row_was_repeated_under_another_number_is_noticed() {
         });
         let order = Order { number: 555, ..order.expect("order 2 is read") };
         let (client, replica) = ("client".into(), "ordering-0".into());
-        happened(lines, What::Invoke { call: 991, client, replica, op: Op::Create(asked.expect("a batch")) });
+        happened(
+            lines,
+            What::Invoke { call: 991, client, tenant: TENANT.into(), replica, op: Op::Create(asked.expect("a batch")) },
+        );
         let answer = Some(Answer::Created { order, replayed: true });
         happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
     });
@@ -357,7 +424,14 @@ fn a_batch_whose_row_was_repeated_under_another_number_is_noticed() {
 #[test]
 fn a_refused_request_that_is_remembered_is_noticed() {
     let phantom = after(|lines| {
-        found(lines, What::RequestRow { request_id: "request-refused".into(), order_id: "order-7".into() });
+        found(
+            lines,
+            What::RequestRow {
+                tenant: TENANT.into(),
+                request_id: "request-refused".into(),
+                order_id: "order-7".into(),
+            },
+        );
     });
     assert_eq!(phantom, [C2NoPhantom]);
 }

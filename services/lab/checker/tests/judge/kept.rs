@@ -57,6 +57,20 @@ fn a_step_that_does_not_begin_where_the_last_one_ended_is_noticed() {
 }
 
 #[test]
+fn a_step_that_tells_a_wrong_time_of_its_beginning_is_noticed() {
+    let wrong = after(|lines| edit_everywhere(lines, "order-0", 3, |transition| transition.from_time_us = Some(1)));
+    assert_eq!(wrong, [C4Chain]);
+}
+
+#[test]
+fn a_step_that_tells_another_total_than_its_order_is_noticed() {
+    let wrong = after(|lines| edit_everywhere(lines, "order-0", 3, |transition| transition.total = "EUR 1".into()));
+    assert_eq!(wrong, [C4Chain]);
+    let wrong = after(|lines| edit_everywhere(lines, "order-0", 3, |transition| transition.item_count += 1));
+    assert_eq!(wrong, [C4Chain]);
+}
+
+#[test]
 fn a_state_that_is_not_the_last_transition_is_noticed() {
     assert_eq!(after(|lines| edit_state(lines, |version, _, _| *version += 1)), [C4Chain]);
     assert_eq!(after(|lines| edit_state(lines, |_, status, _| *status = "dispatched".into())), [C4Chain]);
@@ -71,7 +85,7 @@ fn an_order_that_never_ends_is_noticed() {
             What::TransitionRow { transition, .. } | What::Event { event: Event::Transition { transition }, .. } => {
                 of(transition)
             }
-            What::Record { content: RecordContent::Transition { transition }, .. } => of(transition),
+            What::Record { content: RecordContent::Transition { transition, .. }, .. } => of(transition),
             What::Return { answer: Some(Answer::Order { order }), .. } => order.version == 4,
             What::Return { answer: Some(Answer::History { transitions }), .. } => transitions.len() == 4,
             What::MailRow { message_id, .. } | What::Mail { message_id, .. } => message_id.starts_with("<order-0.4"),

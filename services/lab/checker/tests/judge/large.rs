@@ -11,7 +11,7 @@ use crate::{
 
 /// A right history as often as this side by side, under other names; its boards see them all.
 fn side_by_side(copies: u64) -> Vec<Line> {
-    let mut lines = calm();
+    let mut lines: Vec<Line> = calm().into_iter().map(|line| numbered(line, 0)).collect();
     for copy in 1..copies {
         lines.extend(calm().into_iter().filter(|line| !is_single(&line.what)).map(|line| renamed(line, copy, copies)));
     }
@@ -41,9 +41,15 @@ fn renamed(mut line: Line, copy: u64, copies: u64) -> Line {
     for name in ["order-", "customer-", "request-", "command-"] {
         text = text.replace(name, &format!("{name}{copy}-"));
     }
+    numbered(serde_json::from_str(&text).expect("a line"), copy)
+}
+
+/// With numbers that rise as the orders of all copies are made.
+fn numbered(line: Line, copy: u64) -> Line {
+    let mut text = serde_json::to_string(&line).expect("a line");
     for place in 0..4 {
-        let number = 100 + place;
-        text = text.replace(&format!("\"number\":{number}"), &format!("\"number\":{}", number + 10 * copy));
+        let number = (place + 1) * 100_000 + copy;
+        text = text.replace(&format!("\"number\":{}", 100 + place), &format!("\"number\":{number}"));
     }
     serde_json::from_str(&text).expect("a line")
 }

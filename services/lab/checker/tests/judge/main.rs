@@ -10,5 +10,6 @@ mod mutants;
 mod right;
 mod story;
 mod streams;
+mod tenants;
 mod text;
 mod topics;

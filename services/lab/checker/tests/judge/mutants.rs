@@ -28,7 +28,7 @@ fn change() -> impl Strategy<Value = Change> {
 fn transition(what: &mut What) -> Option<&mut Transition> {
     match what {
         What::TransitionRow { transition, .. } => Some(transition),
-        What::Record { content: RecordContent::Transition { transition }, .. } => Some(transition),
+        What::Record { content: RecordContent::Transition { transition, .. }, .. } => Some(transition),
         What::Event { event: Event::Transition { transition }, .. } => Some(transition),
         _ => None,
     }

@@ -87,7 +87,7 @@ fn a_lost_log_that_was_told_again_is_judged_from_version_1_on() {
 fn a_planted_record_that_was_a_dead_letter_is_no_violation() {
     let mut lines = calm();
     let (topic, key, content) = (Topic::Orders, "garbage".into(), RecordContent::Planted);
-    found(&mut lines, What::Record { topic, log: 1, partition: 0, offset: 77, key, content });
+    found(&mut lines, What::Record { topic, log: 1, partition: 0, offset: 77, key, tenant: None, content });
     let (service, topic, reason) = ("state_machine".into(), "x.comanda.orders".into(), "undecodable".into());
     found(&mut lines, What::DeadLetterRow { service, topic, partition: 0, offset: 77, reason });
     assert_eq!(violated(&verdict(lines)), []);

@@ -4,6 +4,9 @@ use comanda_checker::history::*;
 
 /// The database's clock when the run began.
 pub const EPOCH_US: i64 = 1_790_000_000_000_000;
+/// Whose orders they are, and what each of them costs.
+pub const TENANT: &str = "default";
+pub const TOTAL: &str = "EUR 12.500000000";
 /// The delay of each timer.
 pub const STEP_US: i64 = 1_000_000;
 /// When the last fault is healed, when all has come to rest, and when the last reader leaves.
@@ -65,7 +68,8 @@ fn life(place: u64) -> Life {
     let asked = new_order(&format!("customer-{place}"), request_id);
     let t1 = EPOCH_US + 1_000_000 + place as i64 * 100_000;
     let (t2, t3) = (t1 + STEP_US + 3_000, t1 + STEP_US + 503_000);
-    let step = |version, from: &str, to: &str, trigger: &str, time_us| {
+    let entered = [0, t1, t2, t3];
+    let step = |version: i64, from: &str, to: &str, trigger: &str, time_us| {
         let active = matches!(to, "received" | "preparing" | "dispatched");
         let phase = if active {
             "active"
@@ -85,6 +89,9 @@ fn life(place: u64) -> Life {
             time_us,
             trigger: trigger.into(),
             next_time_us,
+            from_time_us: (version > 1).then(|| entered[version as usize - 1]),
+            total: TOTAL.into(),
+            item_count: 2,
         }
     };
     let mut steps =
@@ -118,6 +125,8 @@ impl Life {
             number: self.number,
             customer_id: self.asked.customer_id.clone(),
             digest: self.asked.digest.clone(),
+            total: TOTAL.into(),
+            item_count: 2,
             workflow: "delivery".into(),
             revision: 1,
             status: now.to.clone(),
@@ -145,7 +154,10 @@ impl Story {
     pub fn call(&mut self, at_us: u64, op: Op, code: &str, reason: Option<&str>, answer: Option<Answer>) {
         self.number += 1;
         let call = self.number;
-        self.add(at_us, What::Invoke { call, client: "client".into(), replica: "ordering-0".into(), op });
+        self.add(
+            at_us,
+            What::Invoke { call, client: "client".into(), tenant: TENANT.into(), replica: "ordering-0".into(), op },
+        );
         let (code, reason) = (code.into(), reason.map(Into::into));
         self.add(at_us + 2_000, What::Return { call, code, reason, answer });
     }
@@ -213,7 +225,8 @@ impl Story {
         let mut at_us = life.time_us(1) + 120_000;
         for (stream, after, until) in [(first, 0, 2), (second, 2, last)] {
             let (client, replica, order_id) = ("client".into(), "notification-0".into(), life.id.clone());
-            self.add(at_us, What::Watch { stream, client, replica, order_id, after_version: after as i64 });
+            let tenant = TENANT.into();
+            self.add(at_us, What::Watch { stream, client, tenant, replica, order_id, after_version: after as i64 });
             for version in after + 1..=until {
                 let event = Event::Transition { transition: life.steps[version - 1].0.clone() };
                 self.add(at_us.max(life.time_us(version)) + 4_000, What::Event { stream, event });
@@ -255,7 +268,8 @@ impl Story {
 
     fn board(&mut self, stream: u64, at_us: u64, start: Start) {
         let (client, replica, customer_id) = ("board".into(), "notification-0".into(), String::new());
-        self.add(at_us, What::WatchAll { stream, client, replica, customer_id, start });
+        let tenant = TENANT.into();
+        self.add(at_us, What::WatchAll { stream, client, tenant, replica, customer_id, start });
     }
 
     fn event(&mut self, stream: u64, at_us: u64, event: Event) {
@@ -296,26 +310,31 @@ impl Story {
         let last = life.steps.last().expect("a life").0.clone();
         self.found(What::OrderRow(OrderRow {
             order_id: life.id.clone(),
+            tenant: TENANT.into(),
             number: life.number,
             customer_id: life.asked.customer_id.clone(),
             email: life.asked.email.clone(),
             digest: life.asked.digest.clone(),
+            total: TOTAL.into(),
+            item_count: 2,
             workflow: "delivery".into(),
             revision: 1,
             first_status: "received".into(),
             create_time_us: life.steps[0].0.time_us,
         }));
         if let Some(request_id) = life.asked.request_id.clone() {
-            self.found(What::RequestRow { request_id, order_id: life.id.clone() });
+            self.found(What::RequestRow { tenant: TENANT.into(), request_id, order_id: life.id.clone() });
         }
         let (order_id, due_time_us) = (life.id.clone(), last.next_time_us);
-        self.found(What::StateRow { order_id, version: last.version, status: last.to, phase: last.phase, due_time_us });
+        let (tenant, version, status, phase) = (TENANT.into(), last.version, last.to, last.phase);
+        self.found(What::StateRow { order_id, tenant, version, status, phase, due_time_us });
         for (transition, request_id) in life.steps.clone() {
-            self.found(What::TransitionRow { transition, request_id });
+            self.found(What::TransitionRow { transition, tenant: TENANT.into(), request_id });
         }
         for version in 1..=life.steps.len() {
             self.found(What::MailRow {
                 order_id: life.id.clone(),
+                tenant: TENANT.into(),
                 version: version as i64,
                 copy: 0,
                 state: "sent".into(),
@@ -333,22 +352,30 @@ impl Story {
             partition: (place % 2) as i32,
             offset,
             key: life.id.clone(),
+            tenant: Some(TENANT.into()),
             content,
         };
         let content = RecordContent::Placed {
             order_id: life.id.clone(),
+            tenant: TENANT.into(),
             number: life.number,
             customer_id: life.asked.customer_id.clone(),
             workflow: "delivery".into(),
             revision: 1,
             status: "received".into(),
             create_time_us: life.steps[0].0.time_us,
+            total: TOTAL.into(),
+            item_count: 2,
         };
         self.found(record(Topic::Orders, place, content));
         for (transition, _) in life.steps.clone() {
             // As the relay would: by time.
             let offset = (transition.time_us - EPOCH_US) / 1000 + place;
-            self.found(record(Topic::Transitions, offset, RecordContent::Transition { transition }));
+            self.found(record(
+                Topic::Transitions,
+                offset,
+                RecordContent::Transition { tenant: TENANT.into(), transition },
+            ));
         }
     }
 }

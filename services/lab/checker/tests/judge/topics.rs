@@ -81,7 +81,7 @@ fn a_record_under_another_key_is_noticed() {
 fn a_record_that_is_not_its_row_is_noticed() {
     let changed = after(|lines| {
         edit_record(lines, "order-0", 4, |_, _, _, content| {
-            let RecordContent::Transition { transition } = content else { panic!("chosen above") };
+            let RecordContent::Transition { transition, .. } = content else { panic!("chosen above") };
             transition.time_us += 1;
         });
     });
@@ -186,7 +186,7 @@ fn what_was_replayed_on_purpose_explains_no_more_than_that() {
 fn bytes_that_nobody_planted_are_noticed() {
     let strange = after(|lines| {
         let (topic, key, content) = (Topic::Orders, "".into(), RecordContent::Unreadable { why: "cut".into() });
-        found(lines, What::Record { topic, log: 1, partition: 0, offset: 99, key, content });
+        found(lines, What::Record { topic, log: 1, partition: 0, offset: 99, key, tenant: None, content });
     });
     assert_eq!(strange, [C5LogOrder]);
 }
@@ -220,7 +220,7 @@ fn a_good_record_that_was_a_dead_letter_is_noticed() {
 fn a_planted_record_that_was_swallowed_is_noticed() {
     let swallowed = after(|lines| {
         let (topic, key, content) = (Topic::Transitions, "garbage".into(), RecordContent::Planted);
-        found(lines, What::Record { topic, log: 1, partition: 0, offset: 77, key, content });
+        found(lines, What::Record { topic, log: 1, partition: 0, offset: 77, key, tenant: None, content });
     });
     assert_eq!(swallowed, [C9Account]);
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use comanda_checker::history::{RecordContent, Topic, What};
-use comanda_proto::v1::{OrderPlaced, OrderTransition};
+use comanda_proto::events::{OrderPlaced, OrderTransition};
 use prost::Message as _;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -14,10 +14,17 @@ use rdkafka::{
 };
 
 use super::{Logs, TOPICS, full_name};
-use crate::{cluster::Endpoints, recorder::Recorder, workload::shown};
+use crate::{
+    cluster::Endpoints,
+    recorder::Recorder,
+    workload::{digest, shown},
+};
 
 /// The header of records that a run itself has put on a topic.
 pub const PLANTED_HEADER: &str = "trial-planted";
+
+/// The header that says whose order it is.
+const TENANT_HEADER: &str = "ce_tenant";
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the next record may take.
@@ -90,7 +97,9 @@ fn is_fatal(error: &KafkaError) -> bool {
 
 fn line(message: &BorrowedMessage<'_>, topic: Topic, log: u32) -> What {
     let headers = message.headers();
-    let is_planted = headers.is_some_and(|headers| headers.iter().any(|header| header.key == PLANTED_HEADER));
+    let header = |name: &str| headers.and_then(|headers| headers.iter().find(|header| header.key == name));
+    let is_planted = header(PLANTED_HEADER).is_some();
+    let tenant = header(TENANT_HEADER).and_then(|header| header.value);
     let payload = message.payload().unwrap_or_default();
     What::Record {
         topic,
@@ -98,6 +107,7 @@ fn line(message: &BorrowedMessage<'_>, topic: Topic, log: u32) -> What {
         partition: message.partition(),
         offset: message.offset(),
         key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        tenant: tenant.map(|tenant| String::from_utf8_lossy(tenant).into_owned()),
         content: if is_planted { RecordContent::Planted } else { content(topic, payload) },
     }
 }
@@ -105,15 +115,22 @@ fn line(message: &BorrowedMessage<'_>, topic: Topic, log: u32) -> What {
 fn content(topic: Topic, payload: &[u8]) -> RecordContent {
     let read = match topic {
         Topic::Orders => OrderPlaced::decode(payload).map(placed),
-        Topic::Transitions => OrderTransition::decode(payload)
-            .map(|transition| RecordContent::Transition { transition: shown::transition(&transition) }),
+        Topic::Transitions => OrderTransition::decode(payload).map(transition),
     };
     read.unwrap_or_else(|error| RecordContent::Unreadable { why: error.to_string() })
+}
+
+fn transition(event: OrderTransition) -> RecordContent {
+    let tenant = event.tenant.clone();
+    RecordContent::Transition { tenant, transition: shown::transition(&event.into()) }
 }
 
 fn placed(placed: OrderPlaced) -> RecordContent {
     RecordContent::Placed {
         create_time_us: placed.create_time.as_ref().map(shown::microseconds).unwrap_or_default(),
+        total: placed.total.as_ref().map(digest::money).unwrap_or_default(),
+        item_count: placed.item_count,
+        tenant: placed.tenant,
         order_id: placed.order_id,
         number: placed.number,
         customer_id: placed.customer_id,
@@ -128,9 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_says_what_it_holds_or_why_it_can_not_be_read() {
+    fn a_record_says_what_it_holds_or_why_it_cannot_be_read() {
         let transition = OrderTransition { order_id: "o".into(), version: 3, ..Default::default() };
-        let RecordContent::Transition { transition: read } = content(Topic::Transitions, &transition.encode_to_vec())
+        let RecordContent::Transition { transition: read, .. } =
+            content(Topic::Transitions, &transition.encode_to_vec())
         else {
             panic!("another content")
         };

@@ -1,7 +1,10 @@
 //! Rows as the database holds them, and how they become lines. Pure.
 
 use comanda_checker::history::{self, What};
-use comanda_proto::v1::{Customer, MailState, Order, Phase, Trigger, Workflow};
+use comanda_proto::{
+    Money,
+    v1::{Customer, MailState, Order, Phase, Trigger, Workflow},
+};
 use prost::Message;
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -11,12 +14,17 @@ use crate::workload::{digest, shown};
 #[derive(FromRow)]
 pub(super) struct OrderRow {
     order_id: Uuid,
+    tenant: String,
     number: i64,
     customer_id: String,
     customer_name: String,
     email: String,
     locale: String,
     content: Vec<u8>,
+    currency: String,
+    total_units: i64,
+    total_nanos: i32,
+    item_count: i32,
     workflow: String,
     workflow_revision: i32,
     first_status: String,
@@ -34,7 +42,10 @@ impl OrderRow {
         let content = Order::decode(&*self.content);
         What::OrderRow(history::OrderRow {
             order_id: self.order_id.to_string(),
+            tenant: self.tenant,
             number: self.number,
+            total: total(&self.currency, self.total_units, self.total_nanos),
+            item_count: self.item_count,
             customer_id: self.customer_id,
             email: self.email,
             digest: content
@@ -49,19 +60,22 @@ impl OrderRow {
 
 #[derive(FromRow)]
 pub(super) struct RequestRow {
+    tenant: String,
     request_id: Uuid,
     order_id: Uuid,
 }
 
 impl RequestRow {
     pub(super) fn line(self) -> What {
-        What::RequestRow { request_id: self.request_id.to_string(), order_id: self.order_id.to_string() }
+        let (request_id, order_id) = (self.request_id.to_string(), self.order_id.to_string());
+        What::RequestRow { tenant: self.tenant, request_id, order_id }
     }
 }
 
 #[derive(FromRow)]
 pub(super) struct StateRow {
     order_id: Uuid,
+    tenant: String,
     version: i64,
     status: String,
     phase: i16,
@@ -72,6 +86,7 @@ impl StateRow {
     pub(super) fn line(self) -> What {
         What::StateRow {
             order_id: self.order_id.to_string(),
+            tenant: self.tenant,
             version: self.version,
             status: self.status,
             phase: phase(self.phase),
@@ -83,6 +98,7 @@ impl StateRow {
 #[derive(FromRow)]
 pub(super) struct TransitionRow {
     order_id: Uuid,
+    tenant: String,
     version: i64,
     from_status: String,
     to_status: String,
@@ -91,6 +107,12 @@ pub(super) struct TransitionRow {
     trigger: i16,
     due_time_us: Option<i64>,
     request_id: Option<Uuid>,
+    from_time_us: Option<i64>,
+    /// The transition repeats these of its order.
+    currency: String,
+    total_units: i64,
+    total_nanos: i32,
+    item_count: i32,
 }
 
 impl TransitionRow {
@@ -104,8 +126,11 @@ impl TransitionRow {
             time_us: self.time_us,
             trigger: shown::trigger(Trigger::try_from(i32::from(self.trigger)).unwrap_or_default()),
             next_time_us: self.due_time_us,
+            from_time_us: self.from_time_us,
+            total: total(&self.currency, self.total_units, self.total_nanos),
+            item_count: self.item_count,
         };
-        What::TransitionRow { transition, request_id: self.request_id.map(|id| id.to_string()) }
+        What::TransitionRow { transition, tenant: self.tenant, request_id: self.request_id.map(|id| id.to_string()) }
     }
 }
 
@@ -125,6 +150,7 @@ impl OutboxRow {
 #[derive(FromRow)]
 pub(super) struct MailRow {
     order_id: Uuid,
+    tenant: String,
     version: i64,
     copy: i32,
     state: i16,
@@ -134,10 +160,11 @@ pub(super) struct MailRow {
 
 impl MailRow {
     pub(super) fn line(self, domain: &str) -> What {
-        let Self { order_id, version, copy, attempts, recipient, .. } = self;
+        let Self { order_id, tenant, version, copy, attempts, recipient, .. } = self;
         let state = MailState::try_from(i32::from(self.state)).unwrap_or_default();
         What::MailRow {
             order_id: order_id.to_string(),
+            tenant,
             version,
             copy,
             state: state.as_str_name().trim_start_matches("MAIL_STATE_").to_lowercase(),
@@ -194,6 +221,10 @@ impl WorkflowRow {
     }
 }
 
+fn total(currency: &str, units: i64, nanos: i32) -> String {
+    digest::money(&Money { currency_code: currency.into(), units, nanos })
+}
+
 fn phase(number: i16) -> String {
     shown::phase(Phase::try_from(i32::from(number)).unwrap_or_default())
 }
@@ -206,6 +237,7 @@ mod tests {
     fn a_mail_has_the_message_id_that_its_server_saw() {
         let row = MailRow {
             order_id: Uuid::from_u128(9),
+            tenant: "default".into(),
             version: 2,
             copy: 0,
             state: 4,
@@ -218,15 +250,20 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_can_not_be_read_is_told_and_not_skipped() {
+    fn an_order_that_cannot_be_read_is_reported_and_not_skipped() {
         let row = OrderRow {
             order_id: Uuid::nil(),
+            tenant: "default".into(),
             number: 1,
             customer_id: "c".into(),
             customer_name: String::new(),
             email: String::new(),
             locale: String::new(),
             content: vec![0xff],
+            currency: "EUR".into(),
+            total_units: 1,
+            total_nanos: 0,
+            item_count: 1,
             workflow: "delivery".into(),
             workflow_revision: 1,
             first_status: "received".into(),

@@ -14,29 +14,34 @@ use crate::recorder::Recorder;
 /// How long the next row may take.
 const ROW_TIMEOUT: Duration = Duration::from_secs(30);
 
-// Times become microseconds in the database, which alone knows what to do with those that are no time (infinity: none).
+// Times become microseconds in the database; infinity becomes null there.
 const WORKFLOWS: &str = "SELECT name, revision, definition FROM state_machine.workflows";
 const ORDERS: &str = "
-    SELECT order_id, number, customer_id, customer_name, email, locale, content, workflow, workflow_revision, first_status,
+    SELECT order_id, tenant, number, customer_id, customer_name, email, locale, content, currency, total_units, total_nanos,
+           item_count, workflow, workflow_revision, first_status,
            (extract(epoch FROM create_time) * 1000000)::bigint AS create_time_us
     FROM ordering.orders";
-const REQUESTS: &str = "SELECT request_id, order_id FROM ordering.requests";
+const REQUESTS: &str = "SELECT tenant, request_id, order_id FROM ordering.requests";
 const STATES: &str = "
-    SELECT order_id, version, status, phase,
+    SELECT order_id, tenant, version, status, phase,
            CASE WHEN isfinite(due_at) THEN (extract(epoch FROM due_at) * 1000000)::bigint END AS due_time_us
     FROM state_machine.states";
 const TRANSITIONS: &str = "
-    SELECT order_id, version, from_status, to_status, phase, trigger, request_id,
-           (extract(epoch FROM transition_time) * 1000000)::bigint AS time_us,
-           CASE WHEN isfinite(due_at) THEN (extract(epoch FROM due_at) * 1000000)::bigint END AS due_time_us
-    FROM state_machine.transitions
-    ORDER BY order_id, version";
+    SELECT t.order_id, t.tenant, t.version, t.from_status, t.to_status, t.phase, t.trigger, t.request_id,
+           (extract(epoch FROM t.transition_time) * 1000000)::bigint AS time_us,
+           (extract(epoch FROM t.from_time) * 1000000)::bigint AS from_time_us,
+           CASE WHEN isfinite(t.due_at) THEN (extract(epoch FROM t.due_at) * 1000000)::bigint END AS due_time_us,
+           coalesce(o.currency, '') AS currency, coalesce(o.total_units, 0) AS total_units,
+           coalesce(o.total_nanos, 0) AS total_nanos, coalesce(o.item_count, 0) AS item_count
+    FROM state_machine.transitions t
+    LEFT JOIN ordering.orders o ON o.order_id = t.order_id
+    ORDER BY t.order_id, t.version";
 const OUTBOXES: &str = "
     SELECT 'ordering' AS service, order_id, version FROM ordering.outbox
     UNION ALL
     SELECT 'state-machine', order_id, version FROM state_machine.outbox";
 const MAILS: &str = "
-    SELECT m.order_id, m.version, m.copy, m.state, m.attempts, coalesce(o.email, '') AS recipient
+    SELECT m.order_id, m.tenant, m.version, m.copy, m.state, m.attempts, coalesce(o.email, '') AS recipient
     FROM notification.mails m
     LEFT JOIN ordering.orders o ON o.order_id = m.order_id";
 const DEAD_LETTERS: &str = r#"
@@ -50,7 +55,7 @@ const MAIL_DOMAIN: &str = "comanda.localhost";
 /// Writes all of them down.
 pub(super) async fn dump(pool: &PgPool, recorder: &Recorder) -> Result<()> {
     each(sqlx::query_as(WORKFLOWS).fetch(pool), |row: WorkflowRow| {
-        recorder.record(row.line().context("a workflow can not be read")?);
+        recorder.record(row.line().context("a workflow cannot be read")?);
         Ok(())
     })
     .await?;

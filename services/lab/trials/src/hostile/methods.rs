@@ -1,6 +1,6 @@
 //! Every call of the API: what its requests look like when they are nearly right.
 
-use comanda_kit::page;
+use comanda_kit::{access::Scope, page};
 use comanda_proto::{
     Money,
     v1::{
@@ -152,7 +152,7 @@ fn token(filter: &impl Message, rng: &mut StdRng) -> String {
             let count = *[0, 8, 12, 24, 25].choose(rng).expect("some");
             let shift = rng.random_range(0..8);
             let position: Vec<u8> = (0..count).map(|at| if at < shift { 0 } else { rng.random() }).collect();
-            page::token(filter, &position)
+            page::token(&Scope::built_in(), filter, &position)
         }
     }
 }
@@ -229,7 +229,7 @@ fn watch_all(rng: &mut StdRng) -> Vec<u8> {
 /// Format, hash of the filter, epoch, number of partitions, and the offset of each; any of them may be wrong.
 fn resume_token(filter: &WatchFilter, rng: &mut StdRng) -> Vec<u8> {
     let mut bytes = vec![if rng.random_bool(0.9) { 1 } else { rng.random() }];
-    bytes.extend(page::filter_hash(filter));
+    bytes.extend(page::filter_hash(&Scope::built_in(), filter));
     encode_varint(number(rng).cast_unsigned(), &mut bytes);
     let count = rng.random_range(0..14_u64);
     encode_varint(if rng.random_bool(0.1) { rng.random() } else { count }, &mut bytes);

@@ -11,7 +11,7 @@ use rand::{RngExt, rngs::StdRng};
 use tonic::Code;
 
 use super::{
-    clients::Clients,
+    clients::{Clients, TENANT},
     shown,
     streams::{self, End, Habit},
 };
@@ -81,6 +81,7 @@ impl Board {
         self.clients.recorder.record(What::WatchAll {
             stream,
             client: self.name.clone(),
+            tenant: TENANT.into(),
             replica: way.replica.clone(),
             customer_id: self.customer_id.clone(),
             start,

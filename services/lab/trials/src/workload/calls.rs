@@ -7,7 +7,11 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{Settings, clients::Clients, shown};
+use super::{
+    Settings,
+    clients::{Clients, TENANT},
+    shown,
+};
 
 /// What a client is left with after a call.
 #[derive(Clone, Debug)]
@@ -91,8 +95,8 @@ impl Clients {
         call: impl Future<Output = Result<Answer, Status>>,
     ) -> Attempt {
         let number = self.recorder.number();
-        let (client, replica) = (client.to_owned(), replica.to_owned());
-        self.recorder.record(What::Invoke { call: number, client, replica, op });
+        let (client, tenant, replica) = (client.to_owned(), TENANT.to_owned(), replica.to_owned());
+        self.recorder.record(What::Invoke { call: number, client, tenant, replica, op });
         let (time, code) = patience.of();
         let attempt = match timeout(time, call).await {
             Ok(result) => Attempt::of(result),

@@ -17,6 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Settings, replicas::Replicas};
 use crate::recorder::Recorder;
 
+/// The tenant of every client: the only one, until callers can prove who they are.
+pub(super) const TENANT: &str = "default";
 /// Orders that readers choose from.
 const KNOWN: usize = 10_000;
 

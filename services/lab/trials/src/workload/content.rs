@@ -15,7 +15,8 @@ const DEFAULT_WORKFLOW: &str = "delivery";
 /// The workflows that come with the system; empty means the first.
 const WORKFLOWS: [&str; 3] = ["", "delivery", "delivery-finalizado"];
 const LOCALES: [&str; 4] = ["es", "en", "es-MX", ""];
-const CURRENCIES: [&str; 3] = ["EUR", "USD", "CLP"];
+/// Currencies with how many decimals they have (ISO 4217).
+const CURRENCIES: [(&str, u32); 5] = [("EUR", 2), ("USD", 2), ("CLP", 0), ("JPY", 0), ("KWD", 3)];
 const WORDS: [&str; 8] = ["Pizza", "Mole", "ñandú", "Agua", "茶", "🌮", "café con leche", "Bcc: x@y"];
 /// Of all orders, so many have a request id.
 const WITH_REQUEST_ID: f64 = 0.8;
@@ -72,9 +73,9 @@ fn customer(rng: &mut StdRng) -> Customer {
     }
 }
 
-fn item(currency: &str, rng: &mut StdRng) -> Item {
+fn item((currency, decimals): (&str, u32), rng: &mut StdRng) -> Item {
     let units = if rng.random_bool(0.05) { rng.random_range(0..10_i64.pow(12)) } else { rng.random_range(0..100) };
-    let nanos = rng.random_range(0..1_000_000_000);
+    let nanos = rng.random_range(0..10_i32.pow(decimals)) * 10_i32.pow(9 - decimals);
     Item {
         sku: if rng.random_bool(0.5) { format!("SKU-{}", rng.random_range(0..1000)) } else { String::new() },
         name: words(1, rng),

@@ -55,7 +55,8 @@ fn digest(customer: &Customer, items: &[Item], labels: &BTreeMap<String, String>
     hash.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn money(money: &Money) -> String {
+/// An amount as text.
+pub fn money(money: &Money) -> String {
     format!("{} {}.{:09}", money.currency_code, money.units, money.nanos)
 }
 

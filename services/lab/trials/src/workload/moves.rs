@@ -19,6 +19,8 @@ use crate::cluster::Role;
 
 const TWINS: f64 = 0.1;
 const REPEATS: f64 = 0.15;
+/// How often another command is sent under the request id of one that was applied.
+const OTHERS_UNDER_ITS_ID: f64 = 0.05;
 /// How often a move is aimed at the moment when the order's timer is due.
 const AT_THE_TIMER: f64 = 0.4;
 /// How far before or after that moment it is sent.
@@ -122,6 +124,10 @@ impl Mover {
         if attempt.is_ok() && has_request_id && self.rng.random_bool(REPEATS) {
             self.send(&command).await;
         }
+        if attempt.is_ok() && has_request_id && self.rng.random_bool(OTHERS_UNDER_ITS_ID) {
+            let other = command.other(&mut self.rng);
+            self.send(&other).await;
+        }
         self.learn(&attempt);
         self.order.phase == "active" && attempt.reason.as_deref() != Some("ORDER_ENDED")
     }
@@ -203,6 +209,19 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Another command under the same request id: another trigger, or another status.
+    fn other(&self, rng: &mut StdRng) -> Self {
+        let to_status = STATUSES.iter().filter(|status| self.to_status.as_deref() != Some(**status));
+        let to_status = to_status.copied().collect::<Vec<_>>().choose(rng).map(|status| (*status).to_owned());
+        match self.trigger {
+            "advance" if rng.random_bool(0.5) => Self { to_status, ..self.clone() },
+            "cancel" => Self { trigger: "reject", ..self.clone() },
+            _ => Self { trigger: "cancel", to_status: None, ..self.clone() },
+        }
+    }
+}
+
 /// Microseconds since 1970; the database's clock is that of this machine.
 fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -223,6 +242,18 @@ mod tests {
                 command.request_id.is_some() || command.expected_version.is_some() || command.to_status.is_some();
             assert!(command.trigger != "advance" || is_repeatable, "{command:?}");
             assert!(command.trigger == "advance" || command.to_status.is_none(), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn another_command_under_the_same_id_differs_from_the_first() {
+        let order = Order { order_id: "o".into(), version: 2, ..order() };
+        let mut rng = StdRng::seed_from_u64(2);
+        for _ in 0..1000 {
+            let command = Command::draw(&order, &mut rng);
+            let other = command.other(&mut rng);
+            assert_eq!(other.request_id, command.request_id);
+            assert_ne!((other.trigger, &other.to_status), (command.trigger, &command.to_status));
         }
     }
 

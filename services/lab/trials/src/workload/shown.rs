@@ -17,6 +17,8 @@ pub fn order(order: &Order) -> history::Order {
         number: order.number,
         customer_id: order.customer.as_ref().map(|customer| customer.customer_id.clone()).unwrap_or_default(),
         digest: digest::of_order(order),
+        total: order.total.as_ref().map(digest::money).unwrap_or_default(),
+        item_count: i32::try_from(order.items.len()).unwrap_or(i32::MAX),
         workflow: order.workflow.clone(),
         revision: order.workflow_revision,
         status: order.status.clone(),
@@ -36,9 +38,12 @@ pub fn transition(transition: &OrderTransition) -> history::Transition {
         from: transition.from_status.clone(),
         to: transition.to_status.clone(),
         phase: phase(transition.phase()),
-        time_us: transition.time.as_ref().map(microseconds).unwrap_or_default(),
+        time_us: transition.transition_time.as_ref().map(microseconds).unwrap_or_default(),
         trigger: trigger(transition.trigger()),
         next_time_us: transition.next_transition_time.as_ref().map(microseconds),
+        from_time_us: transition.from_time.as_ref().map(microseconds),
+        total: transition.total.as_ref().map(digest::money).unwrap_or_default(),
+        item_count: transition.item_count,
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 
 use super::{
-    clients::Clients,
+    clients::{Clients, TENANT},
     shown,
     streams::{self, End, Habit},
 };
@@ -63,6 +63,7 @@ impl Watcher {
         self.clients.recorder.record(What::Watch {
             stream,
             client: self.name.clone(),
+            tenant: TENANT.into(),
             replica: way.replica.clone(),
             order_id: order_id.clone(),
             after_version,

@@ -13,6 +13,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Sent<'a> {
     pub(super) call: u64,
+    pub(super) tenant: &'a str,
     pub(super) line: usize,
     pub(super) at_us: u64,
     pub(super) op: &'a Op,
@@ -75,7 +76,14 @@ impl<'a> Builder<'a> {
                 self.bound_lead(shown.create_time_us, sent.at_us);
             }
         }
-        let attempt = Attempt { call: (sent.call, place), sent_us: sent.at_us, asked, outcome };
+        let attempt = Attempt {
+            call: (sent.call, place),
+            tenant: sent.tenant,
+            sent_us: sent.at_us,
+            done_us: back.at_us,
+            asked,
+            outcome,
+        };
         self.case.creates.push(attempt);
     }
 
@@ -90,7 +98,8 @@ impl<'a> Builder<'a> {
             }
         }
         let outcome = outcome(back.code, back.reason, shown);
-        self.case.moves.push(Attempt { call: (sent.call, 0), sent_us: sent.at_us, asked, outcome });
+        let (call, tenant, sent_us, done_us) = ((sent.call, 0), sent.tenant, sent.at_us, back.at_us);
+        self.case.moves.push(Attempt { call, tenant, sent_us, done_us, asked, outcome });
     }
 
     fn looked(&mut self, sent: &Sent<'a>, back: &Back<'a>, order_id: &'a str) {
@@ -103,8 +112,8 @@ impl<'a> Builder<'a> {
         if let Some(version) = version {
             self.see(order_id, Some(sent.at_us), back.at_us, version);
         }
-        let (sent_us, done_us) = (sent.at_us, back.at_us);
-        self.case.reads.push(Read { sent_us, done_us, order_id, code: back.code, answer: back.answer });
+        let (tenant, sent_us, done_us) = (sent.tenant, sent.at_us, back.at_us);
+        self.case.reads.push(Read { tenant, sent_us, done_us, order_id, code: back.code, answer: back.answer });
     }
 
     /// What was stamped by the database after a call was sent can not be older than the call.

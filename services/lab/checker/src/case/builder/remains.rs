@@ -13,21 +13,21 @@ impl<'a> Builder<'a> {
                 self.case.workflows.insert((&workflow.name, workflow.revision), workflow);
             }
             What::OrderRow(row) => self.mention(&row.order_id, &[at]).rows.push(row),
-            What::RequestRow { request_id, order_id } => {
-                self.mention(order_id, &[at]).requests.push(request_id);
-                self.case.requests.entry(request_id).or_default().push(order_id);
+            What::RequestRow { tenant, request_id, order_id } => {
+                self.mention(order_id, &[at]).requests.push((tenant, request_id));
+                self.case.requests.entry((tenant, request_id)).or_default().push(order_id);
             }
-            What::StateRow { order_id, version, status, phase, due_time_us } => {
-                let row = StateRow { version: *version, status, phase, due_time_us: *due_time_us };
+            What::StateRow { order_id, tenant, version, status, phase, due_time_us } => {
+                let row = StateRow { tenant, version: *version, status, phase, due_time_us: *due_time_us };
                 self.mention(order_id, &[at]).states.push(row);
             }
-            What::TransitionRow { transition, request_id } => {
-                let step = Step { transition, request_id: request_id.as_deref() };
+            What::TransitionRow { transition, tenant, request_id } => {
+                let step = Step { transition, tenant, request_id: request_id.as_deref() };
                 self.mention(&transition.order_id, &[at]).steps.push(step);
             }
-            What::MailRow { order_id, version, copy, state, attempts, message_id, recipient } => {
+            What::MailRow { order_id, tenant, version, copy, state, attempts, message_id, recipient } => {
                 let (version, copy, attempts) = (*version, *copy, *attempts);
-                let row = MailRow { version, copy, state, attempts, message_id, recipient };
+                let row = MailRow { tenant, version, copy, state, attempts, message_id, recipient };
                 let lines = self.mail_lines.remove(message_id.as_str()).unwrap_or_default();
                 let order = self.mention(order_id, &lines);
                 order.lines.push(at);
@@ -42,14 +42,14 @@ impl<'a> Builder<'a> {
     }
 
     fn take_record(&mut self, at: usize, what: &'a What) {
-        let What::Record { topic, log, partition, offset, key, content } = what else { return };
+        let What::Record { topic, log, partition, offset, key, tenant, content } = what else { return };
         let place = Place { log: *log, partition: *partition, offset: *offset };
         let logs = self.case.logs.entry(*topic).or_default();
         *logs = (*logs).max(*log);
-        let occurrence = Occurrence { place, key, content };
+        let occurrence = Occurrence { place, key, tenant: tenant.as_deref(), content };
         match content {
             RecordContent::Placed { order_id, .. } => self.mention(order_id, &[at]).placed.push(occurrence),
-            RecordContent::Transition { transition } => {
+            RecordContent::Transition { transition, .. } => {
                 self.mention(&transition.order_id, &[at]).transitions.push(occurrence);
             }
             RecordContent::Planted => self.case.strange_records.push(Strange { topic: *topic, place, key, why: None }),

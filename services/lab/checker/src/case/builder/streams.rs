@@ -9,11 +9,11 @@ use crate::{
 impl<'a> Builder<'a> {
     pub(super) fn take_stream(&mut self, at: usize, line: &'a Line) {
         let number = match &line.what {
-            What::Watch { stream, order_id, after_version, .. } => {
-                self.open(*stream, line.at_us, Kind::One { order_id, after_version: *after_version })
+            What::Watch { stream, tenant, order_id, after_version, .. } => {
+                self.open(*stream, tenant, line.at_us, Kind::One { order_id, after_version: *after_version })
             }
-            What::WatchAll { stream, customer_id, start, .. } => {
-                self.open(*stream, line.at_us, Kind::All { customer_id, start })
+            What::WatchAll { stream, tenant, customer_id, start, .. } => {
+                self.open(*stream, tenant, line.at_us, Kind::All { customer_id, start })
             }
             What::Event { stream, .. } | What::StreamEnd { stream, .. } => *stream,
             _ => return,
@@ -45,8 +45,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn open(&mut self, stream: u64, opened_us: u64, kind: Kind<'a>) -> u64 {
-        self.case.streams.insert(stream, Stream { stream, kind, opened_us, events: Vec::new(), end: None });
+    fn open(&mut self, stream: u64, tenant: &'a str, opened_us: u64, kind: Kind<'a>) -> u64 {
+        self.case.streams.insert(stream, Stream { stream, tenant, kind, opened_us, events: Vec::new(), end: None });
         stream
     }
 }

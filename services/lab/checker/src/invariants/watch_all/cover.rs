@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     case::{Case, Kind},
+    findings::Findings,
     history::{Start, Topic},
     invariants::watch::lived_on,
-    verdict::Findings,
 };
 
 /// How far two clocks may drift apart in a run, in microseconds.

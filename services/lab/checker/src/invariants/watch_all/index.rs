@@ -130,7 +130,7 @@ fn asked<'a>(case: &Case<'a>) -> HashMap<&'a str, u64> {
 fn places(order: &OrderCase<'_>) -> Vec<Places> {
     let mut all: BTreeMap<i64, Places> = BTreeMap::new();
     for record in &order.transitions {
-        let RecordContent::Transition { transition } = record.content else { continue };
+        let RecordContent::Transition { transition, .. } = record.content else { continue };
         let (version, place) = (transition.version, record.place);
         let first = Places { version, partition: place.partition, first: place.offset, last: place.offset };
         all.entry(version).or_insert(first).last = place.offset;

@@ -53,7 +53,7 @@ impl Receipts {
 
     fn see(&self, transition: &OrderTransition) {
         let now = (OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000) as i64;
-        let happened = transition.time.as_ref().map_or(now, microseconds);
+        let happened = transition.transition_time.as_ref().map_or(now, microseconds);
         let age = Duration::from_micros(u64::try_from(now - happened).unwrap_or_default());
         self.latency.lock().expect("no holder panics").record(age);
         let elapsed = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);

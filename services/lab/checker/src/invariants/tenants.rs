@@ -1,0 +1,73 @@
+//! C10: what belongs to one tenant is shown to no client of another, and every row and record names the tenant of its order.
+
+use crate::{
+    case::{Case, Occurrence, OrderCase, Outcome},
+    findings::Findings,
+    history::{Answer, Event, RecordContent},
+};
+
+/// Looks at everything that clients were shown, and at everything that is kept.
+pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    shown(case, found);
+    for (order_id, order) in &case.orders {
+        let Some(row) = order.row() else { continue };
+        for (what, tenant) in kept(order).filter(|(_, tenant)| *tenant != row.tenant) {
+            found.order(order_id, format!("belongs to tenant {:?}; {what} says {tenant:?}", row.tenant));
+        }
+    }
+}
+
+/// Answers and streams.
+fn shown(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    let mut look = |order_id: &str, tenant: &str, at_us: u64| {
+        let owner = case.order(order_id).and_then(OrderCase::row).map(|row| row.tenant.as_str());
+        if let Some(owner) = owner.filter(|owner| *owner != tenant) {
+            found.at(order_id, at_us, format!("belongs to tenant {owner:?}, and was shown to a client of {tenant:?}"));
+        }
+    };
+    for attempt in &case.creates {
+        if let Some(order) = attempt.shown() {
+            look(&order.order_id, attempt.tenant, attempt.done_us);
+        }
+    }
+    for attempt in &case.moves {
+        if let Outcome::Ok { shown, .. } = attempt.outcome {
+            look(&shown.order_id, attempt.tenant, attempt.done_us);
+        }
+    }
+    for read in &case.reads {
+        match read.answer {
+            Some(Answer::Order { order }) => look(&order.order_id, read.tenant, read.done_us),
+            Some(Answer::History { .. }) => look(read.order_id, read.tenant, read.done_us),
+            _ => {}
+        }
+    }
+    for stream in case.streams.values() {
+        for (at_us, event) in &stream.events {
+            match event {
+                Event::Transition { transition } => look(&transition.order_id, stream.tenant, *at_us),
+                Event::Current { order } => look(&order.order_id, stream.tenant, *at_us),
+                Event::Heartbeat { .. } | Event::SnapshotComplete => {}
+            }
+        }
+    }
+}
+
+/// Everything that names the tenant of an order, but its own row.
+fn kept<'o>(order: &'o OrderCase<'_>) -> impl Iterator<Item = (&'static str, &'o str)> {
+    let states = order.states.iter().map(|state| ("its state", state.tenant));
+    let steps = order.steps.iter().map(|step| ("its history", step.tenant));
+    let mails = order.mails.iter().map(|mail| ("the mail ledger", mail.tenant));
+    let requests = order.requests.iter().map(|(tenant, _)| ("a kept request", *tenant));
+    let records = order.placed.iter().chain(&order.transitions);
+    let headers = records.clone().map(|record| ("the header of a record", record.tenant.unwrap_or_default()));
+    let payloads = records.filter_map(|record| Some(("a record", of_record(record)?)));
+    states.chain(steps).chain(mails).chain(requests).chain(headers).chain(payloads)
+}
+
+fn of_record<'a>(record: &Occurrence<'a>) -> Option<&'a str> {
+    match record.content {
+        RecordContent::Placed { tenant, .. } | RecordContent::Transition { tenant, .. } => Some(tenant),
+        RecordContent::Planted | RecordContent::Unreadable { .. } => None,
+    }
+}
