@@ -169,7 +169,8 @@ impl Watch {
     /// Begins now.
     pub async fn start(stage: &Stage) -> Result<Self> {
         let connections = Connections::open(stage.address("notification")?, 1).await?;
-        let request = WatchOrdersRequest { start: Some(Start::Now(())), filter: None };
+        let request =
+            WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
         let mut stream = connections.watches(0).watch_orders(request).await?.into_inner();
         stream.message().await?.context("a watch begins with where it begins")?;
         let seen = Arc::new(Seen::default());

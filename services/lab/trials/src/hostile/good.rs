@@ -115,7 +115,8 @@ async fn call(service: &str, channel: Channel) -> Result<(), Status> {
         ORDERS => drop(OrderServiceClient::new(channel).create_order(order()).await?),
         LIFECYCLE => drop(LifecycleServiceClient::new(channel).list_workflows(ListWorkflowsRequest::default()).await?),
         WATCHES => {
-            let request = WatchOrdersRequest { filter: None, start: Some(Start::Now(())) };
+            let request =
+                WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
             let mut answers = WatchServiceClient::new(channel).watch_orders(request).await?.into_inner();
             answers.message().await?.ok_or_else(|| Status::unknown("the stream ended at once"))?;
         }

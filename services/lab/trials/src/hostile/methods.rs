@@ -10,7 +10,7 @@ use comanda_proto::{
         get_order_request::Key, watch_orders_request::Start,
     },
 };
-use prost::{Message, encoding::encode_varint};
+use prost::Message;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use uuid::Uuid;
 
@@ -206,7 +206,7 @@ fn workflows(rng: &mut StdRng) -> Vec<u8> {
 
 /// ResendMail's has the same fields.
 fn watch(rng: &mut StdRng) -> Vec<u8> {
-    WatchOrderRequest { order_id: id(rng), after_version: number(rng) }.encode_to_vec()
+    WatchOrderRequest { order_id: id(rng), after_version: number(rng), view: number32(rng) }.encode_to_vec()
 }
 
 fn watch_all(rng: &mut StdRng) -> Vec<u8> {
@@ -216,25 +216,42 @@ fn watch_all(rng: &mut StdRng) -> Vec<u8> {
         customer_id: format!("nobody-{}", rng.random::<u32>()),
         workflow: if wild { text(rng) } else { String::new() },
         statuses: if wild { some(rng, 20, text) } else { Vec::new() },
+        phases: if wild { some(rng, 20, number32) } else { Vec::new() },
     };
     let start = match rng.random_range(0..5) {
         0 => None,
-        1 => Some(Start::Now(())),
-        2 => Some(Start::Snapshot(())),
+        1 => Some(Start::Now(Default::default())),
+        2 => Some(Start::Snapshot(Default::default())),
         _ => Some(Start::ResumeToken(resume_token(&filter, rng).into())),
     };
-    WatchOrdersRequest { filter: Some(filter), start }.encode_to_vec()
+    WatchOrdersRequest { filter: Some(filter), start, view: number32(rng) }.encode_to_vec()
 }
 
-/// Format, hash of the filter, epoch, number of partitions, and the offset of each; any of them may be wrong.
+/// A token as the server encodes it.
+#[derive(Clone, PartialEq, Message)]
+struct ResumeToken {
+    #[prost(bytes = "vec", tag = "1")]
+    filter_hash: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    epoch: i64,
+    #[prost(int64, repeated, tag = "3")]
+    next_offsets: Vec<i64>,
+}
+
+/// A token with any of its parts wrong, or cut short.
 fn resume_token(filter: &WatchFilter, rng: &mut StdRng) -> Vec<u8> {
-    let mut bytes = vec![if rng.random_bool(0.9) { 1 } else { rng.random() }];
-    bytes.extend(page::filter_hash(&Scope::built_in(), filter));
-    encode_varint(number(rng).cast_unsigned(), &mut bytes);
-    let count = rng.random_range(0..14_u64);
-    encode_varint(if rng.random_bool(0.1) { rng.random() } else { count }, &mut bytes);
-    (0..count).for_each(|_| encode_varint(number(rng).cast_unsigned(), &mut bytes));
+    let filter_hash = if rng.random_bool(0.9) { page::filter_hash(&Scope::built_in(), filter) } else { noise(rng) };
+    let count = if rng.random_bool(0.1) { 10_000 } else { rng.random_range(0..14) };
+    let next_offsets = (0..count).map(|_| number(rng)).collect();
+    let mut bytes = ResumeToken { filter_hash, epoch: number(rng), next_offsets }.encode_to_vec();
+    if rng.random_bool(0.1) {
+        bytes.truncate(rng.random_range(0..=bytes.len()));
+    }
     bytes
+}
+
+fn noise(rng: &mut StdRng) -> Vec<u8> {
+    (0..rng.random_range(0..20)).map(|_| rng.random()).collect()
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ fn large_answer(target: &Target, stream: u32) -> Vec<u8> {
         let list = ListOrdersRequest { customer_id: BUYER.into(), page_size: 500, ..ListOrdersRequest::default() };
         whole_call(stream, "/comanda.v1.OrderService/ListOrders", &list.encode_to_vec())
     } else if target.services.contains(&WATCHES) {
-        let request = WatchOrdersRequest { filter: None, start: Some(Start::Snapshot(())) };
+        let request =
+            WatchOrdersRequest { start: Some(Start::Snapshot(Default::default())), ..WatchOrdersRequest::default() };
         whole_call(stream, "/comanda.v1.WatchService/WatchOrders", &request.encode_to_vec())
     } else {
         debug_assert!(target.services.contains(&LIFECYCLE));

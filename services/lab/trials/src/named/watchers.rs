@@ -174,6 +174,10 @@ fn stall(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()>>
 
 /// A stream of all orders, which nobody will read.
 async fn open(channel: Channel) -> Result<Streaming<comanda_proto::v1::WatchOrdersResponse>> {
-    let request = WatchOrdersRequest { filter: Some(WatchFilter::default()), start: Some(Start::Now(())) };
+    let request = WatchOrdersRequest {
+        filter: Some(WatchFilter::default()),
+        start: Some(Start::Now(Default::default())),
+        ..Default::default()
+    };
     Ok(timeout(OPEN, WatchServiceClient::new(channel).watch_orders(request)).await??.into_inner())
 }

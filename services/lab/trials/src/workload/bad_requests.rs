@@ -127,8 +127,8 @@ fn moves(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
 fn watches(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
     let nobody = content::uuid(rng);
     let order_id = order_id.unwrap_or(&nobody).to_owned();
-    let watch = |order_id: &str, after_version| WatchOrderRequest { order_id: order_id.into(), after_version };
-    let all = |start| WatchOrdersRequest { start, filter: None };
+    let watch = |order_id: &str, after_version| WatchOrderRequest { order_id: order_id.into(), after_version, view: 0 };
+    let all = |start| WatchOrdersRequest { start, filter: None, view: 0 };
     // No token begins like this.
     let junk: Vec<u8> = [0xee].into_iter().chain((0..rng.random_range(0..100)).map(|_| rng.random())).collect();
     let role = Role::Notification;

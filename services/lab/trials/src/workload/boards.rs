@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use comanda_checker::history::{Event, Start, What};
 use comanda_proto::v1::{
-    WatchFilter, WatchOrdersRequest, WatchOrdersResponse, watch_orders_request, watch_orders_response,
+    OrderView, WatchFilter, WatchOrdersRequest, WatchOrdersResponse, watch_orders_request, watch_orders_response,
 };
 use rand::{RngExt, rngs::StdRng};
 use tonic::Code;
@@ -88,7 +88,9 @@ impl Board {
         });
         let mut client = way.watches();
         let filter = Some(WatchFilter { customer_id: self.customer_id.clone(), ..WatchFilter::default() });
-        let end = match streams::opened(client.watch_orders(WatchOrdersRequest { filter, start: Some(asked) })).await {
+        // All of an order, so that it can be compared with what was asked for.
+        let request = WatchOrdersRequest { filter, start: Some(asked), view: OrderView::Full.into() };
+        let end = match streams::opened(client.watch_orders(request)).await {
             Ok(responses) => {
                 let habit = Habit::draw(STAY, &mut self.rng);
                 let (clients, token) = (&self.clients, &mut self.token);
@@ -107,8 +109,10 @@ impl Board {
         use watch_orders_request::Start::{Now, ResumeToken, Snapshot};
         match &self.token {
             Some(Token { of, bytes }) => (Start::Token { of: *of }, ResumeToken(bytes.clone().into())),
-            None if !self.is_crowded && self.rng.random_bool(SNAPSHOTS) => (Start::Snapshot, Snapshot(())),
-            None => (Start::Now, Now(())),
+            None if !self.is_crowded && self.rng.random_bool(SNAPSHOTS) => {
+                (Start::Snapshot, Snapshot(Default::default()))
+            }
+            None => (Start::Now, Now(Default::default())),
         }
     }
 }
@@ -120,7 +124,7 @@ fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: Watc
         Some(Transition(transition)) => Event::Transition { transition: shown::transition(&transition) },
         Some(Current(order)) => Event::Current { order: shown::order(&order) },
         Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
-        Some(SnapshotComplete(())) => Event::SnapshotComplete,
+        Some(SnapshotComplete(_)) => Event::SnapshotComplete,
         None => return false,
     };
     let is_news = !matches!(event, Event::Heartbeat { .. });

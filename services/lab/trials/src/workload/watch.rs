@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comanda_checker::history::{Event, What};
-use comanda_proto::v1::{WatchOrderRequest, WatchOrderResponse, watch_order_response};
+use comanda_proto::v1::{OrderView, WatchOrderRequest, WatchOrderResponse, watch_order_response};
 use rand::{RngExt, rngs::StdRng};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
@@ -69,7 +69,7 @@ impl Watcher {
             after_version,
         });
         let mut client = way.watches();
-        let request = WatchOrderRequest { order_id, after_version };
+        let request = WatchOrderRequest { order_id, after_version, view: OrderView::Full.into() };
         let (opened, end) = match streams::opened(client.watch_order(request)).await {
             Ok(responses) => {
                 let short = Duration::from_millis(self.clients.settings.order_life_ms).mul_f64(STAY);

@@ -63,8 +63,8 @@ fn ends(found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) 
     }
 }
 
-/// An order that was there before the snapshot was asked for, and had not ended when it was complete, is in it. One that nobody had
-/// looked at yet may follow with its first transition instead.
+/// An order that was there before the snapshot was asked for, and had not ended when it was complete, is in it. Two kinds may follow with
+/// their next transition instead: those that were not adopted yet, and those that moved while the snapshot was read.
 fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
     let (Some(complete_us), Some(lead_us)) = (chain.from_us, case.lead_us) else { return };
     let (Some(listed), Some(opened_us)) = (&chain.snapshot, root(case, chain.tip)) else { return };
@@ -74,11 +74,13 @@ fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, in
             && known.ended_us.is_some_and(|at_us| at_us > latest_us)
     };
     for known in index.matching(chain.customer_id).filter(lived).filter(|known| !listed.contains(known.order_id)) {
-        let followed = match chain.shown.get(known.order_id) {
+        let earliest_us = i64::try_from(opened_us).unwrap_or(i64::MAX).saturating_add(lead_us - DRIFT_US);
+        let moved = known.order.steps.iter().any(|step| (earliest_us..=latest_us).contains(&step.transition.time_us));
+        let is_new = match chain.shown.get(known.order_id) {
             Some((first, _)) => *first == 1,
             None => !known.order.seen_before(opened_us, 2),
         };
-        if !followed {
+        if !(is_new || moved) {
             let tip = chain.tip;
             let evidence = format!("had not ended, and is not in the snapshot of the chain to stream {tip}");
             found.order(known.order_id, evidence);

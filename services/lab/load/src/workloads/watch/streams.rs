@@ -71,7 +71,7 @@ impl Streams {
 }
 
 async fn watch(mut client: WatchServiceClient<Channel>, order_id: String) -> Result<Streaming<WatchOrderResponse>> {
-    let request = WatchOrderRequest { order_id, after_version: 0 };
+    let request = WatchOrderRequest { order_id, ..WatchOrderRequest::default() };
     let answer = timeout(OPEN, client.watch_order(request)).await.context("a stream does not open")?;
     Ok(answer?.into_inner())
 }
@@ -98,7 +98,8 @@ pub(super) async fn open_stalled(address: SocketAddr, count: u64) -> Result<Vec<
         .initial_connection_window_size(SMALL_WINDOW);
     let opened = (0..count).map(|_| async {
         let mut client = WatchServiceClient::new(endpoint.connect().await?);
-        let request = WatchOrdersRequest { start: Some(Start::Now(())), filter: None };
+        let request =
+            WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
         let answer = timeout(OPEN, client.watch_orders(request)).await.context("a stream does not open")?;
         Ok(answer?.into_inner())
     });
