@@ -57,7 +57,7 @@ async fn list(client: &Client, key: OrderKey) -> Result<(), Failure> {
     let mut page_token = String::new();
     loop {
         let is_first = page_token.is_empty();
-        let request = ListMailsRequest { order_id: order_id.clone(), page_size: MAX_PAGE_SIZE, page_token };
+        let request = ListMailsRequest { order_id: order_id.clone(), page_size: MAX_PAGE_SIZE, page_token, filter: None };
         let page = client.servers.answer(mails.list_mails(client.servers.request(request))).await?;
         if is_first {
             client.print.heading(header)?;
@@ -74,7 +74,7 @@ async fn list(client: &Client, key: OrderKey) -> Result<(), Failure> {
 
 async fn resend(client: &Client, key: OrderKey, version: i64) -> Result<(), Failure> {
     let mut mails = client.servers.mails().await?;
-    let request = ResendMailRequest { order_id: client.order_id(key).await?, version };
+    let request = ResendMailRequest { order_id: client.order_id(key).await?, version, ..Default::default() };
     let answer = client.servers.answer(mails.resend_mail(client.servers.request(request))).await?;
     let mail = answer.mail.unwrap_or_default();
     client.print.heading(header)?;

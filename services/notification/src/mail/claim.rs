@@ -22,7 +22,7 @@ const OVERLAP: Duration = Duration::from_secs(5);
 pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Claimed>, stop: &CancellationToken) {
     let mut window = Window { since: None, whole: Instant::now() };
     while let Some(room) = room(context, &queue, stop).await {
-        match context.store.claim(owner, room, window.since()).await {
+        match context.store.claim(owner, room, window.since(), context.max_age).await {
             Ok(mails) if mails.is_empty() => tokio::select! {
                 () = context.due.notified() => {}
                 () = sleep(POLL, stop) => {}

@@ -140,6 +140,7 @@ mod tests {
         let order_id = Uuid::from_u128(9);
         let contact = ContactRow {
             order_id,
+            tenant: "default".into(),
             number: 1042,
             customer_name: name.into(),
             email: email.into(),
@@ -149,7 +150,7 @@ mod tests {
             workflow_revision: 1,
         };
         let (key, next_try_time) = (Key { order_id, version: 2, copy: 0 }, OffsetDateTime::UNIX_EPOCH);
-        Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, contact }
+        Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, is_too_old: false, contact }
     }
 
     pub(super) fn workflow() -> Workflow {

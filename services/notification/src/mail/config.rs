@@ -52,6 +52,10 @@ pub struct Config {
     /// Waits before a mail is tried again, each changed by up to a fifth at random. After the last one it is given up.
     #[arg(long, env = "COMANDA_MAIL_RETRY_DELAYS", default_value = "1m,5m,30m,1h,2h,4h,8h,16h,24h,24h")]
     pub mail_retry_delays: Schedule,
+    /// How old, in hours since its transition, a mail may be when it is tried for the first time. Older ones are suppressed and counted, so
+    /// that turning mails on does not send the whole past; `comanda mail resend` still sends them.
+    #[arg(long, env = "COMANDA_MAIL_MAX_AGE_HOURS", value_name = "HOURS", default_value_t = 24, value_parser = value_parser!(u32).range(1..=87_600))]
+    pub mail_max_age_hours: u32,
 }
 
 impl Config {
@@ -63,6 +67,11 @@ impl Config {
     /// For the answer to a message.
     pub fn smtp_data_timeout(&self) -> Duration {
         Duration::from_millis(self.smtp_data_timeout_ms)
+    }
+
+    /// How old a mail may be when it is tried first.
+    pub fn mail_max_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.mail_max_age_hours) * 3600)
     }
 
     /// The first pause after an error.

@@ -36,6 +36,8 @@ pub struct SenderContext {
     pub schedule: Schedule,
     pub route: Route,
     pub senders: u16,
+    /// How old a mail may be when it is tried first.
+    pub max_age: Duration,
     pub pause: Pause,
     /// Told when a mail may have become due.
     pub due: Arc<Notify>,
@@ -56,7 +58,8 @@ impl SenderContext {
         let (schedule, pause) = (config.mail_retry_delays.clone(), Pause::new(config.smtp_pause()));
         let writer = store.clone();
         let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| write(writer.clone(), changes));
-        Self { store, workflows, composer, schedule, route, senders: config.smtp_connections, pause, due, changes }
+        let max_age = config.mail_max_age();
+        Self { store, workflows, composer, schedule, route, senders: config.smtp_connections, max_age, pause, due, changes }
     }
 
     /// Writes a change, however long that takes. Where the mail is no longer ours, nothing is changed.
@@ -91,5 +94,5 @@ async fn write(store: Store, changes: Vec<Change>) -> Vec<Written> {
 }
 
 fn state_name(change: &Change) -> String {
-    change.to.state.as_str_name().trim_start_matches("MAIL_STATE_").to_lowercase()
+    change.state.as_str_name().trim_start_matches("MAIL_STATE_").to_lowercase()
 }

@@ -24,7 +24,7 @@ use super::{
 pub struct Ledger {
     pub store: Store,
     pub workflows: Arc<Workflows>,
-    /// Told when mails have become due.
+    /// Notified when mails have become due.
     pub due: Arc<Notify>,
 }
 
@@ -54,7 +54,7 @@ impl Ledger {
     async fn fill_holes(&self, batch: &mut Batch, known: &[Known]) -> Result<(), StoreError> {
         for known in known {
             if let Some((above, to)) = batch.hole(known) {
-                info!(order_id = %known.order_id, above, "reading the transitions that the topic did not bring");
+                info!(order_id = %known.order_id, above, "the topic lacks transitions: reading them from the history");
                 counter!("comanda_mail_holes_total").increment(1);
                 let history = self.store.history(known.order_id, above, to).await?;
                 history.into_iter().for_each(|entry| batch.add(entry));
@@ -77,23 +77,25 @@ impl Ledger {
     async fn new_mail(&self, entry: &Entry, known: &Known) -> Result<NewMail, StoreError> {
         let workflow = self.workflows.get(&entry.workflow, entry.workflow_revision).await?;
         if workflow.statuses.iter().all(|status| status.name != entry.status) {
-            error!(order_id = %entry.order_id, status = entry.status, "a status that its workflow does not know gets no mail");
+            error!(order_id = %entry.order_id, status = entry.status, "the workflow has no such status: no mail");
         }
         Ok(NewMail {
             order_id: entry.order_id,
             version: entry.version,
+            tenant: known.tenant.clone(),
             status: entry.status.clone(),
+            transition_time: entry.transition_time,
             state: plan::state(&workflow, &entry.status, known.has_address),
             not_before: known.not_before,
         })
     }
 }
 
-/// A hint about an order that does not exist leads nowhere. A transition of such an order tells of one that was purged since.
+/// A hint about an order that does not exist is an error. A transition of such an order is not: the order was purged meanwhile.
 fn check_hints(batch: &Batch, known: &[Known]) -> Result<(), StoreError> {
     let exists = |order: &Uuid| known.iter().any(|known| known.order_id == *order);
     match batch.hints.iter().find(|order| !exists(order)) {
-        Some(order) => Err(StoreError::Unreadable(format!("no transition, and there is no order {order}"))),
+        Some(order) => Err(StoreError::Unreadable(format!("the record is no transition, and there is no order {order}"))),
         None => Ok(()),
     }
 }

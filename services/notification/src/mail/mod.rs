@@ -18,6 +18,7 @@ mod outcome;
 mod owner;
 mod pause;
 mod plan;
+mod request;
 mod row;
 mod schedule;
 mod sender;
@@ -60,6 +61,7 @@ pub struct App {
     config: Config,
     kafka: kafka::Config,
     store: Store,
+    workflows: Arc<Workflows>,
     composer: Composer,
     route: Option<Route>,
     due: Arc<Notify>,
@@ -68,10 +70,12 @@ pub struct App {
 impl App {
     /// Checks the settings. `pool` must see schema `notification` as its own; it may be down.
     pub fn build(config: &Config, kafka: &kafka::Config, pool: PgPool) -> Result<Self> {
+        let store = Store::new(pool);
         Ok(Self {
             config: config.clone(),
             kafka: kafka.clone(),
-            store: Store::new(pool),
+            workflows: Arc::new(Workflows::new(store.clone())),
+            store,
             composer: Composer::new(config)?,
             route: Route::new(config)?,
             due: Arc::default(),
@@ -80,18 +84,19 @@ impl App {
 
     /// The gRPC service.
     pub fn service(&self, tasks: &Tasks) -> MailServiceServer<Api> {
-        let (store, domain, due) = (self.store.clone(), self.config.mail_domain.clone(), self.due.clone());
-        MailServiceServer::new(Api { store, domain, due, tasks: tasks.clone() })
+        let (store, workflows, due) = (self.store.clone(), self.workflows.clone(), self.due.clone());
+        let domain = self.config.mail_domain.clone();
+        MailServiceServer::new(Api { store, workflows, domain, due, tasks: tasks.clone() })
             .max_decoding_message_size(REQUEST_BYTES)
     }
 
     /// Starts the ledger and, where there is a transport, the senders. Both wait for what is down.
     pub fn start(self, tasks: &Tasks) {
-        let Self { config, kafka, store, composer, route, due } = self;
+        let Self { config, kafka, store, workflows, composer, route, due } = self;
         if config.no_mails {
             return info!("no mails are sent, and none noted as due");
         }
-        let (workflows, stop) = (Arc::new(Workflows::new(store.clone())), tasks.stop_token());
+        let stop = tasks.stop_token();
         let ledger = Ledger { store: store.clone(), workflows: workflows.clone(), due: due.clone() };
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let consumer = Consumer { group: GROUP, topic, kafka, pool: store.pool.clone(), handler: ledger };

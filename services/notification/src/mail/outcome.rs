@@ -9,7 +9,7 @@ use comanda_proto::v1::MailState;
 use uuid::Uuid;
 
 use super::{
-    row::{Change, Claimed, Step},
+    row::{Change, Claimed},
     schedule::Schedule,
 };
 
@@ -76,7 +76,9 @@ pub enum Outcome {
     /// It will never be taken.
     Dead(String),
     /// There is no address any more.
-    Suppressed,
+    NoAddress,
+    /// It was never tried within the maximum age.
+    TooOld,
     /// It was not taken this time.
     Later(String),
     /// Whether it was taken is unknown.
@@ -114,33 +116,32 @@ pub struct Terms<'a> {
     pub pause: Duration,
 }
 
-/// The step that a outcome leads to. A mail that was not tried gets its try back.
+/// The change that an outcome leads to. A mail that was not tried gets its try back.
 pub fn change(mail: &Claimed, outcome: &Outcome, terms: &Terms<'_>) -> Change {
     let (before, tried) = (mail.attempts - 1, mail.attempts);
-    let (to, wait, reply) = match outcome {
-        Outcome::Sent(reply) => (step(MailState::Sent, tried), Duration::ZERO, reply.clone()),
-        Outcome::Dead(reply) => (step(MailState::Dead, tried), Duration::ZERO, reply.clone()),
-        Outcome::Suppressed => (step(MailState::Suppressed, before), Duration::ZERO, "the order has no address".into()),
+    let (state, attempts, wait, reply) = match outcome {
+        Outcome::Sent(reply) => (MailState::Sent, tried, Duration::ZERO, reply.clone()),
+        Outcome::Dead(reply) => (MailState::Dead, tried, Duration::ZERO, reply.clone()),
+        Outcome::NoAddress => (MailState::Suppressed, before, Duration::ZERO, "the order has no address".into()),
+        Outcome::TooOld => (MailState::Suppressed, before, Duration::ZERO, "too old to be sent by itself".into()),
         Outcome::Later(reply) => retried(terms, tried, reply.clone()),
         Outcome::Ambiguous(reply) => retried(terms, tried, format!("ambiguous: {reply}")),
-        Outcome::Paused(_, reply) => (step(MailState::Due, before), terms.pause, reply.clone()),
-        Outcome::GivenBack => (step(MailState::Due, before), Duration::ZERO, String::new()),
+        Outcome::Paused(_, reply) => (MailState::Due, before, terms.pause, reply.clone()),
+        Outcome::GivenBack => (MailState::Due, before, Duration::ZERO, String::new()),
         Outcome::Interrupted => {
-            (step(MailState::Due, tried), Duration::ZERO, "ambiguous: the sender was stopped".into())
+            (MailState::Due, tried, Duration::ZERO, "ambiguous: the sender was stopped".into())
         }
     };
-    Change { key: mail.key, owner: terms.owner, tried, to, wait, reply: shown(&reply, &mail.contact.email) }
+    let is_undelivered = state == MailState::Dead || matches!(outcome, Outcome::TooOld);
+    let reply = shown(&reply, &mail.contact.email);
+    Change { key: mail.key, owner: terms.owner, tried, state, attempts, wait, is_undelivered, reply }
 }
 
-fn retried(terms: &Terms<'_>, tried: i32, reply: String) -> (Step, Duration, String) {
+fn retried(terms: &Terms<'_>, tried: i32, reply: String) -> (MailState, i32, Duration, String) {
     match terms.schedule.wait(tried, terms.chance) {
-        Some(wait) => (step(MailState::Due, tried), wait, reply),
-        None => (step(MailState::Dead, tried), Duration::ZERO, format!("given up after {tried} tries: {reply}")),
+        Some(wait) => (MailState::Due, tried, wait, reply),
+        None => (MailState::Dead, tried, Duration::ZERO, format!("given up after {tried} tries: {reply}")),
     }
-}
-
-fn step(state: MailState, attempts: i32) -> Step {
-    Step { state, attempts }
 }
 
 /// A reply as the ledger keeps it: bounded, without control characters (Postgres refuses NUL) and without the address, which may
@@ -206,39 +207,40 @@ mod tests {
             customer_name: text(),
             email: "ana@example.com".into(),
             locale: text(),
+            tenant: "default".into(),
             content: Vec::new(),
             workflow: text(),
             workflow_revision: 1,
         };
         let key = super::super::row::Key { order_id, version: 1, copy: 0 };
-        Claimed { key, status: text(), attempts, next_try_time: time::OffsetDateTime::UNIX_EPOCH, contact }
+        Claimed { key, status: text(), attempts, next_try_time: time::OffsetDateTime::UNIX_EPOCH, is_too_old: false, contact }
     }
 
-    fn after(outcome: Outcome, tried: i32) -> (Step, Duration, String) {
+    fn after(outcome: Outcome, tried: i32) -> ((MailState, i32), Duration, String) {
         let schedule = "1m,5m".parse().expect("a schedule");
         let terms = Terms { owner: Uuid::nil(), schedule: &schedule, chance: 0.0, pause: Duration::from_secs(7) };
         let change = change(&mail(tried), &outcome, &terms);
         assert_eq!(change.tried, tried);
-        (change.to, change.wait, change.reply)
+        ((change.state, change.attempts), change.wait, change.reply)
     }
 
     #[test]
     fn tries_are_counted_when_the_mail_was_tried_and_end_with_the_schedule() {
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let (to, wait, _) = after(Outcome::Later("no".into()), 1);
-        assert_eq!((to, wait), (step(MailState::Due, 1), minutes(1)));
+        assert_eq!((to, wait), ((MailState::Due, 1), minutes(1)));
         let (to, wait, reply) = after(Outcome::Ambiguous("cut".into()), 2);
-        assert_eq!((to, wait, &*reply), (step(MailState::Due, 2), minutes(5), "ambiguous: cut"));
+        assert_eq!((to, wait, &*reply), ((MailState::Due, 2), minutes(5), "ambiguous: cut"));
         let (to, _, reply) = after(Outcome::Later("no".into()), 3);
-        assert_eq!((to, &*reply), (step(MailState::Dead, 3), "given up after 3 tries: no"));
+        assert_eq!((to, &*reply), ((MailState::Dead, 3), "given up after 3 tries: no"));
     }
 
     #[test]
     fn a_pause_and_a_stop_use_up_no_try() {
         let (to, wait, _) = after(Outcome::Paused(Cause::Refused, "535".into()), 2);
-        assert_eq!((to, wait), (step(MailState::Due, 1), Duration::from_secs(7)));
+        assert_eq!((to, wait), ((MailState::Due, 1), Duration::from_secs(7)));
         let (to, ..) = after(Outcome::GivenBack, 2);
-        assert_eq!(to, step(MailState::Due, 1));
+        assert_eq!(to, (MailState::Due, 1));
     }
 
     #[test]

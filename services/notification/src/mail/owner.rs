@@ -182,7 +182,7 @@ impl Owner {
     }
 
     async fn count(&self) {
-        match self.context.store.open().await {
+        match self.context.store.counts().await {
             Ok(counts) => {
                 for (state, count) in counts {
                     gauge!("comanda_mails", "state" => state).set(count as f64);

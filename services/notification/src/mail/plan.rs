@@ -1,12 +1,16 @@
 //! What a batch of records adds to the ledger: pure decisions, no I/O.
 //!
-//! In: what the records say, and which version of each order the ledger holds. Out: the versions it lacks, from 1 without holes,
-//! so that "the highest version" says everything about an order.
+//! In: the records, and the highest version that the ledger holds of each order. Out: the versions it lacks, from 1 without holes,
+//! so that the highest version is all that must be known of an order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use comanda_kit::{kafka::Record, postgres::StoreError};
-use comanda_proto::v1::{MailState, OrderTransition, Workflow};
+use comanda_proto::{
+    events::OrderTransition,
+    v1::{MailState, Workflow},
+    views::offset_date_time,
+};
 use prost::Message;
 use uuid::Uuid;
 
@@ -17,13 +21,12 @@ use super::row::{Entry, Known};
 pub struct Batch {
     /// Transitions by order and version.
     pub entries: BTreeMap<Uuid, BTreeMap<i64, Entry>>,
-    /// Orders about which a record said something that we can not read.
+    /// Orders with a record that cannot be read.
     pub hints: BTreeSet<Uuid>,
 }
 
 impl Batch {
-    /// Reads records. One that is no transition is a hint about the order that its key names; without that, nothing can be
-    /// done with it.
+    /// Reads records. One that cannot be read is a hint about the order that its key names. Without such a key it is an error.
     pub fn read(records: &[Record]) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         for record in records {
@@ -73,10 +76,10 @@ fn hole_in_history(order: Uuid, version: i64) -> StoreError {
 }
 
 fn unreadable() -> StoreError {
-    StoreError::Unreadable("neither a transition, nor is the key an order".into())
+    StoreError::Unreadable("the record is no transition, and its key is no order id".into())
 }
 
-/// The transition that a record tells of, unless its key names another order.
+/// The transition in a record, unless its key names another order.
 fn entry(record: &Record) -> Option<Entry> {
     let transition = OrderTransition::decode(&*record.payload).ok().filter(|transition| transition.version >= 1)?;
     let order_id = Uuid::try_parse(&transition.order_id).ok()?;
@@ -86,6 +89,7 @@ fn entry(record: &Record) -> Option<Entry> {
         status: transition.to_status,
         workflow: transition.workflow,
         workflow_revision: transition.workflow_revision,
+        transition_time: offset_date_time(&transition.transition_time?)?,
     })
 }
 
@@ -103,26 +107,34 @@ pub fn state(workflow: &Workflow, status: &str, has_address: bool) -> MailState 
 mod tests {
     use comanda_kit::testing::outside::damaged;
     use proptest::prelude::*;
+    use prost_types::Timestamp;
+    use time::OffsetDateTime;
 
     use super::*;
 
     fn entered(version: i64) -> Entry {
-        Entry { order_id: ORDER, version, status: "s".into(), workflow: "w".into(), workflow_revision: 1 }
+        let (status, workflow, transition_time) = ("s".into(), "w".into(), OffsetDateTime::UNIX_EPOCH);
+        Entry { order_id: ORDER, version, status, workflow, workflow_revision: 1, transition_time }
     }
 
     fn known(version: i64) -> Known {
-        Known { order_id: ORDER, version, not_before: None, has_address: true }
+        Known { order_id: ORDER, tenant: "t".into(), version, not_before: None, has_address: true }
     }
 
     fn record(key: &str, payload: Vec<u8>) -> Record {
         Record { topic: "t".into(), partition: 0, offset: 0, key: key.into(), payload }
     }
 
+    fn transition(version: i64) -> OrderTransition {
+        let transition_time = Some(Timestamp { seconds: 1_700_000_000, nanos: 0 });
+        OrderTransition { order_id: ORDER.to_string(), version, to_status: "s".into(), transition_time, ..Default::default() }
+    }
+
     const ORDER: Uuid = Uuid::from_u128(7);
 
     #[test]
     fn what_cannot_be_read_is_a_hint_if_its_key_is_an_order() {
-        let good = OrderTransition { order_id: ORDER.to_string(), version: 2, ..Default::default() }.encode_to_vec();
+        let good = transition(2).encode_to_vec();
         let other = Uuid::from_u128(3);
         let batch =
             Batch::read(&[record(&ORDER.to_string(), good), record(&other.to_string(), vec![0xff])]).expect("readable");
@@ -151,8 +163,7 @@ mod tests {
         fn a_damaged_record_tells_of_the_order_of_its_key_or_is_unreadable(
             version in 1..9_i64, held in 0..9_i64, changes in proptest::collection::vec(any::<(u16, u8)>(), 1..4)
         ) {
-            let transition = OrderTransition { order_id: ORDER.to_string(), version, to_status: "s".into(), ..Default::default() };
-            let payload = damaged(&transition.encode_to_vec(), &changes);
+            let payload = damaged(&transition(version).encode_to_vec(), &changes);
             let mut batch = Batch::read(&[record(&ORDER.to_string(), payload)]).expect("the key is an order");
             prop_assert_eq!(batch.orders(), [ORDER]);
             if let Some((above, to)) = batch.hole(&known(held)) {

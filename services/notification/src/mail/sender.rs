@@ -152,7 +152,10 @@ impl Sender {
 
     async fn compose(&self, mail: &Claimed) -> Result<Letter, Outcome> {
         if mail.contact.email.is_empty() {
-            return Err(Outcome::Suppressed);
+            return Err(Outcome::NoAddress);
+        }
+        if mail.is_too_old {
+            return Err(Outcome::TooOld);
         }
         let workflow = workflow(&self.context, mail).await;
         let letter = self.context.composer.compose(mail, &workflow, SystemTime::now());
@@ -183,9 +186,10 @@ impl Sender {
                 self.context.pause.end();
             }
             Outcome::Dead(_) => warn!(%order_id, version, "a mail is dead; ListMails tells why"),
+            Outcome::TooOld => counter!("comanda_mails_too_old_total").increment(1),
             Outcome::Ambiguous(_) | Outcome::Interrupted => ambiguous(1),
             Outcome::Paused(Cause::Unreachable, reply) => self.wait(reply).await,
-            Outcome::Suppressed | Outcome::Later(_) | Outcome::Paused(Cause::Refused, _) | Outcome::GivenBack => {}
+            Outcome::NoAddress | Outcome::Later(_) | Outcome::Paused(Cause::Refused, _) | Outcome::GivenBack => {}
         }
         if !matches!(outcome, Outcome::Sent(_)) {
             self.transport.abandon();

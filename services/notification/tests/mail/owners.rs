@@ -171,8 +171,8 @@ async fn a_retry_does_not_leave_the_later_mails_at_the_head_of_the_index() -> Re
 async fn fill(world: &World) -> Result<()> {
     world
         .sql(
-            "INSERT INTO mails (order_id, version, status, state, next_try_time)
-             SELECT gen_random_uuid(), 1, 'received', CASE WHEN n % 20 = 0 THEN 1 ELSE 4 END,
+            "INSERT INTO mails (order_id, version, tenant, status, transition_time, state, next_try_time)
+             SELECT gen_random_uuid(), 1, 'default', 'received', now(), CASE WHEN n % 20 = 0 THEN 1 ELSE 4 END,
                     CASE WHEN n % 20 = 0 THEN now() + interval '1 day' END
              FROM generate_series(1, 20000) n",
         )

@@ -38,18 +38,18 @@ async fn a_backlog_that_postgres_does_not_know_of_yet_is_not_read_whole_for_each
 async fn fill(world: &World) -> Result<()> {
     world.sql("ALTER TABLE mails SET (autovacuum_enabled = false)").await?;
     sqlx::query(
-        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                      workflow_revision, first_status)
-         SELECT gen_random_uuid(), 'default', 'c', 'Ana', 'ana@example.com', 'es', '', 'delivery', 1, 'received'
-         FROM generate_series(1, $1)",
+        "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                      total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+         SELECT gen_random_uuid(), 'default', n, 'c', 'Ana', 'ana@example.com', 'es', '', 'MXN', 0, 0, 1, 'delivery', 1, 'received'
+         FROM generate_series(1, $1) n",
     )
     .bind(MAILS)
     .execute(&world.pool)
     .await?;
     world
         .sql(
-            "INSERT INTO mails (order_id, version, status, state, next_try_time)
-             SELECT order_id, 1, 'received', 4, NULL FROM ordering.orders",
+            "INSERT INTO mails (order_id, version, tenant, status, transition_time, state, next_try_time)
+             SELECT order_id, 1, tenant, 'received', create_time, 4, NULL FROM ordering.orders",
         )
         .await
 }

@@ -1,10 +1,11 @@
 //! Everything around the mails: a database with orders, a topic, a mail server, and the service itself.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use anyhow::Result;
 use clap::Parser;
 use comanda_kit::{
+    access::{Access, Scope},
     postgres,
     server::Endpoint,
     shutdown::Tasks,
@@ -12,9 +13,12 @@ use comanda_kit::{
 };
 use comanda_notification::mail::{self, App, Config};
 use comanda_proto::{
+    access::Role,
+    events::OrderTransition,
     topics,
     v1::{
-        Item, ListMailsRequest, Mail, MailState, Order, OrderTransition, ResendMailRequest, Workflow, WorkflowStatus,
+        Item, ListMailsRequest, Mail, MailState, Order, ResendDeadMailsRequest, ResendDeadMailsResponse,
+        ResendMailRequest, ResendMailResponse, Workflow, WorkflowStatus,
         mail_service_client::MailServiceClient,
     },
 };
@@ -94,17 +98,24 @@ impl World {
 
     /// An order whose history is complete: one version for each status.
     pub async fn order(&self, email: &str, statuses: &[&str]) -> Result<Uuid> {
+        self.order_of("default", email, statuses).await
+    }
+
+    /// The same, of a tenant.
+    pub async fn order_of(&self, tenant: &str, email: &str, statuses: &[&str]) -> Result<Uuid> {
         let order = Uuid::now_v7();
         let item = Item { name: "Mole".into(), quantity: 1, ..Default::default() };
         sqlx::query(
-            "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                          workflow_revision, first_status)
-             VALUES ($1, 'default', 'c', 'Ana', $2, 'es', $3, 'delivery', 1, $4)",
+            "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                          total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+             SELECT $1, $5, count(*) + 1, 'c', 'Ana', $2, 'es', $3, 'MXN', 0, 0, 1, 'delivery', 1, $4
+             FROM ordering.orders",
         )
         .bind(order)
         .bind(email)
         .bind(Order { items: vec![item], ..Default::default() }.encode_to_vec())
         .bind(statuses[0])
+        .bind(tenant)
         .execute(&self.pool)
         .await?;
         for (version, status) in (1i64..).zip(statuses) {
@@ -115,9 +126,9 @@ impl World {
 
     async fn transition(&self, order: Uuid, version: i64, status: &str) -> Result<()> {
         sqlx::query(
-            "INSERT INTO state_machine.transitions (order_id, version, from_status, to_status, phase, transition_time, trigger,
-                                                    actor, reason)
-             VALUES ($1, $2, '', $3, 1, now(), 1, '', '')",
+            "INSERT INTO state_machine.transitions (order_id, version, tenant, from_status, to_status, phase, transition_time,
+                                                    trigger, actor, reason)
+             SELECT $1, $2, tenant, '', $3, 1, now(), 1, '', '' FROM ordering.orders WHERE order_id = $1",
         )
         .bind(order)
         .bind(version)
@@ -129,10 +140,17 @@ impl World {
 
     /// An order whose mails stand in the ledger already, due.
     pub async fn order_with_mails(&self, email: &str, count: usize) -> Result<Uuid> {
-        let order = self.order(email, &STATUSES[..count]).await?;
+        self.order_of_with_mails("default", email, count).await
+    }
+
+    /// The same, of a tenant.
+    pub async fn order_of_with_mails(&self, tenant: &str, email: &str, count: usize) -> Result<Uuid> {
+        let order = self.order_of(tenant, email, &STATUSES[..count]).await?;
         sqlx::query(
-            "INSERT INTO mails (order_id, version, status, state)
-             SELECT order_id, version, to_status, 1 FROM state_machine.transitions WHERE order_id = $1",
+            "INSERT INTO mails (order_id, version, tenant, status, transition_time, state)
+             SELECT order_id, version, tenant, to_status, transition_time, 1
+             FROM state_machine.transitions
+             WHERE order_id = $1",
         )
         .bind(order)
         .execute(&self.pool)
@@ -149,6 +167,7 @@ impl World {
                 workflow: "delivery".into(),
                 workflow_revision: 1,
                 to_status: (*status).into(),
+                transition_time: Some(SystemTime::now().into()),
                 ..Default::default()
             };
             (order.to_string(), transition.encode_to_vec())
@@ -174,11 +193,19 @@ impl World {
 
     /// Starts the service.
     pub async fn start_with(&self, config: Config) -> Result<Service> {
+        self.start_for("default", config).await
+    }
+
+    /// Starts the service for callers of a tenant.
+    pub async fn start_for(&self, tenant: &str, config: Config) -> Result<Service> {
         let (tasks, pool) = (Tasks::new(), postgres::pool(&self.environment.postgres, "notification")?);
         let app = App::build(&config, &self.environment.kafka, pool)?;
         let (ready, routes) = (watch::Sender::new(true).subscribe(), Routes::new(app.service(&tasks)));
         app.start(&tasks);
-        let replica = Replica::serve(Endpoint { routes, services: vec![mail::SERVICE], ready }, tasks).await?;
+        let replica = {
+            let access = Access::everyone_is(Scope::new(tenant, "owner", Role::Owner));
+            Replica::serve_to(access, vec![Endpoint { routes, services: vec![mail::SERVICE], ready }], tasks)?
+        };
         let client = MailServiceClient::new(replica.connect().await?);
         Ok(Service { replica, client })
     }
@@ -224,16 +251,37 @@ impl Service {
         self.replica.stop().await
     }
 
+    /// A client of the API.
+    pub fn client(&self) -> MailServiceClient<Channel> {
+        self.client.clone()
+    }
+
     /// A page of mails and the token of the next one.
     pub async fn list(&self, order: Uuid, page_size: i32, page_token: &str) -> Result<(Vec<Mail>, String), Status> {
-        let request = ListMailsRequest { order_id: order.to_string(), page_size, page_token: page_token.into() };
-        let page = self.client.clone().list_mails(request).await?.into_inner();
+        let (order_id, page_token) = (order.to_string(), page_token.into());
+        let request = ListMailsRequest { order_id, page_size, page_token, filter: None };
+        let page = self.client().list_mails(request).await?.into_inner();
         Ok((page.mails, page.next_page_token))
+    }
+
+    /// Every undelivered mail of the tenant.
+    pub async fn undelivered(&self) -> Result<Vec<Mail>, Status> {
+        Ok(self.client().list_mails(ListMailsRequest::default()).await?.into_inner().mails)
     }
 
     /// Asks for a further copy.
     pub async fn resend(&self, order: Uuid, version: i64) -> Result<Mail, Status> {
-        let request = ResendMailRequest { order_id: order.to_string(), version };
-        Ok(self.client.clone().resend_mail(request).await?.into_inner().mail.unwrap_or_default())
+        Ok(self.resend_once(order, version, "").await?.mail.unwrap_or_default())
+    }
+
+    /// Asks for a further copy, under a request id.
+    pub async fn resend_once(&self, order: Uuid, version: i64, request_id: &str) -> Result<ResendMailResponse, Status> {
+        let request = ResendMailRequest { order_id: order.to_string(), version, request_id: request_id.into() };
+        Ok(self.client().resend_mail(request).await?.into_inner())
+    }
+
+    /// Asks for copies of dead mails.
+    pub async fn resend_dead(&self, request: ResendDeadMailsRequest) -> Result<ResendDeadMailsResponse, Status> {
+        Ok(self.client().resend_dead_mails(request).await?.into_inner())
     }
 }
