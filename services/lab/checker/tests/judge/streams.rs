@@ -211,18 +211,25 @@ fn what_lies_between_two_records_that_were_shown_is_missed_even_where_the_chain_
 fn an_order_that_is_missing_in_a_snapshot_is_noticed() {
     let missing = after(|lines| {
         drop_where(lines, |what| match what {
-            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-2",
-            what => is_shown(what, 902, "order-2", 3) || is_shown(what, 902, "order-2", 4),
+            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-0",
+            what => is_shown(what, 902, "order-0", 3) || is_shown(what, 902, "order-0", 4),
         });
     });
     assert_eq!(missing, [C7Watch]);
     let late = after(|lines| {
         drop_where(lines, |what| match what {
-            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-2",
+            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-0",
             _ => false,
         });
     });
     assert_eq!(late, [C7Watch], "shown later, but not in the snapshot");
+    let moved = after(|lines| {
+        drop_where(lines, |what| match what {
+            What::Event { stream: 902, event: Event::Current { order } } => order.order_id == "order-3",
+            _ => false,
+        });
+    });
+    assert_eq!(moved, [], "it moved while the snapshot was read, and follows with that move");
 }
 
 #[test]

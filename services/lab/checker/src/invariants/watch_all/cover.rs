@@ -15,6 +15,8 @@ use crate::{
 
 /// How far two clocks may drift apart in a run, in microseconds.
 const DRIFT_US: i64 = 250_000;
+/// An order that moved so shortly before or after a snapshot was read may have moved while it was read.
+const AROUND_US: i64 = 100_000;
 
 /// Looks for what a chain left out.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
@@ -74,8 +76,9 @@ fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, in
             && known.ended_us.is_some_and(|at_us| at_us > latest_us)
     };
     for known in index.matching(chain.customer_id).filter(lived).filter(|known| !listed.contains(known.order_id)) {
-        let earliest_us = i64::try_from(opened_us).unwrap_or(i64::MAX).saturating_add(lead_us - DRIFT_US);
-        let moved = known.order.steps.iter().any(|step| (earliest_us..=latest_us).contains(&step.transition.time_us));
+        let earliest_us = i64::try_from(opened_us).unwrap_or(i64::MAX).saturating_add(lead_us - AROUND_US);
+        let around = earliest_us..=latest_us - DRIFT_US + AROUND_US;
+        let moved = known.order.steps.iter().any(|step| around.contains(&step.transition.time_us));
         let is_new = match chain.shown.get(known.order_id) {
             Some((first, _)) => *first == 1,
             None => !known.order.seen_before(opened_us, 2),
