@@ -10,10 +10,13 @@ CREATE TABLE state_machine.workflows (
     PRIMARY KEY (name, revision)
 );
 
--- The revision that new orders get.
+-- The revision that new orders get, and who chose it last. A revision that is shipped never replaces the choice of a file or an operator.
 CREATE TABLE state_machine.current_workflows (
-    name     text    PRIMARY KEY,
-    revision integer NOT NULL,
+    name        text        PRIMARY KEY,
+    revision    integer     NOT NULL,
+    chosen_by   text        NOT NULL, -- 'shipped', 'file' or 'operator'
+    choose_time timestamptz NOT NULL DEFAULT now(),
+    changes     bigint      NOT NULL DEFAULT 0, -- how often another revision was chosen
     FOREIGN KEY (name, revision) REFERENCES state_machine.workflows
 );
 
@@ -33,7 +36,7 @@ CREATE TABLE state_machine.states (
 ) WITH (fillfactor = 70);
 CREATE INDEX states_due ON state_machine.states (due_at) WHERE due_at IS NOT NULL;
 
--- Every transition, dense by version. request_id makes a command happen once.
+-- Every transition, dense by version.
 CREATE TABLE state_machine.transitions (
     order_id        uuid        NOT NULL,
     version         bigint      NOT NULL,
@@ -46,11 +49,20 @@ CREATE TABLE state_machine.transitions (
     trigger         smallint    NOT NULL, -- comanda.v1.Trigger
     actor           text        NOT NULL,
     reason          text        NOT NULL,
-    request_id      uuid,
+    request_id      uuid,                 -- of the command that made it
     due_at          timestamptz,
     PRIMARY KEY (order_id, version)
 );
-CREATE UNIQUE INDEX transitions_by_request ON state_machine.transitions (order_id, request_id) WHERE request_id IS NOT NULL;
+
+-- Commands that were answered OK, by request id: a repetition gets the same answer, and another command with the same id is refused.
+CREATE TABLE state_machine.requests (
+    order_id     uuid     NOT NULL,
+    request_id   uuid     NOT NULL,
+    trigger      smallint NOT NULL, -- comanda.v1.Trigger: which command it was
+    asked_status text     NOT NULL, -- its to_status; empty where it named none
+    version      bigint   NOT NULL, -- of the transition that it was answered with
+    PRIMARY KEY (order_id, request_id)
+);
 
 -- Outbox, lease and topic: as in schema ordering.
 CREATE TABLE state_machine.outbox (

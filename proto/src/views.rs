@@ -99,6 +99,18 @@ impl ContactRow {
     }
 }
 
+/// The columns of a [`TransitionRow`], for a statement that calls the view `state_machine.order_history` `h`.
+///
+/// Statements name them: a view may gain a column while a running program keeps prepared statements.
+#[macro_export]
+macro_rules! transition_columns {
+    () => {
+        "h.order_id, h.version, h.tenant, h.number, h.customer_id, h.workflow, h.workflow_revision, h.from_status, h.from_time, \
+         h.to_status, h.phase, h.transition_time, h.trigger, h.actor, h.reason, h.next_transition_time, h.currency, h.total_units, \
+         h.total_nanos, h.item_count"
+    };
+}
+
 /// A row of `state_machine.order_history`.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]

@@ -7,6 +7,7 @@ use comanda_kit::{
     postgres,
 };
 use comanda_proto::topics;
+use comanda_state_machine::operator::Operator;
 
 /// `comanda migrate`.
 #[derive(Args, Clone, Debug)]
@@ -53,7 +54,10 @@ pub async fn run(args: MigrateArgs) -> Result<()> {
 /// Brings the schema up to date and stores the shipped workflows.
 pub async fn database(config: &postgres::Config) -> Result<()> {
     postgres::migrate(config).await?;
-    comanda_state_machine::store_shipped_workflows(config).await
+    let operator = Operator::connect(config)?;
+    operator.store_shipped_workflows().await?;
+    operator.close().await;
+    Ok(())
 }
 
 fn describe(state: &TopicState, wanted: i32) -> String {

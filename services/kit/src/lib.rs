@@ -1,5 +1,5 @@
 //! What every Comanda process needs and that knows nothing of orders: logs and metrics, stopping, the gRPC server, Postgres,
-//! Kafka, and the three loops built on them (leader lease, outbox relay, batch consumer).
+//! Kafka, the three loops built on them (leader lease, outbox relay, batch consumer), and the cache of workflows.
 
 pub mod access;
 pub mod backoff;
@@ -22,3 +22,4 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod workflows;

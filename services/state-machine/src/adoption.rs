@@ -1,16 +1,13 @@
 //! Adoption: an order that was placed gets its state, version 1, and its first timer.
 //!
-//! In: records of the topic `orders`, or the order id of a command that came before them. Out: state, history and outbox. An order
-//! that is known already is left alone.
+//! In: records of the topic `orders`, or the order id of a command that arrives before them. Out: state, history and outbox. An order
+//! that is adopted already stays as it is.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError};
-use comanda_proto::{
-    v1::{OrderPlaced, Workflow},
-    views::offset_date_time,
-};
+use comanda_kit::{access::Scope, consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
+use comanda_proto::{events::OrderPlaced, v1::Workflow, views::offset_date_time};
 use prost::Message;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -19,7 +16,6 @@ use uuid::Uuid;
 use crate::{
     machine::dwell,
     store::{Placed, Store},
-    workflows::Workflows,
 };
 
 /// Adopts orders.
@@ -27,7 +23,7 @@ use crate::{
 pub struct Adoption {
     store: Store,
     workflows: Workflows,
-    /// Told of new orders: the timers and the relay.
+    /// Notified of new orders: the timers and the relay.
     nudges: [Arc<Notify>; 2],
 }
 
@@ -51,15 +47,16 @@ impl Adoption {
         Ok(())
     }
 
-    /// Adopts one order from ordering's own view. False if there is no such order.
-    pub async fn adopt_by_id(&self, order_id: Uuid) -> Result<bool, StoreError> {
-        let placed = self.store.placed(&[order_id]).await?;
-        let exists = !placed.is_empty();
-        self.adopt(placed).await?;
+    /// Adopts one of the caller's orders as ordering shows it. False if there is no such order.
+    pub async fn adopt_by_id(&self, scope: &Scope, order_id: Uuid) -> Result<bool, StoreError> {
+        let placed = self.store.placed_one(scope, order_id).await?;
+        let exists = placed.is_some();
+        self.adopt(placed.into_iter().collect()).await?;
         Ok(exists)
     }
 
-    /// What a record says. One that says nothing, or what can not be, is still a hint at its key: the owner's view knows the order.
+    /// The orders that a record places. Where it is undecodable or contradicts the workflow, its key names an order that ordering's view
+    /// knows.
     async fn read(&self, record: &Record) -> Result<Vec<Placed>, StoreError> {
         if let Some(placed) = decode(record)
             && is_first(&*self.workflows.get(&placed.workflow, placed.workflow_revision).await?, &placed.first_status)
@@ -123,6 +120,8 @@ mod tests {
             workflow_revision: 1,
             status: "received".into(),
             create_time: Some(timestamp(OffsetDateTime::UNIX_EPOCH)),
+            tenant: "default".into(),
+            ..OrderPlaced::default()
         };
         let (key, payload) = (order_id.to_string().into_bytes(), event.encode_to_vec());
         Record { topic: "orders".into(), partition: 0, offset: 0, key, payload }
@@ -130,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_damaged_record_never_speaks_of_another_order(order_id in any::<u128>(), changes in vec(any::<(u16, u8)>(), 1..4)) {
+        fn a_damaged_record_never_places_another_order(order_id in any::<u128>(), changes in vec(any::<(u16, u8)>(), 1..4)) {
             let order_id = Uuid::from_u128(order_id);
             let whole = record(order_id);
             prop_assert_eq!(decode(&whole).map(|placed| placed.order_id), Some(order_id));
@@ -143,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn a_record_of_any_kind_does_no_harm(key in vec(any::<u8>(), 0..40), payload in vec(any::<u8>(), 0..100)) {
+        fn any_record_can_be_decoded_without_a_panic(key in vec(any::<u8>(), 0..40), payload in vec(any::<u8>(), 0..100)) {
             decode(&Record { topic: "orders".into(), partition: 0, offset: 0, key, payload });
         }
     }

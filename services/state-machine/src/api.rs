@@ -1,26 +1,27 @@
-//! LifecycleService: requests in, checked; commands and lists out.
+//! LifecycleService: checked requests in, commands and lists out.
 
-use comanda_kit::{
-    errors::{ApiError, Violations},
-    page,
-    shutdown::Tasks,
-};
-use comanda_proto::v1::{
-    AdvanceOrderRequest, AdvanceOrderResponse, CancelOrderRequest, CancelOrderResponse, ListTransitionsRequest,
-    ListTransitionsResponse, ListWorkflowsRequest, ListWorkflowsResponse, RejectOrderRequest, RejectOrderResponse,
-    lifecycle_service_server::LifecycleService,
-};
-use tonic::{Request, Response, Status};
-use uuid::Uuid;
+mod requests;
 
+use comanda_kit::{access::Scope, errors::ApiError, page, postgres::StoreError, shutdown::Tasks};
+use comanda_proto::{
+    errors::reason,
+    v1::{
+        AdvanceOrderRequest, AdvanceOrderResponse, CancelOrderRequest, CancelOrderResponse, GetWorkflowRequest,
+        GetWorkflowResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest, ListWorkflowsResponse,
+        RejectOrderRequest, RejectOrderResponse, Workflow, lifecycle_service_server::LifecycleService,
+    },
+    views::WorkflowRow,
+};
+use tonic::{Code, Request, Response, Status};
+
+use self::requests::{HistoryPage, HistoryPosition, WhichWorkflow, WorkflowsPage, WorkflowsPosition};
 use crate::{
     commands::{self, Commands, Outcome},
-    machine::Command,
     store::Store,
 };
 
-/// Who gave a command, where the caller does not say.
-const DEFAULT_ACTOR: &str = "api";
+/// What the definitions on a page may hold together, of the 4 MiB that a client takes. The first is sent whatever its size.
+const PAGE_BYTES: usize = 1024 * 1024;
 
 /// The service.
 pub struct Api {
@@ -39,77 +40,59 @@ impl Api {
         let commands = self.commands.clone();
         self.tasks.finish(async move { commands.carry_out(&request).await }).await
     }
-}
 
-/// What the three commands have in common, as it came.
-struct Common {
-    order_id: String,
-    request_id: String,
-    expected_version: i64,
-    reason: String,
-    actor: String,
-}
+    async fn history(&self, scope: &Scope, page: HistoryPage) -> Result<ListTransitionsResponse, ApiError> {
+        let HistoryPage { order_id, after, limit } = page;
+        let mut transitions = self.store.history(scope, order_id, after, limit + 1).await?;
+        if transitions.is_empty() && after == 0 {
+            return Err(ApiError::order_not_found(order_id));
+        }
+        let has_more = transitions.len() as i64 > limit;
+        transitions.truncate(limit as usize);
+        let last = transitions.last().map(|transition| transition.version).filter(|_| has_more);
+        let token = |version| page::token(scope, &order_id.to_string(), &HistoryPosition { version });
+        Ok(ListTransitionsResponse { transitions, next_page_token: last.map(token).unwrap_or_default() })
+    }
 
-impl Common {
-    fn check(self, command: Command, mut violations: Violations) -> Result<commands::Request, ApiError> {
-        let order_id = violations.uuid("order_id", &self.order_id);
-        let request_id = violations.optional_uuid("request_id", &self.request_id);
-        violations.require(self.expected_version >= 0, "expected_version", "must be 0 or more");
-        violations.text("reason", &self.reason, 0, 500);
-        violations.text("actor", &self.actor, 0, 100);
-        violations.check()?;
-        let actor = if self.actor.is_empty() { DEFAULT_ACTOR.into() } else { self.actor };
-        let expected_version = (self.expected_version > 0).then_some(self.expected_version);
-        Ok(commands::Request { order_id, command, request_id, expected_version, actor, reason: self.reason })
+    async fn workflows(&self, scope: &Scope, page: WorkflowsPage) -> Result<ListWorkflowsResponse, ApiError> {
+        let WorkflowsPage { after, limit } = page;
+        let mut rows = self.store.current_workflows(&after, limit + 1).await?;
+        let fitting = fitting(&rows).min(limit as usize);
+        let has_more = rows.len() > fitting;
+        rows.truncate(fitting);
+        let last = rows.last().map(|row| row.name.clone()).filter(|_| has_more);
+        let token = |name| page::token(scope, &String::new(), &WorkflowsPosition { name });
+        let workflows = rows.into_iter().map(decoded).collect::<Result<_, _>>()?;
+        Ok(ListWorkflowsResponse { workflows, next_page_token: last.map(token).unwrap_or_default() })
+    }
+
+    async fn workflow(&self, which: WhichWorkflow) -> Result<Workflow, ApiError> {
+        let WhichWorkflow { name, revision } = which;
+        match self.store.workflow(&name, revision).await? {
+            Some(row) => decoded(row),
+            None => Err(workflow_not_found(&name, revision)),
+        }
     }
 }
 
-fn advance(request: AdvanceOrderRequest) -> Result<commands::Request, ApiError> {
-    let AdvanceOrderRequest { order_id, request_id, expected_version, to_status, reason, actor } = request;
-    let mut violations = Violations::default();
-    violations.text("to_status", &to_status, 0, 63);
-    let repeatable = !to_status.is_empty() || !request_id.is_empty() || expected_version != 0;
-    violations.require(repeatable, "request_id", "is required where neither to_status nor expected_version is given");
-    let to = (!to_status.is_empty()).then_some(to_status);
-    Common { order_id, request_id, expected_version, reason, actor }.check(Command::Advance { to }, violations)
+/// How many of these rows a page can hold.
+fn fitting(rows: &[WorkflowRow]) -> usize {
+    let mut bytes = 0;
+    let fits = rows.iter().take_while(|row| {
+        bytes += row.definition.len();
+        bytes <= PAGE_BYTES
+    });
+    fits.count().max(1)
 }
 
-fn cancel(request: CancelOrderRequest) -> Result<commands::Request, ApiError> {
-    let CancelOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
-    Common { order_id, request_id, expected_version, reason, actor }.check(Command::Cancel, Violations::default())
+fn decoded(row: WorkflowRow) -> Result<Workflow, ApiError> {
+    row.into_workflow().map_err(|error| StoreError::from(error).into())
 }
 
-fn reject(request: RejectOrderRequest) -> Result<commands::Request, ApiError> {
-    let RejectOrderRequest { order_id, request_id, expected_version, reason, actor } = request;
-    Common { order_id, request_id, expected_version, reason, actor }.check(Command::Reject, Violations::default())
-}
-
-/// A part of an order's history that was asked for.
-#[derive(Debug)]
-struct HistoryPage {
-    order_id: Uuid,
-    after: i64,
-    limit: i64,
-}
-
-fn history_page(request: ListTransitionsRequest) -> Result<HistoryPage, ApiError> {
-    let mut violations = Violations::default();
-    let order_id = violations.uuid("order_id", &request.order_id);
-    let limit = page::size(&mut violations, request.page_size, 100, 500);
-    violations.check()?;
-    let after = match page::position(&order_id.to_string(), &request.page_token)? {
-        Some(position) => i64::from_be_bytes(position.try_into().map_err(|_| page::bad_token())?),
-        None => 0,
-    };
-    Ok(HistoryPage { order_id, after, limit })
-}
-
-/// The name that the page before ended with, and how many are asked for.
-fn workflows_page(request: &ListWorkflowsRequest) -> Result<(Vec<u8>, usize), ApiError> {
-    let mut violations = Violations::default();
-    let limit = page::size(&mut violations, request.page_size, 100, 100) as usize;
-    violations.check()?;
-    Ok((page::position(&String::new(), &request.page_token)?.unwrap_or_default(), limit))
+fn workflow_not_found(name: &str, revision: Option<i32>) -> ApiError {
+    let which = revision.map_or_else(String::new, |revision| format!(" revision {revision}"));
+    let error = ApiError::new(Code::NotFound, reason::WORKFLOW_NOT_FOUND, format!("there is no workflow {name}{which}"));
+    error.with("name", name).with("revision", revision.unwrap_or_default())
 }
 
 #[tonic::async_trait]
@@ -118,7 +101,8 @@ impl LifecycleService for Api {
         &self,
         request: Request<AdvanceOrderRequest>,
     ) -> Result<Response<AdvanceOrderResponse>, Status> {
-        let Outcome { transition, replayed } = self.carry_out(advance(request.into_inner())?).await?;
+        let scope = Scope::of(request.extensions())?;
+        let Outcome { transition, replayed } = self.carry_out(requests::advance(scope, request.into_inner())?).await?;
         Ok(Response::new(AdvanceOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -126,7 +110,8 @@ impl LifecycleService for Api {
         &self,
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
-        let Outcome { transition, replayed } = self.carry_out(cancel(request.into_inner())?).await?;
+        let scope = Scope::of(request.extensions())?;
+        let Outcome { transition, replayed } = self.carry_out(requests::cancel(scope, request.into_inner())?).await?;
         Ok(Response::new(CancelOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -134,7 +119,8 @@ impl LifecycleService for Api {
         &self,
         request: Request<RejectOrderRequest>,
     ) -> Result<Response<RejectOrderResponse>, Status> {
-        let Outcome { transition, replayed } = self.carry_out(reject(request.into_inner())?).await?;
+        let scope = Scope::of(request.extensions())?;
+        let Outcome { transition, replayed } = self.carry_out(requests::reject(scope, request.into_inner())?).await?;
         Ok(Response::new(RejectOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -142,136 +128,37 @@ impl LifecycleService for Api {
         &self,
         request: Request<ListTransitionsRequest>,
     ) -> Result<Response<ListTransitionsResponse>, Status> {
-        let HistoryPage { order_id, after, limit } = history_page(request.into_inner())?;
-        let mut transitions = self.store.history(order_id, after, limit + 1).await.map_err(ApiError::from)?;
-        if transitions.is_empty() && after == 0 {
-            return Err(ApiError::order_not_found(order_id).into());
-        }
-        let more = transitions.len() as i64 > limit;
-        transitions.truncate(limit as usize);
-        let last = transitions.last().map(|transition| transition.version).filter(|_| more);
-        let token = |version: i64| page::token(&order_id.to_string(), &version.to_be_bytes());
-        let next_page_token = last.map(token).unwrap_or_default();
-        Ok(Response::new(ListTransitionsResponse { transitions, next_page_token }))
+        let scope = Scope::of(request.extensions())?;
+        let page = requests::history_page(&scope, &request.into_inner())?;
+        Ok(Response::new(self.history(&scope, page).await?))
     }
 
     async fn list_workflows(
         &self,
         request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
-        let (after, limit) = workflows_page(request.get_ref())?;
-        let rows = self.store.workflows().await.map_err(ApiError::from)?;
-        let mut rest = rows.into_iter().filter(|row| row.current && row.name.as_bytes() > after.as_slice()).peekable();
-        let page: Vec<_> = rest.by_ref().take(limit).collect();
-        let last = page.last().map(|row| row.name.clone()).filter(|_| rest.peek().is_some());
-        let next_page_token = last.map(|name| page::token(&String::new(), name.as_bytes())).unwrap_or_default();
-        let workflows: Result<Vec<_>, _> = page.into_iter().map(|row| row.into_workflow()).collect();
-        let workflows = workflows.map_err(|error| ApiError::from(comanda_kit::postgres::StoreError::from(error)))?;
-        Ok(Response::new(ListWorkflowsResponse { workflows, next_page_token }))
+        let scope = Scope::of(request.extensions())?;
+        let page = requests::workflows_page(&scope, &request.into_inner())?;
+        Ok(Response::new(self.workflows(&scope, page).await?))
+    }
+
+    async fn get_workflow(
+        &self,
+        request: Request<GetWorkflowRequest>,
+    ) -> Result<Response<GetWorkflowResponse>, Status> {
+        let workflow = self.workflow(requests::which_workflow(request.into_inner())?).await?;
+        Ok(Response::new(GetWorkflowResponse { workflow: Some(workflow) }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use comanda_kit::testing::outside::{damaged, wrong_fields};
-    use proptest::{collection::vec, prelude::*};
-    use prost::Message;
-
     use super::*;
 
-    fn text(most: usize) -> impl Strategy<Value = String> {
-        prop_oneof![
-            9 => "[a-zñ]{0,9}",
-            1 => any::<String>(),
-            1 => (most - 1..=most + 1).prop_map(|count| "ñ".repeat(count)),
-        ]
-    }
-
-    fn id() -> impl Strategy<Value = String> {
-        prop_oneof![9 => any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()), 1 => any::<String>(), 1 => Just(String::new())]
-    }
-
-    fn request() -> impl Strategy<Value = AdvanceOrderRequest> {
-        let version = prop_oneof![9 => 0..5_i64, 1 => any::<i64>()];
-        (id(), id(), version, text(63), text(500), text(100)).prop_map(
-            |(order_id, request_id, expected_version, to_status, reason, actor)| AdvanceOrderRequest {
-                order_id,
-                request_id,
-                expected_version,
-                to_status,
-                reason,
-                actor,
-            },
-        )
-    }
-
-    /// What a command must be, to be stored and sent to watchers; or the fields that are wrong.
-    fn check(result: Result<commands::Request, ApiError>) {
-        match result {
-            Ok(request) => {
-                let commands::Request { command, expected_version, actor, reason, .. } = request;
-                let to = if let Command::Advance { to: Some(to) } = command { to } else { "-".into() };
-                assert!([&actor, &reason, &to].iter().all(|text| !text.contains(char::is_control)));
-                assert!(!actor.is_empty() && !to.is_empty() && to.chars().count() <= 63);
-                assert!(actor.chars().count() <= 100 && reason.chars().count() <= 500);
-                assert!(expected_version.is_none_or(|version| version > 0));
-            }
-            Err(error) => drop(wrong_fields(error)),
-        }
-    }
-
-    /// The bytes as each request of the service that they may be.
-    fn check_bytes(bytes: &[u8]) {
-        AdvanceOrderRequest::decode(bytes).into_iter().for_each(|request| check(advance(request)));
-        CancelOrderRequest::decode(bytes).into_iter().for_each(|request| check(cancel(request)));
-        RejectOrderRequest::decode(bytes).into_iter().for_each(|request| check(reject(request)));
-        ListTransitionsRequest::decode(bytes).into_iter().for_each(check_history);
-        ListWorkflowsRequest::decode(bytes).into_iter().for_each(|request| check_workflows(&request));
-    }
-
-    fn check_history(request: ListTransitionsRequest) {
-        match history_page(request) {
-            Ok(page) => assert!((1..=500).contains(&page.limit)),
-            Err(error) => drop(wrong_fields(error)),
-        }
-    }
-
-    fn check_workflows(request: &ListWorkflowsRequest) {
-        match workflows_page(request) {
-            Ok((_, limit)) => assert!((1..=100).contains(&limit)),
-            Err(error) => drop(wrong_fields(error)),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_command_can_be_stored_or_is_refused_by_field(request in request(), changes in vec(any::<(u16, u8)>(), 1..5)) {
-            let bytes = request.encode_to_vec();
-            check_bytes(&bytes);
-            check_bytes(&damaged(&bytes, &changes));
-        }
-
-        #[test]
-        fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
-            check_bytes(&bytes);
-        }
-
-        #[test]
-        fn an_advance_that_could_be_repeated_by_mistake_is_refused(order_id in any::<u128>()) {
-            let order_id = Uuid::from_u128(order_id).to_string();
-            let error = advance(AdvanceOrderRequest { order_id, ..Default::default() }).expect_err("refused");
-            prop_assert_eq!(wrong_fields(error), ["request_id"]);
-        }
-
-        #[test]
-        fn a_page_is_one_of_the_history_or_is_refused_by_field(
-            order_id in any::<u128>(), page_size in -1..=502, position in vec(any::<u8>(), 6..10)
-        ) {
-            let order_id = Uuid::from_u128(order_id).to_string();
-            let page_token = page::token(&order_id, &position);
-            check_history(ListTransitionsRequest { order_id, page_size, page_token: page_token.clone() });
-            check_workflows(&ListWorkflowsRequest { page_size, page_token });
-            check_workflows(&ListWorkflowsRequest { page_size, page_token: page::token(&String::new(), &position) });
-        }
+    #[test]
+    fn a_page_of_workflows_is_cut_at_a_mebibyte_but_holds_one() {
+        let row = |bytes| WorkflowRow { name: "w".into(), revision: 1, definition: vec![0; bytes], current: true };
+        assert_eq!(fitting(&[row(PAGE_BYTES / 2), row(PAGE_BYTES / 2), row(1)]), 2);
+        assert_eq!(fitting(&[row(PAGE_BYTES + 1), row(1)]), 1);
     }
 }

@@ -1,8 +1,8 @@
-//! Commands: a caller moves an order. Each is applied at most once, by compare-and-set; who loses a race decides again.
+//! Commands: a caller moves an order. Each is applied at most once, by compare-and-set; one that loses a race decides again.
 
 use std::sync::Arc;
 
-use comanda_kit::{errors::ApiError, postgres::StoreError};
+use comanda_kit::{access::Scope, errors::ApiError, workflows::Workflows};
 use comanda_proto::{errors::reason, v1::OrderTransition};
 use tokio::sync::Notify;
 use tonic::Code;
@@ -11,8 +11,7 @@ use uuid::Uuid;
 use crate::{
     adoption::Adoption,
     machine::{self, Command, Decision, Step},
-    store::{Move, State, Store},
-    workflows::Workflows,
+    store::{Answered, Asked, Move, State, Store},
 };
 
 /// How often a command that lost a race decides again.
@@ -22,15 +21,23 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Request {
+    pub scope: Scope,
     pub order_id: Uuid,
     pub command: Command,
     pub request_id: Option<Uuid>,
     pub expected_version: Option<i64>,
-    pub actor: String,
     pub reason: String,
 }
 
-/// What a command came to.
+impl Request {
+    /// What its request id is bound to.
+    fn asked(&self) -> Option<Asked> {
+        let status = self.command.named_status().to_owned();
+        self.request_id.map(|request_id| Asked { request_id, trigger: self.command.trigger(), status })
+    }
+}
+
+/// The answer to a command.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The transition, by this call or an earlier one.
@@ -57,80 +64,94 @@ impl Commands {
     /// Carries out a command.
     pub async fn carry_out(&self, request: &Request) -> Result<Outcome, ApiError> {
         for _ in 0..TRIES {
-            let (state, applied_version) = self.read(request).await?;
-            if let Some(version) = applied_version {
-                return self.outcome(request.order_id, version, true).await;
+            let (state, answered) = self.read(request).await?;
+            if let Some(answered) = answered {
+                check_same_command(request, &answered)?;
+                return self.outcome(request, answered.version, true).await;
             }
             check_version(request, &state)?;
-            let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
-            match machine::decide(&workflow, &state.status, &request.command) {
-                Decision::Step(step) => {
-                    let version = state.version + 1;
-                    if self.apply(request, state, step).await? {
-                        // From here on a failure must not say that nothing was done.
-                        let outcome = self.outcome(request.order_id, version, false).await;
-                        return outcome.map_err(|_| ApiError::unavailable());
-                    }
-                }
-                refused => return self.already_done_or_refused(request, &state, refused).await,
+            if let Some(outcome) = self.attempt(request, state).await? {
+                return Ok(outcome);
             }
         }
         let message = "the order moved on each time this call decided; look at it and decide again";
         Err(ApiError::new(Code::Aborted, reason::CONTENTION, message).with("order_id", request.order_id))
     }
 
-    /// The order's state. An order whose creation has not come round through Kafka is adopted here.
-    async fn read(&self, request: &Request) -> Result<(State, Option<i64>), ApiError> {
-        if let Some(found) = self.store.state(request.order_id, request.request_id).await? {
+    /// The order's state. An order whose record has not been consumed yet is adopted here.
+    async fn read(&self, request: &Request) -> Result<(State, Option<Answered>), ApiError> {
+        let Request { scope, order_id, request_id, .. } = request;
+        if let Some(found) = self.store.state(scope, *order_id, *request_id).await? {
             return Ok(found);
         }
-        if !self.adoption.adopt_by_id(request.order_id).await? {
-            return Err(ApiError::order_not_found(request.order_id));
+        if !self.adoption.adopt_by_id(scope, *order_id).await? {
+            return Err(ApiError::order_not_found(order_id));
         }
-        let found = self.store.state(request.order_id, request.request_id).await?;
-        found.ok_or_else(|| ApiError::order_not_found(request.order_id))
+        let found = self.store.state(scope, *order_id, *request_id).await?;
+        found.ok_or_else(|| ApiError::order_not_found(order_id))
     }
 
-    async fn apply(&self, request: &Request, from: State, step: Step) -> Result<bool, StoreError> {
-        let written = Move {
+    /// Decides on a state and acts on it; `None` if the order moved on meanwhile.
+    async fn attempt(&self, request: &Request, state: State) -> Result<Option<Outcome>, ApiError> {
+        let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
+        match machine::decide(&workflow, &state.status, &request.command) {
+            Decision::Step(step) => self.take_step(request, state, step).await,
+            Decision::AlreadyThere => self.answer_with_present(request, &state).await,
+            refused => Err(refusal(request, &state, refused)),
+        }
+    }
+
+    async fn take_step(&self, request: &Request, from: State, step: Step) -> Result<Option<Outcome>, ApiError> {
+        let version = from.version + 1;
+        let step = Move {
             from,
             step,
             trigger: request.command.trigger(),
-            actor: request.actor.clone(),
+            actor: request.scope.subject().into(),
             reason: request.reason.clone(),
-            request_id: request.request_id,
+            request: request.asked(),
         };
-        let moved = self.store.apply(vec![written], None).await? > 0;
-        if moved {
-            self.relay.notify_one();
+        if !self.store.apply_one(step).await? {
+            return Ok(None);
         }
-        Ok(moved)
+        self.relay.notify_one();
+        // The transition is written: from here on a failure must not say that nothing was done.
+        let outcome = self.outcome(request, version, false).await;
+        outcome.map(Some).map_err(|_| ApiError::unavailable())
     }
 
-    async fn outcome(&self, order_id: Uuid, version: i64, replayed: bool) -> Result<Outcome, ApiError> {
-        let transition = self.store.history(order_id, version - 1, 1).await?.pop();
-        let transition = transition.ok_or_else(|| ApiError::order_not_found(order_id))?;
+    /// The order is in the wanted status. Its request id is bound all the same: after the order has moved on, a repetition must not move
+    /// it back.
+    async fn answer_with_present(&self, request: &Request, state: &State) -> Result<Option<Outcome>, ApiError> {
+        if let Some(asked) = request.asked()
+            && !self.store.note_answered(&request.scope, state, &asked).await?
+        {
+            return Ok(None);
+        }
+        self.outcome(request, state.version, true).await.map(Some)
+    }
+
+    async fn outcome(&self, request: &Request, version: i64, replayed: bool) -> Result<Outcome, ApiError> {
+        let transition = self.store.history(&request.scope, request.order_id, version - 1, 1).await?.pop();
+        let transition = transition.ok_or_else(|| ApiError::order_not_found(request.order_id))?;
         Ok(Outcome { transition, replayed })
     }
+}
 
-    /// A status already reached is success: now, or, for a named target, at any time before.
-    async fn already_done_or_refused(
-        &self,
-        request: &Request,
-        state: &State,
-        refused: Decision,
-    ) -> Result<Outcome, ApiError> {
-        if refused == Decision::AlreadyThere {
-            return self.outcome(request.order_id, state.version, true).await;
-        }
-        if let Command::Advance { to: Some(to) } = &request.command {
-            let history = self.store.history(request.order_id, 0, i64::MAX).await?;
-            if let Some(transition) = history.into_iter().rev().find(|t| t.to_status == *to) {
-                return Ok(Outcome { transition, replayed: true });
-            }
-        }
-        Err(error(request, state, refused))
+fn check_same_command(request: &Request, answered: &Answered) -> Result<(), ApiError> {
+    if request.asked().as_ref() == Some(&answered.asked) {
+        return Ok(());
     }
+    let Asked { request_id, trigger, status } = &answered.asked;
+    let message = format!(
+        "request_id {request_id} is bound to another command for this order ({}{}); nothing was done; make a new one for each command",
+        machine::name_of(*trigger),
+        if status.is_empty() { String::new() } else { format!(" to {status}") },
+    );
+    Err(ApiError::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
+        .with("order_id", request.order_id)
+        .with("request_id", request_id)
+        .with("version", answered.version))
 }
 
 fn check_version(request: &Request, state: &State) -> Result<(), ApiError> {
@@ -145,12 +166,12 @@ fn check_version(request: &Request, state: &State) -> Result<(), ApiError> {
     }
 }
 
-fn error(request: &Request, state: &State, refused: Decision) -> ApiError {
+fn refusal(request: &Request, state: &State, refused: Decision) -> ApiError {
     let error = match refused {
         Decision::NotAllowed(allowed) => {
-            let can = if allowed.is_empty() { "nothing".into() } else { allowed.join(", ") };
-            let kind = request.command.trigger().as_str_name().trim_start_matches("TRIGGER_").to_lowercase();
-            let message = format!("{kind} is not allowed here: from status {} it could enter: {can}", state.status);
+            let choices = if allowed.is_empty() { "no status".into() } else { allowed.join(", ") };
+            let name = machine::name_of(request.command.trigger());
+            let message = format!("{name} is not allowed: from status {} it can enter {choices}", state.status);
             ApiError::new(Code::FailedPrecondition, reason::TRANSITION_NOT_ALLOWED, message)
                 .with("allowed", allowed.join(","))
         }

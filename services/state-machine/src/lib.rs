@@ -1,19 +1,16 @@
 //! The state-machine service: the only writer of an order's state.
 //!
-//! An order comes in through [`adoption`], moves by [`timers`] and [`commands`], each of which asks [`machine`] what to do, and every
-//! transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service.
+//! An order comes in through [`adoption`] and moves by [`timers`] and [`commands`], which both ask [`machine`] what to do. Every
+//! transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service, [`operator`] what an operator may do.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
     backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint,
     shutdown::Tasks,
+    workflows::Workflows,
 };
 use comanda_proto::{
     topics,
@@ -23,18 +20,24 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::{adoption::Adoption, api::Api, commands::Commands, store::Store, timers::Timers, workflows::Workflows};
+use crate::{
+    adoption::Adoption,
+    api::Api,
+    commands::Commands,
+    store::{Chooser, Store, Stored},
+    timers::Timers,
+};
 
 pub mod adoption;
 pub mod api;
 pub mod commands;
 pub mod machine;
+pub mod operator;
 pub mod store;
 pub mod timers;
 pub mod workflow;
-pub mod workflows;
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
@@ -42,7 +45,8 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024;
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct Config {
-    /// A workflow file (TOML) of your own; new orders of its name follow it, orders in flight keep the revision they have. May be repeated.
+    /// A workflow file (TOML) of your own. May be repeated. A definition that is new becomes the one that new orders of its name follow;
+    /// orders under way keep theirs. One that was stored before changes nothing: see `comanda workflow use`.
     #[arg(long = "workflow-file", env = "COMANDA_WORKFLOW_FILES", value_delimiter = ',')]
     pub workflow_files: Vec<PathBuf>,
     /// Replaces the delay of every timer, in milliseconds: for demos and tests.
@@ -61,7 +65,7 @@ pub struct App {
 impl App {
     /// Checks the settings and reads the user's workflows. What is down is waited for later, while the server answers NOT_SERVING.
     pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
-        let own_workflows = config.workflow_files.iter().map(|path| read_workflow(path)).collect::<Result<_>>()?;
+        let own_workflows = workflow::read_files(&config.workflow_files)?;
         let pool = postgres::pool(postgres, store::SCHEMA)?;
         let store = Store::new(pool.clone(), config.step_ms.map(Duration::from_millis));
         Ok(Self { pool, store, kafka: kafka.clone(), own_workflows })
@@ -71,7 +75,7 @@ impl App {
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
         let Self { pool, store, kafka, own_workflows } = self;
         let (timers_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let workflows = Workflows::new(store.clone());
+        let workflows = Workflows::new(pool.clone());
         let adoption = Adoption::new(store.clone(), workflows.clone(), [timers_nudge.clone(), relay_nudge.clone()]);
         let stop = tasks.stop_token();
 
@@ -106,19 +110,14 @@ impl App {
     }
 }
 
-fn read_workflow(path: &Path) -> Result<Workflow> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    workflow::parse(&text).with_context(|| format!("in {}", path.display()))
-}
-
 /// Stores the user's workflows; waits for a database that goes away meanwhile.
 async fn store_workflows(store: Store, workflows: Vec<Workflow>, stop: CancellationToken) -> Result<()> {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut rest = workflows.iter().peekable();
     while let Some(workflow) = rest.peek() {
-        match store.store_workflow(workflow).await {
-            Ok(revision) => {
-                info!(workflow = workflow.name, revision, "new orders follow this workflow");
+        match store.store_workflow(workflow, Chooser::File).await {
+            Ok(stored) => {
+                report(&workflow.name, stored);
                 rest.next();
             }
             Err(error) if error.is_transient() && !stop.is_cancelled() => backoff.wait(&stop).await,
@@ -128,13 +127,14 @@ async fn store_workflows(store: Store, workflows: Vec<Workflow>, stop: Cancellat
     Ok(())
 }
 
-/// Stores the workflows that come with Comanda; an equal one keeps its revision.
-pub async fn store_shipped_workflows(postgres: &postgres::Config) -> Result<()> {
-    let pool = postgres::pool(postgres, store::SCHEMA)?;
-    let store = Store::new(pool.clone(), None);
-    for workflow in workflow::shipped()? {
-        store.store_workflow(&workflow).await?;
+fn report(workflow: &str, stored: Stored) {
+    let Stored { revision, current, .. } = stored;
+    if revision == current {
+        info!(workflow, revision, "new orders follow this workflow file");
+    } else {
+        warn!(
+            workflow,
+            revision, current, "new orders follow another revision than this workflow file's; `comanda workflow use` changes that"
+        );
     }
-    pool.close().await;
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The whole lifecycle in one place: which step a workflow allows from a status. Pure: no I/O and no clock.
+//! Which step a workflow allows from a status. Pure: no I/O and no clock.
 
 use std::time::Duration;
 
@@ -30,6 +30,19 @@ impl Command {
             Self::Reject => Trigger::Reject,
         }
     }
+
+    /// The status that the command names; empty where it names none.
+    pub fn named_status(&self) -> &str {
+        match self {
+            Self::Advance { to } => to.as_deref().unwrap_or_default(),
+            Self::Timer | Self::Cancel | Self::Reject => "",
+        }
+    }
+}
+
+/// A trigger as messages for people name it.
+pub fn name_of(trigger: Trigger) -> String {
+    trigger.as_str_name().trim_start_matches("TRIGGER_").to_lowercase()
 }
 
 /// How long an order stays in a status by itself.
@@ -54,12 +67,12 @@ pub struct Step {
     pub dwell: Dwell,
 }
 
-/// What a command comes to.
+/// What a command leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Take this step.
     Step(Step),
-    /// The order is where the command wants it.
+    /// The order is in the wanted status now. A status that it has left does not count.
     AlreadyThere,
     /// The order has ended.
     Ended,
@@ -109,7 +122,7 @@ pub fn dwell(workflow: &Workflow, status: &str) -> Dwell {
     let ended = self::status(workflow, status).is_none_or(|status| status.phase() != Phase::Active);
     match edges(workflow, status, Trigger::Timer).next() {
         _ if ended => Dwell::Ended,
-        Some(edge) => Dwell::For(edge.delay.and_then(|delay| delay.try_into().ok()).unwrap_or_default()),
+        Some(edge) => Dwell::For(edge.delay_duration.and_then(|delay| delay.try_into().ok()).unwrap_or_default()),
         None => Dwell::Forever,
     }
 }

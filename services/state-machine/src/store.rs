@@ -1,5 +1,7 @@
-//! All SQL of the state machine; what is written and what is published have files of their own. Every write is one statement; batches
-//! come sorted by order id and are applied in that order, so that overlapping ones can not deadlock.
+//! All SQL of the state machine; writes, workflows and the outbox have files of their own. Every write is one statement. Batches are
+//! sorted by order id and applied in that order, so that overlapping ones do not deadlock.
+//!
+//! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
 mod outbox;
 mod workflows;
@@ -8,11 +10,13 @@ mod write;
 use std::time::Duration;
 
 use comanda_kit::{
+    access::Scope,
     dedicated::{Commit, Dedicated},
     planted_sql,
     postgres::{StoreError, bounded},
 };
 use comanda_proto::{
+    transition_columns,
     v1::{OrderTransition, Trigger},
     views::TransitionRow,
 };
@@ -20,6 +24,7 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use self::workflows::{Chooser, Current, Stored};
 use crate::machine::{Dwell, Step};
 
 /// The schema that this service alone writes.
@@ -32,6 +37,7 @@ pub struct State {
     pub order_id: Uuid,
     pub version: i64,
     pub status: String,
+    pub status_time: OffsetDateTime,
     pub workflow: String,
     pub workflow_revision: i32,
 }
@@ -56,10 +62,30 @@ pub struct Move {
     pub trigger: Trigger,
     pub actor: String,
     pub reason: String,
-    pub request_id: Option<Uuid>,
+    pub request: Option<Asked>,
 }
 
-/// A due order, and how late it is found.
+/// A command with its request id, as the caller sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Made by the caller for this command.
+    pub request_id: Uuid,
+    /// Which command it is.
+    pub trigger: Trigger,
+    /// The status it names; empty where it names none.
+    pub status: String,
+}
+
+/// A command that was answered before.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The command.
+    pub asked: Asked,
+    /// Version of the transition that it was answered with.
+    pub version: i64,
+}
+
+/// A due order, and how late it was found.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]
 pub struct Due {
@@ -97,7 +123,7 @@ impl Store {
         let mut connection = self.dedicated.take().await?;
         let due = bounded(
             sqlx::query_as(planted_sql!(
-                "SELECT order_id, version, status, workflow, workflow_revision, due_at,
+                "SELECT order_id, version, status, status_time, workflow, workflow_revision, due_at,
                         extract(epoch FROM now() - due_at)::float8 AS late_seconds
                  FROM states
                  WHERE due_at <= now() AND due_at > coalesce($1, '-infinity')
@@ -129,46 +155,76 @@ impl Store {
         .await
     }
 
-    /// How many timers have run out and not fired.
-    pub async fn due_count(&self) -> Result<i64, StoreError> {
-        bounded(sqlx::query_scalar("SELECT count(*) FROM states WHERE due_at <= now()").fetch_one(&self.pool)).await
+    /// How many timers have run out and not fired, counted up to `most`.
+    pub async fn due_count(&self, most: i64) -> Result<i64, StoreError> {
+        let statement = "SELECT count(*) FROM (SELECT FROM states WHERE due_at <= now() LIMIT $1) AS due";
+        bounded(sqlx::query_scalar(statement).bind(most).fetch_one(&self.pool)).await
     }
 
-    /// An order's state, and the version that an earlier command with this request id led to.
+    /// An order's state, and the command of this request id if one was answered.
     pub async fn state(
         &self,
+        scope: &Scope,
         order_id: Uuid,
         request_id: Option<Uuid>,
-    ) -> Result<Option<(State, Option<i64>)>, StoreError> {
+    ) -> Result<Option<(State, Option<Answered>)>, StoreError> {
         #[derive(FromRow)]
         struct Row {
             #[sqlx(flatten)]
             state: State,
-            replayed: Option<i64>,
+            trigger: Option<i16>,
+            asked_status: Option<String>,
+            answered_version: Option<i64>,
         }
         let row: Option<Row> = bounded(
             sqlx::query_as(
-                "SELECT s.order_id, s.version, s.status, s.workflow, s.workflow_revision, t.version AS replayed
+                "SELECT s.order_id, s.version, s.status, s.status_time, s.workflow, s.workflow_revision,
+                        r.trigger, r.asked_status, r.version AS answered_version
                  FROM states s
-                 LEFT JOIN transitions t ON t.order_id = s.order_id AND t.request_id = $2
-                 WHERE s.order_id = $1",
+                 LEFT JOIN requests r ON r.order_id = s.order_id AND r.request_id = $3
+                 WHERE s.order_id = $2 AND s.tenant = $1",
             )
+            .bind(scope.tenant())
             .bind(order_id)
             .bind(request_id)
             .fetch_optional(&self.pool),
         )
         .await?;
-        Ok(row.map(|row| (row.state, row.replayed)))
+        let Some(row) = row else { return Ok(None) };
+        let answered = match (request_id, row.trigger, row.asked_status, row.answered_version) {
+            (Some(request_id), Some(trigger), Some(status), Some(version)) => {
+                let trigger = Trigger::try_from(i32::from(trigger)).unwrap_or_default();
+                Some(Answered { asked: Asked { request_id, trigger, status }, version })
+            }
+            _ => None,
+        };
+        Ok(Some((row.state, answered)))
     }
 
-    /// What orders were placed with, those that exist.
+    /// What orders were placed with, those that exist, whatever their tenant.
     pub async fn placed(&self, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
+        self.placed_of(None, order_ids).await
+    }
+
+    /// What an order was placed with.
+    pub async fn placed_one(&self, scope: &Scope, order_id: Uuid) -> Result<Option<Placed>, StoreError> {
+        Ok(self.placed_of(Some(scope.tenant()), &[order_id]).await?.pop())
+    }
+
+    async fn placed_of(&self, tenant: Option<&str>, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
         bounded(
             sqlx::query_as(
                 "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time
-                 FROM unnest($1::uuid[]) AS k (order_id)
-                 CROSS JOIN LATERAL (SELECT * FROM ordering.order_facts f WHERE f.order_id = k.order_id LIMIT 1) f",
+                 FROM unnest($2::uuid[]) AS k (order_id)
+                 CROSS JOIN LATERAL (
+                     SELECT f.order_id, f.tenant, f.workflow, f.workflow_revision, f.first_status, f.create_time
+                     FROM ordering.order_facts f
+                     WHERE f.order_id = k.order_id
+                     LIMIT 1
+                 ) f
+                 WHERE $1::text IS NULL OR f.tenant = $1",
             )
+            .bind(tenant)
             .bind(order_ids)
             .fetch_all(&self.pool),
         )
@@ -178,17 +234,21 @@ impl Store {
     /// An order's history after a version, oldest first.
     pub async fn history(
         &self,
+        scope: &Scope,
         order_id: Uuid,
         after_version: i64,
         limit: i64,
     ) -> Result<Vec<OrderTransition>, StoreError> {
         let rows: Vec<TransitionRow> = bounded(
-            sqlx::query_as(
-                "SELECT * FROM order_history
-                 WHERE order_id = $1 AND version > $2
-                 ORDER BY version
-                 LIMIT $3",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                transition_columns!(),
+                " FROM order_history h
+                 WHERE h.order_id = $2 AND h.tenant = $1 AND h.version > $3
+                 ORDER BY h.version
+                 LIMIT $4",
+            ))
+            .bind(scope.tenant())
             .bind(order_id)
             .bind(after_version)
             .bind(limit)

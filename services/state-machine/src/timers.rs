@@ -1,7 +1,7 @@
-//! Timers: orders whose time has come move on by themselves.
+//! Timers: an order whose status lasted long enough moves on by itself.
 //!
 //! In: rows whose `due_at` has passed on the database's clock, the only clock here. Out: transitions, by compare-and-set. Only the leader
-//! fires; a second one could only lose each race.
+//! fires; a second one would lose every compare-and-set.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -13,6 +13,7 @@ use comanda_kit::{
     lease::{Elector, Lease},
     planted,
     postgres::StoreError,
+    workflows::Workflows,
 };
 use metrics::{counter, gauge, histogram};
 use time::OffsetDateTime;
@@ -23,21 +24,22 @@ use tracing::{error, warn};
 use crate::{
     machine::{Command, Decision, decide},
     store::{Due, Move, Store},
-    workflows::Workflows,
 };
 
 /// How many timers fire in one statement.
 const BATCH: i64 = 500;
 /// The longest sleep: orders that other replicas adopt are found after it.
 const MAX_SLEEP: Duration = Duration::from_millis(200);
-/// The shortest: what is due may be another's to fire, for as long as it takes this one to see that it leads no more.
+/// The shortest: until a former leader notices that it lost the lease, it finds due rows that it may not fire.
 const MIN_SLEEP: Duration = Duration::from_millis(5);
-/// Entries of the index up to the last fired time are dead, and dead entries cost: reading starts this much before it ...
+/// Index entries up to the last fired time are dead, and skipping them takes time: reading starts this much before that time ..
 const OVERLAP: Duration = Duration::from_secs(5);
-/// ... and this often from the beginning.
+/// .. and this often from the beginning.
 const FULL_READ: Duration = Duration::from_secs(1);
-/// How often the timers that are due are counted.
+/// How often the timers that are due are counted ..
 const MEASURE: Duration = Duration::from_secs(5);
+/// .. and up to how many, so that counting a large backlog does not hold up firing it.
+const MOST_COUNTED: i64 = 10_000;
 
 /// Fires timers.
 pub struct Timers {
@@ -109,7 +111,7 @@ impl Timers {
             return;
         }
         self.measured = Instant::now();
-        if let Ok(due) = self.store.due_count().await {
+        if let Ok(due) = self.store.due_count(MOST_COUNTED).await {
             gauge!("comanda_timers_due").set(due as f64);
         }
     }
@@ -137,10 +139,10 @@ impl Timers {
                 trigger: Command::Timer.trigger(),
                 actor: "system:timer".into(),
                 reason: String::new(),
-                request_id: None,
+                request: None,
             })),
             other => {
-                error!(order_id = %state.order_id, status = state.status, "due, but its workflow has no timer there: {other:?}");
+                error!(order_id = %state.order_id, status = state.status, "the order is due, but its workflow has no timer for its status: {other:?}");
                 Ok(None)
             }
         }

@@ -1,6 +1,10 @@
 //! Workflow files: what they look like, and everything that must hold before an order may follow one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail};
 use comanda_proto::v1::{Phase, Trigger, Workflow, WorkflowEdge, WorkflowStatus};
@@ -67,6 +71,21 @@ pub fn shipped() -> Result<Vec<Workflow>> {
     SHIPPED.iter().map(|(name, text)| parse(text).with_context(|| format!("in {name}"))).collect()
 }
 
+/// Reads workflow files, no two of which may have the same name.
+pub fn read_files(paths: &[PathBuf]) -> Result<Vec<Workflow>> {
+    let mut by_name = BTreeMap::new();
+    let mut workflows = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let workflow = parse(&text).with_context(|| format!("in {}", path.display()))?;
+        if let Some(other) = by_name.insert(workflow.name.clone(), path) {
+            bail!("workflow {:?} is in two files: {} and {}", workflow.name, other.display(), path.display());
+        }
+        workflows.push(workflow);
+    }
+    Ok(workflows)
+}
+
 /// Reads a workflow file. An error says everything that is wrong, and where.
 pub fn parse(text: &str) -> Result<Workflow> {
     let file: File = toml::from_str(text)?;
@@ -119,11 +138,11 @@ fn single_edge(from: &str, to: &str, on: TriggerName, delay_ms: Option<u64>) -> 
         TriggerName::Cancel => Trigger::Cancel,
         TriggerName::Reject => Trigger::Reject,
     };
-    let delay = delay_ms.filter(|_| on == TriggerName::Timer).map(|delay_ms| {
+    let delay_duration = delay_ms.filter(|_| on == TriggerName::Timer).map(|delay_ms| {
         let delay_ms = delay_ms.min(MAX_DELAY_MS);
         prost_types::Duration { seconds: (delay_ms / 1000).cast_signed(), nanos: (delay_ms % 1000) as i32 * 1_000_000 }
     });
-    WorkflowEdge { from_status: from.into(), to_status: to.into(), trigger: trigger.into(), delay }
+    WorkflowEdge { from_status: from.into(), to_status: to.into(), trigger: trigger.into(), delay_duration }
 }
 
 fn check(workflow: &Workflow, problems: &mut Vec<String>) {

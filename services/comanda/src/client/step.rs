@@ -20,9 +20,6 @@ pub struct StepArgs {
     /// Why; kept in the history and sent to watchers.
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Who; kept in the history and sent to watchers.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    actor: String,
     /// Only while the order has this version.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     expected_version: Option<i64>,
@@ -36,7 +33,7 @@ pub struct StepArgs {
 #[command(after_help = "\
 Examples:
   comanda order advance 1042
-  comanda order advance 1042 --to dispatched --actor kitchen
+  comanda order advance 1042 --to dispatched
   comanda order advance 1042 --expected-version 2
 
 Where the outcome is unknown (exit code 3), repeat the command with the request id that it printed: the order moves once.")]
@@ -57,7 +54,6 @@ pub async fn advance(client: &Client, args: AdvanceArgs) -> Result<(), Failure> 
         expected_version: args.step.expected_version.unwrap_or_default(),
         to_status: args.to,
         reason: args.step.reason,
-        actor: args.step.actor,
     });
     let answer = client.servers.answer(service.advance_order(request)).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.AdvanceOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)
@@ -71,7 +67,6 @@ pub async fn cancel(client: &Client, args: StepArgs) -> Result<(), Failure> {
         request_id: request_id.clone(),
         expected_version: args.expected_version.unwrap_or_default(),
         reason: args.reason,
-        actor: args.actor,
     });
     let answer = client.servers.answer(service.cancel_order(request)).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.CancelOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)
@@ -85,7 +80,6 @@ pub async fn reject(client: &Client, args: StepArgs) -> Result<(), Failure> {
         request_id: request_id.clone(),
         expected_version: args.expected_version.unwrap_or_default(),
         reason: args.reason,
-        actor: args.actor,
     });
     let answer = client.servers.answer(service.reject_order(request)).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.RejectOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)

@@ -161,6 +161,7 @@ impl Store {
                    AND NOT EXISTS (SELECT FROM notification.mails m WHERE m.order_id = c.order_id AND m.state IN (1, 3))
              ), m AS (DELETE FROM notification.mails x USING ended e WHERE x.order_id = e.order_id),
                 t AS (DELETE FROM state_machine.transitions x USING ended e WHERE x.order_id = e.order_id),
+                r AS (DELETE FROM state_machine.requests x USING ended e WHERE x.order_id = e.order_id),
                 s AS (DELETE FROM state_machine.states x USING ended e WHERE x.order_id = e.order_id),
                 o AS (DELETE FROM ordering.orders x USING ended e WHERE x.order_id = e.order_id)
              SELECT (SELECT order_id FROM chunk ORDER BY order_id DESC LIMIT 1) AS last, (SELECT count(*) FROM ended) AS orders",

@@ -5,7 +5,7 @@ use comanda_kit::{
     postgres::{StoreError, bounded},
     relay::{Outbox, Outgoing},
 };
-use comanda_proto::{v1::OrderTransition, views::TransitionRow};
+use comanda_proto::{events::OrderTransition, transition_columns, views::TransitionRow};
 use prost::Message;
 
 use super::Store;
@@ -13,15 +13,20 @@ use super::Store;
 #[async_trait::async_trait]
 impl Outbox for Store {
     async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError> {
-        // The inner limit keeps Postgres from turning the join round: without statistics it would read the whole history first.
+        // The inner limit keeps the order of the join: without statistics Postgres would read the whole history first.
         let mut connection = self.dedicated.take().await?;
         let rows: Result<Vec<TransitionRow>, _> = bounded(
             sqlx::query_as(planted_sql!(
-                "SELECT h.*
-                 FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
-                 CROSS JOIN LATERAL (
-                     SELECT * FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
-                 ) h",
+                concat!(
+                    "SELECT ",
+                    transition_columns!(),
+                    " FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
+                     CROSS JOIN LATERAL (
+                         SELECT ",
+                    transition_columns!(),
+                    "    FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
+                     ) h",
+                ),
                 "relay-highest-version-first": "ORDER BY order_id, version" => "ORDER BY order_id, version DESC",
             ))
             .bind(limit)

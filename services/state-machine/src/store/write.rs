@@ -1,10 +1,15 @@
 //! Orders' states and transitions, the one writer of each.
 
-use comanda_kit::{lease::Lease, planted_sql, postgres::StoreError};
+use comanda_kit::{
+    access::Scope,
+    lease::Lease,
+    planted_sql,
+    postgres::{StoreError, bounded},
+};
 use comanda_proto::v1::{Phase, Trigger};
 use sqlx::{Postgres, postgres::PgArguments, query::Query};
 
-use super::{Move, Placed, Store};
+use super::{Asked, Move, Placed, State, Store};
 use crate::machine::Dwell;
 
 impl Store {
@@ -19,23 +24,26 @@ impl Store {
         let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
         let statement = || {
             sqlx::query(
+                // The tenant is the one that ordering knows, whatever a record said.
                 "WITH placed AS (
-                     SELECT p.*
+                     SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms
                      FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[])
                           AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms)
-                     WHERE EXISTS (SELECT FROM ordering.order_facts f WHERE f.order_id = p.order_id)
+                     CROSS JOIN LATERAL (
+                         SELECT f.tenant FROM ordering.order_facts f WHERE f.order_id = p.order_id LIMIT 1
+                     ) f
                  ), adopted AS (
                      INSERT INTO states
-                         (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                     SELECT order_id, workflow, workflow_revision, 1, status, $7, create_time,
+                         (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+                     SELECT order_id, tenant, workflow, workflow_revision, 1, status, $7, create_time,
                             coalesce(create_time + dwell_ms * interval '1 millisecond', 'infinity')
                      FROM placed
                      ON CONFLICT DO NOTHING
-                     RETURNING order_id, status, status_time, due_at
+                     RETURNING order_id, tenant, status, status_time, due_at
                  ), logged AS (
                      INSERT INTO transitions
-                         (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-                     SELECT order_id, 1, '', status, $7, status_time, $8, 'system:ordering', '', due_at
+                         (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
+                     SELECT order_id, 1, tenant, '', status, $7, status_time, $8, 'system:ordering', '', due_at
                      FROM adopted
                  )
                  INSERT INTO outbox (order_id, version)
@@ -66,7 +74,9 @@ impl Store {
         let triggers: Vec<_> = moves.iter().map(|m| m.trigger as i16).collect();
         let actors: Vec<_> = moves.iter().map(|m| m.actor.as_str()).collect();
         let reasons: Vec<_> = moves.iter().map(|m| m.reason.as_str()).collect();
-        let requests: Vec<_> = moves.iter().map(|m| m.request_id).collect();
+        let requests: Vec<_> = moves.iter().map(|m| m.request.as_ref().map(|asked| asked.request_id)).collect();
+        let asked: Vec<_> = moves.iter().map(|m| m.request.as_ref().map_or("", |asked| asked.status.as_str())).collect();
+        let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
         let statement = || {
             sqlx::query(planted_sql!(APPLY,
                 "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
@@ -87,11 +97,41 @@ impl Store {
                 .bind(&requests)
                 .bind(lease.map(|lease| lease.epoch))
                 .bind(Phase::Active as i16)
+                .bind(&asked)
+                .bind(&from_times)
         };
         self.written(statement).await
     }
 
-    /// Carries a statement out, again where it met another one's lock.
+    /// Writes the transition of a command. False if the order has moved on, or the request id was bound meanwhile.
+    pub async fn apply_one(&self, step: Move) -> Result<bool, StoreError> {
+        match self.apply(vec![step], None).await {
+            Err(StoreError::Refused(error)) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => Ok(false),
+            written => Ok(written? > 0),
+        }
+    }
+
+    /// Notes that a command was answered with the order's present transition, since there was nothing to do. False if the order has
+    /// moved on or the request id is bound already.
+    pub async fn note_answered(&self, scope: &Scope, state: &State, asked: &Asked) -> Result<bool, StoreError> {
+        let statement = sqlx::query(
+            "INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
+             SELECT s.order_id, $4, $5, $6, s.version
+             FROM states s
+             WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
+             ON CONFLICT DO NOTHING",
+        );
+        let statement = statement
+            .bind(scope.tenant())
+            .bind(state.order_id)
+            .bind(state.version)
+            .bind(asked.request_id)
+            .bind(asked.trigger as i16)
+            .bind(&asked.status);
+        Ok(bounded(statement.execute(&self.pool)).await?.rows_affected() > 0)
+    }
+
+    /// Runs a statement, again where it lost a deadlock.
     async fn written<'a>(&self, statement: impl Fn() -> Query<'a, Postgres, PgArguments>) -> Result<u64, StoreError> {
         let done = self.dedicated.repeated(|mut connection| async {
             let result = statement().execute(&mut *connection).await;
@@ -108,8 +148,9 @@ const APPLY: &str = "
     ), step AS (
         SELECT *
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::smallint[],
-                    $8::text[], $9::text[], $10::uuid[])
-             AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id)
+                    $8::text[], $9::text[], $10::uuid[], $13::text[], $14::timestamptz[])
+             AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id, asked_status,
+                   from_time)
     ), moved AS (
         UPDATE states s
         SET version = p.version + 1,
@@ -121,12 +162,17 @@ const APPLY: &str = "
         WHERE s.order_id = p.order_id
           AND s.version = p.version
           AND ($11::bigint IS NULL OR EXISTS (SELECT FROM term))
-        RETURNING p.*, s.version AS new_version, s.status_time, s.due_at
+        RETURNING p.*, s.tenant, s.version AS new_version, s.status_time, s.due_at
     ), logged AS (
         INSERT INTO transitions
-            (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, request_id, due_at)
-        SELECT order_id, new_version, from_status, to_status, phase, status_time, trigger, actor, reason, request_id, due_at
+            (order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor, reason, request_id,
+             due_at)
+        SELECT order_id, new_version, tenant, from_status, from_time, to_status, phase, status_time, trigger, actor, reason, request_id,
+               due_at
         FROM moved
+    ), answered AS (
+        INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
+        SELECT order_id, request_id, trigger, asked_status, new_version FROM moved WHERE request_id IS NOT NULL
     )
     INSERT INTO outbox (order_id, version)
     SELECT order_id, new_version FROM moved";

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use comanda_kit::testing::eventually;
 use comanda_proto::{
+    events::OrderPlaced,
     topics,
-    v1::{AdvanceOrderRequest, OrderPlaced, Trigger},
+    v1::{AdvanceOrderRequest, Trigger},
     views::timestamp,
 };
 use prost::Message;
@@ -58,7 +59,7 @@ async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
         .bind(id)
         .fetch_one(&fixture.sql)
         .await?;
-    assert_eq!((history[0].time, fixture.dead_letters().await), (Some(timestamp(created)), 0));
+    assert_eq!((history[0].transition_time, fixture.dead_letters().await), (Some(timestamp(created)), 0));
     replica.stop().await
 }
 

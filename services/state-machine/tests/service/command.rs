@@ -51,14 +51,13 @@ async fn commands_move_an_order_and_say_who_and_why() -> Result<()> {
     let ids = fixture.place(2).await?;
     let request = AdvanceOrderRequest {
         reason: "cooked early".into(),
-        actor: "kitchen".into(),
         ..advance_to(ids[0], "preparing")
     };
     let (step, replayed) = advanced(&client, request).await?;
     assert_eq!((step.version, step.trigger(), replayed), (2, Trigger::Advance, false));
-    assert_eq!((step.actor.as_str(), step.reason.as_str()), ("kitchen", "cooked early"));
+    assert_eq!((step.actor.as_str(), step.reason.as_str()), ("owner", "cooked early"));
     let (cancelled, _) = of_cancel(client.cancel_order(cancel(ids[0])).await?);
-    assert_eq!((cancelled.to_status.as_str(), cancelled.actor.as_str()), ("cancelled", "api"));
+    assert_eq!((cancelled.to_status.as_str(), cancelled.actor.as_str()), ("cancelled", "owner"));
     let rejected = client.reject_order(reject(ids[1])).await?.into_inner().transition.expect("has one");
     assert_eq!((rejected.version, rejected.to_status.as_str()), (2, "rejected"));
 
@@ -113,15 +112,20 @@ async fn an_expected_version_guards_a_command() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_status_that_was_reached_before_is_success_without_a_step() -> Result<()> {
+async fn the_present_status_is_success_without_a_step_and_a_status_left_is_refused() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     let ids = fixture.place(3).await?;
     let (preparing, _) = advanced(&client, advance_to(ids[0], "preparing")).await?;
-    assert_eq!(advanced(&client, advance_to(ids[0], "preparing")).await?, (preparing.clone(), true));
-    advanced(&client, advance_to(ids[0], "dispatched")).await?;
-    advanced(&client, advance_to(ids[0], "delivered")).await?;
     assert_eq!(advanced(&client, advance_to(ids[0], "preparing")).await?, (preparing, true));
+    advanced(&client, advance_to(ids[0], "dispatched")).await?;
+    let refused = advanced(&client, advance_to(ids[0], "preparing")).await.expect_err("the order has left it");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "TRANSITION_NOT_ALLOWED"));
+    assert_eq!(refused.get_details_error_info().expect("has one").metadata["allowed"], "delivered");
+    let (delivered, _) = advanced(&client, advance_to(ids[0], "delivered")).await?;
+    assert_eq!(advanced(&client, advance_to(ids[0], "delivered")).await?, (delivered, true));
+    let refused = advanced(&client, advance_to(ids[0], "preparing")).await.expect_err("the order has ended");
+    assert_eq!(reason(&refused), "ORDER_ENDED");
     assert_eq!(fixture.history(ids[0]).await?.len(), 4);
 
     let first = of_cancel(client.cancel_order(cancel(ids[1])).await?);
@@ -184,11 +188,11 @@ async fn commands_that_say_too_little_or_too_much_are_refused() -> Result<()> {
                 request_id: "7".into(),
                 expected_version: -1,
                 reason: long.clone(),
-                actor: "a\n".into(),
                 ..advance_to(id, &"s".repeat(64))
             },
-            vec!["to_status", "request_id", "expected_version", "reason", "actor"],
+            vec!["to_status", "request_id", "expected_version", "reason"],
         ),
+        (AdvanceOrderRequest { request_id: Uuid::nil().to_string(), ..advance(id) }, vec!["request_id"]),
     ];
     for (request, expected) in cases {
         let refused = advanced(&client, request).await.expect_err("must be refused");

@@ -4,25 +4,26 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use comanda_kit::{
+    access::{Access, Scope},
     consumer::Consumer,
     lease::{Elector, Lease},
     postgres,
     relay::Relay,
     shutdown::Tasks,
     testing::{Environment, Published, Replica, eventually},
+    workflows::Workflows,
 };
 use comanda_proto::{
-    topics,
-    v1::{OrderPlaced, OrderTransition, Phase, Trigger, lifecycle_service_client::LifecycleServiceClient},
+    events, topics,
+    v1::{OrderTransition, Phase, Trigger, lifecycle_service_client::LifecycleServiceClient},
     views::{TransitionRow, timestamp},
 };
 use comanda_state_machine::{
     App, Config,
     adoption::Adoption,
+    operator::Operator,
     store::{SCHEMA, Store},
-    store_shipped_workflows,
     timers::Timers,
-    workflows::Workflows,
 };
 use prost::Message;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -31,6 +32,9 @@ use tokio::sync::Notify;
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
+
+/// The tenant of the orders that [`Fixture::place`] makes, and of [`scope`].
+pub const TENANT: &str = "default";
 
 pub type Client = LifecycleServiceClient<Channel>;
 
@@ -47,15 +51,22 @@ pub struct Fixture {
 impl Fixture {
     pub async fn new() -> Result<Self> {
         let environment = Environment::new().await?;
-        store_shipped_workflows(&environment.postgres).await?;
+        let operator = Operator::connect(&environment.postgres)?;
+        operator.store_shipped_workflows().await?;
+        operator.close().await;
         Ok(Self { sql: environment.sql().await?, environment })
     }
 
     /// Starts a replica of the whole service. `step_ms` replaces the delays of 30 seconds.
     pub async fn start(&self, step_ms: Option<u64>) -> Result<Replica> {
-        let (tasks, config) = (Tasks::new(), Config { step_ms, ..Config::default() });
+        self.start_with(Config { step_ms, ..Config::default() }, Access::default())
+    }
+
+    /// Starts a replica with these settings for this caller.
+    pub fn start_with(&self, config: Config, access: Access) -> Result<Replica> {
+        let tasks = Tasks::new();
         let app = App::build(&config, &self.environment.postgres, &self.environment.kafka)?;
-        Replica::serve(app.start(&tasks)?, tasks).await
+        Replica::serve_to(access, vec![app.start(&tasks)?], tasks)
     }
 
     /// Starts a replica whose timers take 30 seconds, and connects to it.
@@ -72,15 +83,22 @@ impl Fixture {
 
     /// Orders as ordering stores them, following the current revision of "delivery".
     pub async fn place(&self, count: usize) -> Result<Vec<Uuid>> {
+        self.place_of(TENANT, "delivery", count).await
+    }
+
+    /// Orders of a tenant that follow the current revision of a workflow whose first status is "received".
+    pub async fn place_of(&self, tenant: &str, workflow: &str, count: usize) -> Result<Vec<Uuid>> {
         let ids: Vec<_> = (0..count).map(|_| Uuid::now_v7()).collect();
         sqlx::query(
-            "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                          workflow_revision, first_status)
-             SELECT id, 'default', 'c-1', '', '', '', '', name, revision, 'received'
+            "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                          total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+             SELECT id, $2, row_number() OVER (), 'c-1', '', '', '', '', 'EUR', 12, 500000000, 2, name, revision, 'received'
              FROM unnest($1::uuid[]) AS i (id), state_machine.current_workflows
-             WHERE name = 'delivery'",
+             WHERE name = $3",
         )
         .bind(&ids)
+        .bind(tenant)
+        .bind(workflow)
         .execute(&self.sql)
         .await?;
         Ok(ids)
@@ -92,14 +110,14 @@ impl Fixture {
 
     /// Publishes orders as ordering's relay does.
     pub async fn announce(&self, ids: &[Uuid]) -> Result<()> {
-        let rows: Vec<(Uuid, i64, i32, OffsetDateTime)> = sqlx::query_as(
-            "SELECT order_id, number, workflow_revision, create_time FROM ordering.orders WHERE order_id = ANY ($1)",
+        let rows: Vec<(Uuid, String, i64, i32, OffsetDateTime)> = sqlx::query_as(
+            "SELECT order_id, tenant, number, workflow_revision, create_time FROM ordering.orders WHERE order_id = ANY ($1)",
         )
         .bind(ids)
         .fetch_all(&self.sql)
         .await?;
-        let records = rows.into_iter().map(|(id, number, workflow_revision, create_time)| {
-            let event = OrderPlaced {
+        let records = rows.into_iter().map(|(id, tenant, number, workflow_revision, create_time)| {
+            let event = events::OrderPlaced {
                 order_id: id.to_string(),
                 number,
                 customer_id: "c-1".into(),
@@ -107,6 +125,8 @@ impl Fixture {
                 workflow_revision,
                 status: "received".into(),
                 create_time: Some(timestamp(create_time)),
+                tenant,
+                ..events::OrderPlaced::default()
             };
             (id.to_string(), event.encode_to_vec())
         });
@@ -194,7 +214,7 @@ impl Fixture {
     }
 
     /// The transitions on the topic.
-    pub async fn published(&self) -> Result<Vec<(Published, OrderTransition)>> {
+    pub async fn published(&self) -> Result<Vec<(Published, events::OrderTransition)>> {
         let records = self.environment.records(topics::ORDER_TRANSITIONS).await?;
         Ok(records.into_iter().map(|record| (record.clone(), record.event())).collect())
     }
@@ -209,25 +229,29 @@ impl Fixture {
                 (record.key, &record.headers["ce_id"]),
                 (id.to_string(), &format!("{id}/{}", transition.version))
             );
-            histories.entry(id).or_default().push(transition);
+            assert_eq!(record.headers["ce_tenant"], transition.tenant);
+            histories.entry(id).or_default().push(transition.into());
         }
         Ok(histories)
     }
 }
 
-/// What holds of every history: dense versions, each step from where the last one led, times that never go back, no timer early.
+/// What holds of every history: dense versions, each step from where and when the last one led, times that never go back, no timer early.
 fn check(history: &[OrderTransition]) {
     let nanos = |time: &Option<prost_types::Timestamp>| time.map(|time| (time.seconds, time.nanos));
     for (index, step) in history.iter().enumerate() {
         assert_eq!(step.version, index as i64 + 1, "versions are dense: {history:?}");
     }
-    assert_eq!((history[0].trigger(), history[0].from_status.as_str()), (Trigger::Create, ""));
+    let first = &history[0];
+    assert_eq!((first.trigger(), first.from_status.as_str(), first.from_time), (Trigger::Create, "", None));
+    assert!(history.iter().all(|step| step.item_count == 2 && step.total.is_some()), "{history:?}");
     for pair in history.windows(2) {
         assert_eq!(pair[0].to_status, pair[1].from_status);
         assert_eq!(pair[0].phase(), Phase::Active, "nothing follows an end: {history:?}");
-        assert!(nanos(&pair[0].time) <= nanos(&pair[1].time), "time goes on: {history:?}");
+        assert_eq!(pair[1].from_time, pair[0].transition_time, "{history:?}");
+        assert!(nanos(&pair[0].transition_time) <= nanos(&pair[1].transition_time), "time goes on: {history:?}");
         if pair[1].trigger() == Trigger::Timer {
-            assert!(nanos(&pair[0].next_transition_time) <= nanos(&pair[1].time), "early: {history:?}");
+            assert!(nanos(&pair[0].next_transition_time) <= nanos(&pair[1].transition_time), "early: {history:?}");
         }
     }
 }
@@ -245,7 +269,7 @@ impl Stepper {
     pub fn new(fixture: &Fixture) -> Result<Self> {
         let (pool, kafka) = (postgres::pool(&fixture.environment.postgres, SCHEMA)?, fixture.environment.kafka.clone());
         let (store, topic) = (Store::new(pool.clone(), None), kafka.topic(topics::ORDER_TRANSITIONS));
-        let (workflows, nudge) = (Workflows::new(store.clone()), Arc::new(Notify::new()));
+        let (workflows, nudge) = (Workflows::new(pool.clone()), Arc::new(Notify::new()));
         Ok(Self {
             elector: Elector::new(pool.clone()),
             timers: Timers::new(store.clone(), workflows.clone(), nudge.clone(), nudge.clone()),
@@ -300,6 +324,11 @@ pub async fn stop(tasks: Tasks) -> Result<()> {
 pub async fn run(sql: &PgPool, statement: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(sql).await?;
     Ok(())
+}
+
+/// The caller of a replica that [`Fixture::start`] starts.
+pub fn scope() -> Scope {
+    Scope::built_in()
 }
 
 /// A history in short.

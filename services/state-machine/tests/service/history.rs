@@ -1,7 +1,10 @@
 //! What callers read.
 
 use anyhow::Result;
-use comanda_proto::v1::{AdvanceOrderRequest, ListTransitionsRequest, ListWorkflowsRequest, OrderTransition, Trigger};
+use comanda_proto::v1::{
+    AdvanceOrderRequest, GetWorkflowRequest, ListTransitionsRequest, ListWorkflowsRequest, OrderTransition, Trigger,
+};
+use comanda_state_machine::store::Chooser;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -40,12 +43,13 @@ async fn a_history_shows_from_the_first_moment_and_page_by_page() -> Result<()> 
     for page_size in [0, 1, 2, 3, 4] {
         assert_eq!(walk(&client, id, page_size).await?, history);
     }
-    // Before the adoption nobody knew the timer; everything else of version 1 was the same.
+    // The adoption adds the timer to version 1 and changes nothing else.
     assert_eq!(OrderTransition { next_transition_time: None, ..history[0].clone() }, unseen[0]);
 
     let refused = walk(&client, Uuid::now_v7(), 0).await.expect_err("no such order");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "ORDER_NOT_FOUND"));
-    let refused = walk(&client, id, 501).await.expect_err("too many");
+    assert_eq!(walk(&client, id, 501).await?, history, "more than the maximum is the maximum");
+    let refused = walk(&client, id, -1).await.expect_err("negative");
     assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["page_size".to_string()]));
     let page = ListTransitionsRequest { order_id: id.to_string(), page_size: 1, ..Default::default() };
     let page_token = client.list_transitions(page).await?.into_inner().next_page_token;
@@ -56,12 +60,13 @@ async fn a_history_shows_from_the_first_moment_and_page_by_page() -> Result<()> 
 }
 
 #[tokio::test]
-async fn workflows_are_listed_by_name_in_their_current_revision() -> Result<()> {
+async fn workflows_are_listed_by_name_in_their_current_revision_and_found_in_each() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
-    let mut edited = comanda_state_machine::workflow::shipped()?.remove(0);
+    let shipped = comanda_state_machine::workflow::shipped()?.remove(0);
+    let mut edited = shipped.clone();
     edited.statuses[0].labels.insert("fr".into(), "reçu".into());
-    assert_eq!(fixture.store()?.store_workflow(&edited).await?, 2);
+    assert_eq!(fixture.store()?.store_workflow(&edited, Chooser::File).await?.revision, 2);
 
     let all = client.list_workflows(ListWorkflowsRequest::default()).await?.into_inner();
     let names: Vec<_> = all.workflows.iter().map(|workflow| (workflow.name.as_str(), workflow.revision)).collect();
@@ -73,5 +78,18 @@ async fn workflows_are_listed_by_name_in_their_current_revision() -> Result<()> 
     let second = client.list_workflows(request).await?.into_inner();
     assert_eq!([first.workflows, second.workflows].concat(), all.workflows);
     assert_eq!(second.next_page_token, "");
+
+    for (revision, expected) in [(0, (2, edited.statuses)), (1, (1, shipped.statuses))] {
+        let request = GetWorkflowRequest { name: "delivery".into(), revision };
+        let workflow = client.get_workflow(request).await?.into_inner().workflow.expect("has one");
+        assert_eq!((workflow.revision, workflow.statuses), expected);
+    }
+    for (name, revision) in [("delivery", 3), ("ride", 0), ("ride", 1)] {
+        let request = GetWorkflowRequest { name: name.into(), revision };
+        let refused = client.get_workflow(request).await.expect_err("there is none");
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "WORKFLOW_NOT_FOUND"));
+    }
+    let refused = client.get_workflow(GetWorkflowRequest { revision: -1, ..Default::default() }).await;
+    assert_eq!(fields(&refused.expect_err("says nothing")), ["name", "revision"]);
     replica.stop().await
 }

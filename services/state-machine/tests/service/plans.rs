@@ -6,12 +6,12 @@ use comanda_kit::{postgres, relay::Relay};
 use comanda_proto::topics;
 use comanda_state_machine::{
     machine::{Command, Decision, decide},
-    store::{Move, SCHEMA, Store},
+    store::{Asked, Move, SCHEMA, Store},
     workflow,
 };
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, Stepper, run};
+use crate::fixture::{Fixture, Stepper, run, scope};
 
 const ROWS: i64 = 20_000;
 
@@ -51,13 +51,14 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
     assert_eq!(store.adopt(placed.into_iter().map(|placed| (placed, dwell)).collect()).await?, 500);
     let mut moves = Vec::new();
     for id in adopted.iter().chain(&new) {
-        let (from, _) = store.state(*id, Some(Uuid::new_v4())).await?.expect("is adopted");
+        let (from, _) = store.state(&scope(), *id, Some(Uuid::new_v4())).await?.expect("is adopted");
         let Decision::Step(step) = decide(&delivery, &from.status, &Command::Timer) else { panic!("no step") };
-        let (actor, reason, request_id) = (String::new(), String::new(), Some(Uuid::new_v4()));
-        moves.push(Move { from, step, trigger: Command::Timer.trigger(), actor, reason, request_id });
+        let trigger = Command::Timer.trigger();
+        let request = Some(Asked { request_id: Uuid::new_v4(), trigger, status: String::new() });
+        moves.push(Move { from, step, trigger, actor: String::new(), reason: String::new(), request });
     }
     assert_eq!(store.apply(moves, Some(lease)).await?, 1000);
-    assert_eq!(store.history(adopted[0], 1, 1).await?.len(), 1);
+    assert_eq!(store.history(&scope(), adopted[0], 1, 1).await?.len(), 1);
     assert_eq!(store.due(None, 500).await?.len(), 0);
     assert!(store.next_due_seconds(None).await?.is_some());
     let topic = fixture.environment.kafka.topic(topics::ORDER_TRANSITIONS);
@@ -80,16 +81,16 @@ async fn fill(fixture: &Fixture) -> Result<()> {
     run(
         &fixture.sql,
         &format!(
-            "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                          workflow_revision, first_status)
-             SELECT gen_random_uuid(), 'default', 'c', '', '', '', '', 'delivery', 1, 'received'
-             FROM generate_series(1, {ROWS});
+            "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                          total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+             SELECT gen_random_uuid(), 'default', number, 'c', '', '', '', '', 'EUR', 1, 0, 1, 'delivery', 1, 'received'
+             FROM generate_series(1, {ROWS}) AS n (number);
              INSERT INTO state_machine.states
-                 (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-             SELECT order_id, 'delivery', 1, 1, 'received', 1, create_time, now() + interval '1 hour' FROM ordering.orders;
+                 (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+             SELECT order_id, tenant, 'delivery', 1, 1, 'received', 1, create_time, now() + interval '1 hour' FROM ordering.orders;
              INSERT INTO state_machine.transitions
-                 (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-             SELECT order_id, 1, '', status, phase, status_time, 1, '', '', due_at FROM state_machine.states;
+                 (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
+             SELECT order_id, 1, tenant, '', status, phase, status_time, 1, '', '', due_at FROM state_machine.states;
              INSERT INTO state_machine.outbox SELECT order_id, 1 FROM ordering.orders"
         ),
     )
