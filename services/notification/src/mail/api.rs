@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use comanda_kit::{access::Scope, errors::ApiError, page, shutdown::Tasks};
+use comanda_kit::{access::Scope, errors::ApiError, page, shutdown::Tasks, workflows::Workflows};
 use comanda_proto::{
     errors::reason,
     v1::{
@@ -20,7 +20,6 @@ use super::{
     request::{Bulk, List, Place, Resend},
     row::{Key, Listed},
     store::{Found, Store},
-    workflows::Workflows,
 };
 
 /// Where a page is cut, so that it stays below every client's limit.
@@ -29,7 +28,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 /// The handlers.
 pub struct Api {
     pub(super) store: Store,
-    pub(super) workflows: Arc<Workflows>,
+    pub(super) workflows: Workflows,
     pub(super) domain: String,
     pub(super) due: Arc<Notify>,
     pub(super) tasks: Tasks,

@@ -6,6 +6,7 @@ use comanda_kit::{
     backoff::Backoff,
     batch::{Batcher, Limits},
     shutdown::Tasks,
+    workflows::Workflows,
 };
 use metrics::counter;
 use tokio::sync::Notify;
@@ -13,7 +14,6 @@ use tracing::warn;
 
 use super::{
     compose::Composer, config::Config, pause::Pause, row::Change, schedule::Schedule, store::Store, transport::Route,
-    workflows::Workflows,
 };
 
 /// What finds the queue full waits a moment and comes again. One writer: what comes in during a commit goes out with the next.
@@ -31,7 +31,7 @@ enum Written {
 /// What senders share.
 pub struct SenderContext {
     pub store: Store,
-    pub workflows: Arc<Workflows>,
+    pub workflows: Workflows,
     pub composer: Composer,
     pub schedule: Schedule,
     pub route: Route,
@@ -49,7 +49,7 @@ impl SenderContext {
     pub fn new(
         config: &Config,
         store: Store,
-        workflows: Arc<Workflows>,
+        workflows: Workflows,
         composer: Composer,
         route: Route,
         due: Arc<Notify>,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError};
+use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
 use comanda_proto::v1::MailState;
 use metrics::counter;
 use tokio::sync::Notify;
@@ -17,13 +17,12 @@ use super::{
     plan::{self, Batch},
     row::{Entry, Known, NewMail},
     store::Store,
-    workflows::Workflows,
 };
 
 /// The handler of the mail's consumer group.
 pub struct Ledger {
     pub store: Store,
-    pub workflows: Arc<Workflows>,
+    pub workflows: Workflows,
     /// Notified when mails have become due.
     pub due: Arc<Notify>,
 }

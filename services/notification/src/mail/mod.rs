@@ -27,12 +27,11 @@ mod smtp;
 mod store;
 mod templates;
 mod transport;
-mod workflows;
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks};
+use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks, workflows::Workflows};
 use comanda_proto::{topics, v1::mail_service_server::MailServiceServer};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -46,7 +45,7 @@ pub use self::{
     server::{Security, Server},
 };
 use self::{
-    compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route, workflows::Workflows,
+    compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route,
 };
 
 /// Full name of the gRPC service, for health.
@@ -61,7 +60,7 @@ pub struct App {
     config: Config,
     kafka: kafka::Config,
     store: Store,
-    workflows: Arc<Workflows>,
+    workflows: Workflows,
     composer: Composer,
     route: Option<Route>,
     due: Arc<Notify>,
@@ -70,11 +69,11 @@ pub struct App {
 impl App {
     /// Checks the settings. `pool` must see schema `notification` as its own; it may be down.
     pub fn build(config: &Config, kafka: &kafka::Config, pool: PgPool) -> Result<Self> {
-        let store = Store::new(pool);
+        let store = Store::new(pool.clone());
         Ok(Self {
             config: config.clone(),
             kafka: kafka.clone(),
-            workflows: Arc::new(Workflows::new(store.clone())),
+            workflows: Workflows::new(pool),
             store,
             composer: Composer::new(config)?,
             route: Route::new(config)?,

@@ -14,10 +14,7 @@ use comanda_kit::{
     dedicated::{Commit, Dedicated},
     postgres::{StoreError, bounded},
 };
-use comanda_proto::{
-    v1::{MailState, Workflow},
-    views::WorkflowRow,
-};
+use comanda_proto::v1::MailState;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -75,17 +72,6 @@ impl Store {
              ORDER BY version",
         );
         bounded(statement.bind(order).bind(above).bind(to).fetch_all(&self.pool)).await
-    }
-
-    /// One revision of a workflow.
-    pub async fn workflow(&self, name: &str, revision: i32) -> Result<Option<Workflow>, StoreError> {
-        let statement = sqlx::query_as::<_, WorkflowRow>(
-            "SELECT name, revision, definition, current
-             FROM state_machine.workflow_definitions
-             WHERE name = $1 AND revision = $2",
-        );
-        let row = bounded(statement.bind(name).bind(revision).fetch_optional(&self.pool)).await?;
-        Ok(row.map(WorkflowRow::into_workflow).transpose()?)
     }
 
     /// Enters mails, sorted by key, dropping those that are known.
