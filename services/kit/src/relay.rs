@@ -1,108 +1,116 @@
 //! The relay: publishes what a service's outbox points at, in version order per key, at least once.
 //!
 //! In: the outbox, filled by the statement that wrote the row. Out: records on the service's topic. Each round takes the lowest
-//! version of each key, publishes them, awaits Kafka's acks and deletes exactly what was acked. There is no cursor: rows of one key
-//! become visible in version order (each is written under compare-and-set), so the lowest present is the next one, whoever commits
-//! late. Without Kafka the outbox grows and nothing else happens.
+//! version of each key, publishes them, awaits Kafka's acks and deletes exactly what was acked. No cursor over versions is kept: rows of
+//! one key become visible in version order (each is written under compare-and-set), so the lowest present is the next one, however late
+//! it was committed. While Kafka is away the outbox grows, and nothing else happens.
 
+mod log;
 mod lost_log;
+mod monitor;
 mod outbox;
+mod partitioner;
 mod pointers;
+mod set_aside;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
-use metrics::{counter, gauge, histogram};
-use rdkafka::{
-    ClientContext, Statistics,
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, future_producer::OwnedDeliveryResult},
-};
+use metrics::{counter, histogram};
 use sqlx::PgPool;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-pub use self::outbox::{Outbox, Outgoing};
 use self::{
-    lost_log::LostLog,
+    log::{Ack, Log, delivered, explain},
+    lost_log::Acked,
+    monitor::Monitor,
     pointers::{Acks, Pointers},
+    set_aside::SetAside,
+};
+pub use self::{
+    monitor::MOST_COUNTED,
+    outbox::{Outbox, Outgoing, Pointer},
 };
 use crate::{
     backoff::{Backoff, breathe, sleep},
     kafka,
     lease::{Elector, Lease},
     planted,
-    postgres::StoreError,
 };
 
 /// How many records one round publishes at most.
 const BATCH: i64 = 1000;
+/// How many batches one round looks through for something to publish, while some keys are set aside.
+const MOST_PAGES: usize = 100;
 /// How long the relay rests when the outbox is empty: rows of other replicas wait this long.
 const POLL: Duration = Duration::from_millis(100);
-/// How often the broker's log is compared with what it acknowledged.
-const CHECK: Duration = Duration::from_secs(30);
-/// How often the outbox is measured.
-const MEASURE: Duration = Duration::from_secs(5);
-
-/// Quiet: librdkafka's own log goes to tracing.
-struct Context;
-impl ClientContext for Context {
-    fn stats(&self, _: Statistics) {}
-}
+/// How long a round waits for acks. Records that take longer are set aside, with their partition, until they are acked or fail.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Publishes one outbox to one topic.
 pub struct Relay<O> {
     pointers: Pointers,
-    lost_log: LostLog,
-    outbox: O,
-    kafka: kafka::Config,
-    topic: String,
-    producer: FutureProducer<Context>,
+    outbox: Arc<O>,
+    log: Arc<Log>,
+    monitor: Monitor<O>,
     nudge: Arc<Notify>,
-    checked: Option<Instant>,
-    measured: Option<Instant>,
+    acked: Acked,
+    set_aside: SetAside,
+    epoch: i64,
+    /// Where to look further, while keys before it are set aside.
+    after: Option<Uuid>,
 }
 
 impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
-        let producer = kafka.producer().create_with_context(Context)?;
-        let (pointers, lost_log) = (Pointers::new(&pool), LostLog::new(pool, topic.clone()));
-        let (checked, measured) = (None, None);
-        Ok(Self { pointers, lost_log, outbox, kafka, topic, producer, nudge, checked, measured })
+        let (outbox, log) = (Arc::new(outbox), Arc::new(Log::new(kafka, topic)?));
+        Ok(Self {
+            pointers: Pointers::new(&pool),
+            monitor: Monitor::new(pool, outbox.clone(), log.clone()),
+            outbox,
+            log,
+            nudge,
+            acked: Acked::default(),
+            set_aside: SetAside::default(),
+            epoch: 0,
+            after: None,
+        })
     }
 
     /// Publishes for as long as this replica leads, until `stop`.
     pub async fn run(mut self, elector: Elector, stop: CancellationToken) {
+        let monitor = Monitor::clone(&self.monitor);
+        tokio::join!(monitor.run(&elector, &stop), self.keep_publishing(&elector, &stop));
+        // Dropping a producer blocks for up to half a second.
+        let _ = tokio::task::spawn_blocking(move || drop((self, monitor))).await;
+    }
+
+    async fn keep_publishing(&mut self, elector: &Elector, stop: &CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut epoch = 0;
-        while let Some(lease) = elector.held(&stop).await {
-            if lease.epoch != epoch {
-                // A new term: look at the log before trusting it.
-                (epoch, self.checked) = (lease.epoch, None);
-            }
+        while let Some(lease) = elector.held(stop).await {
             let started = Instant::now();
-            match self.round(lease).await {
-                Ok(0) => self.rest(&stop).await,
+            match self.publish_next(lease).await {
+                Ok(0) => self.rest(stop).await,
                 Ok(published) => {
                     backoff.reset();
                     if published < BATCH as usize {
-                        breathe(started, published, &stop).await;
+                        breathe(started, published, stop).await;
                     }
                 }
                 Err(error) => {
-                    warn!(
-                        topic = self.topic,
-                        "a round of the relay failed; what is not acked and forgotten is published again: {error:#}"
-                    );
-                    backoff.wait(&stop).await;
+                    let topic = self.log.topic();
+                    warn!(topic, "a round of the relay failed; what was not acked and deleted is published again: {error:#}");
+                    backoff.wait(stop).await;
                 }
             }
         }
-        // Dropping a producer blocks for up to half a second.
-        let _ = tokio::task::spawn_blocking(move || drop(self.producer)).await;
     }
 
     async fn rest(&self, stop: &CancellationToken) {
@@ -112,116 +120,105 @@ impl<O: Outbox> Relay<O> {
         }
     }
 
-    async fn round(&mut self, lease: Lease) -> Result<usize> {
-        // Before the check: it goes on while Kafka is away, which is when people look at it.
-        if self.measured.is_none_or(|measured| measured.elapsed() > MEASURE) {
-            self.measure().await?;
-            self.measured = Some(Instant::now());
-        }
-        if self.checked.is_none_or(|checked| checked.elapsed() > CHECK) {
-            self.lost_log.check(&self.producer, lease).await?;
-            self.checked = Some(Instant::now());
-        }
-        self.publish_next(lease).await
-    }
-
-    /// One round: publishes the next version of each key. Returns how many records were acked; fails if there were some and none was.
+    /// One round: publishes the next version of each key. Returns how many records were acked; fails if some failed and none was acked.
     pub async fn publish_next(&mut self, lease: Lease) -> Result<usize> {
-        let batch = self.outbox.next(BATCH).await?;
-        if batch.is_empty() {
+        self.begin_term(lease);
+        self.set_aside.expire();
+        let batch = self.next_batch(lease).await?;
+        if batch.is_empty() && self.set_aside.is_empty() {
             return Ok(0);
         }
-        let pointers: Vec<(Uuid, i64)> = batch.iter().map(|outgoing| (outgoing.key, outgoing.version)).collect();
-        let started = Instant::now();
         if planted!("pointer-deleted-before-ack") {
-            self.settle(lease, &pointers, &vec![Ok((0, -1)); pointers.len()]).await?;
+            let deleted: Vec<_> = batch.iter().map(|outgoing| (outgoing.pointer(), Ok((0, -1)))).collect();
+            self.settle(lease, &deleted).await?;
         }
-        let acks = self.publish(batch).await;
-        histogram!("comanda_relay_publish_seconds", "topic" => self.topic.clone()).record(started.elapsed());
-        let acked = self.settle(lease, &pointers, &acks).await?;
-        counter!("comanda_relay_published_total", "topic" => self.topic.clone()).increment(acked as u64);
-        match acks.into_iter().find_map(Result::err) {
-            Some(error) if acked == 0 => {
-                self.renew_producer_if_broken(&error)?;
-                Err(explain(error))
+        let results = self.publish(batch).await;
+        let acked = self.settle(lease, &results).await?;
+        let failures = results.into_iter().filter_map(|(pointer, ack)| Some((pointer.key, ack.err()?)));
+        self.set_aside_failed(failures.collect(), acked)
+    }
+
+    /// What was sent in an earlier term may have gone to a log that is lost since, and an operator may have put its pointer back: its
+    /// ack deletes nothing.
+    fn begin_term(&mut self, lease: Lease) {
+        if lease.epoch != self.epoch {
+            self.set_aside.forget_unacked();
+            (self.epoch, self.after) = (lease.epoch, None);
+        }
+    }
+
+    /// The next records, without those that are set aside.
+    async fn next_batch(&mut self, lease: Lease) -> Result<Vec<Outgoing>> {
+        for _ in 0..MOST_PAGES {
+            if self.set_aside.is_everything(&self.log) {
+                break;
             }
-            _ => Ok(acked),
+            let mut page = self.pointers.next(BATCH, self.after).await?;
+            let is_last = page.len() < BATCH as usize;
+            // Nothing set aside: the next round begins at the head again.
+            let last = page.last().filter(|_| !is_last && !self.set_aside.is_empty());
+            self.after = last.map(|pointer| pointer.key);
+            page.retain(|pointer| !self.set_aside.holds(&pointer.key, &self.log));
+            let batch = if page.is_empty() { Vec::new() } else { self.outbox.records(&page).await? };
+            let found: HashSet<_> = batch.iter().map(Outgoing::pointer).collect();
+            page.retain(|pointer| !found.contains(pointer));
+            self.pointers.drop_dangling(lease, self.log.topic(), &page).await?;
+            if !batch.is_empty() || is_last {
+                return Ok(batch);
+            }
         }
+        Ok(Vec::new())
     }
 
-    /// Sends every record at once and awaits all acks: where each came to lie.
-    async fn publish(&self, batch: Vec<Outgoing>) -> Vec<Result<(i32, i64), KafkaError>> {
-        let sent: Vec<_> = batch.into_iter().map(|outgoing| self.send(outgoing)).collect();
-        let mut acks = Vec::with_capacity(sent.len());
-        for delivery in sent {
-            acks.push(match delivery {
-                Ok(delivery) => acked(delivery.await),
-                Err(error) => Err(error),
-            });
+    /// Sends every record at once and awaits acks for a bounded time. Acks of earlier rounds that came meanwhile are among the results:
+    /// they are from before these, and offsets must be noted in order.
+    async fn publish(&mut self, batch: Vec<Outgoing>) -> Vec<(Pointer, Ack)> {
+        let (started, has_sent) = (Instant::now(), !batch.is_empty());
+        let sent: Vec<_> = batch.into_iter().map(|outgoing| (outgoing.pointer(), self.log.send(outgoing))).collect();
+        let mut results = Vec::with_capacity(sent.len());
+        for (pointer, delivery) in sent {
+            match delivery {
+                Ok(mut delivery) => match timeout_at(started + PATIENCE, &mut delivery).await {
+                    Ok(result) => results.push((pointer, delivered(result))),
+                    Err(_) => self.set_aside.keep(pointer, delivery, &self.log),
+                },
+                Err(failure) => results.push((pointer, Err(failure))),
+            }
         }
-        acks
+        if has_sent {
+            let topic = self.log.topic().to_owned();
+            histogram!("comanda_relay_publish_seconds", "topic" => topic).record(started.elapsed());
+        }
+        results.extend(self.set_aside.take_finished(&self.log));
+        results
     }
 
-    fn send(&self, outgoing: Outgoing) -> Result<DeliveryFuture, KafkaError> {
-        let key = outgoing.key.to_string();
-        let mut record = FutureRecord::to(&self.topic).key(&key).payload(&outgoing.payload).headers(outgoing.headers);
-        if planted!("record-without-key") {
-            record.key = None;
+    /// Deletes what was acked and notes how far each partition got. An ack that is not above an earlier one shows that the log was lost.
+    async fn settle(&mut self, lease: Lease, results: &[(Pointer, Ack)]) -> Result<usize> {
+        let acks = Acks::of(results);
+        if acks.is_empty() {
+            return Ok(0);
         }
-        self.producer.send_result(record).map_err(|(error, _)| error)
-    }
-
-    /// Deletes what was acked and notes how far each partition got. An ack that lies not above what an earlier one noted tells of a log
-    /// that was lost.
-    async fn settle(
-        &mut self,
-        lease: Lease,
-        pointers: &[(Uuid, i64)],
-        acks: &[Result<(i32, i64), KafkaError>],
-    ) -> Result<usize> {
-        let acks = Acks::of(pointers, acks);
-        let known = self.lost_log.seen_in(&acks.reach);
-        let (leads, lost) = self.pointers.forget(lease, &acks, known).await?;
+        let is_lost = self.acked.shows_loss(&acks.reach);
+        let (leads, was_lost) = self.pointers.forget(lease, &acks, is_lost).await?;
         ensure!(leads, "the lease has a newer epoch than {}", lease.epoch);
-        self.lost_log.noted(lost);
+        self.acked.noted();
+        if was_lost {
+            lost_log::report(self.log.topic());
+        }
         self.pointers.vacuum_at_times().await;
-        Ok(acks.keys.len())
+        counter!("comanda_relay_published_total", "topic" => self.log.topic().to_owned()).increment(acks.len() as u64);
+        Ok(acks.len())
     }
 
-    async fn measure(&self) -> Result<(), StoreError> {
-        let gauge = |name| gauge!(name, "topic" => self.topic.clone());
-        gauge("comanda_outbox_depth").set(self.pointers.count().await? as f64);
-        gauge("comanda_outbox_oldest_seconds").set(self.outbox.oldest_seconds().await?);
-        Ok(())
-    }
-
-    fn renew_producer_if_broken(&mut self, error: &KafkaError) -> Result<()> {
-        let fatal = self.producer.client().fatal_error().is_some();
-        if fatal || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            warn!(topic = self.topic, "the producer is broken for good: making a new one");
-            let broken = std::mem::replace(&mut self.producer, self.kafka.producer().create_with_context(Context)?);
-            tokio::task::spawn_blocking(move || drop(broken));
+    fn set_aside_failed(&mut self, failures: Vec<(Uuid, log::Failure)>, acked: usize) -> Result<usize> {
+        for (key, failure) in &failures {
+            self.set_aside.fail(*key, failure);
         }
-        Ok(())
-    }
-}
-
-/// Where a record came to lie.
-fn acked(delivery: Result<OwnedDeliveryResult, impl Sized>) -> Result<(i32, i64), KafkaError> {
-    match delivery {
-        Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
-        Ok(Err((error, _))) => Err(error),
-        Err(_) => Err(KafkaError::Canceled),
-    }
-}
-
-/// Says what to do where the topic is not there.
-fn explain(error: KafkaError) -> anyhow::Error {
-    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
-    match error.rdkafka_error_code() {
-        Some(UnknownTopic | UnknownTopicOrPartition) => {
-            anyhow::Error::new(error).context("there is no such topic, `comanda migrate` makes it")
+        let Some((_, failure)) = failures.into_iter().next() else { return Ok(acked) };
+        if self.log.renew_if_broken(&failure)? {
+            self.set_aside.forget_unacked();
         }
-        _ => error.into(),
+        if acked == 0 { Err(explain(failure.error)) } else { Ok(acked) }
     }
 }

@@ -1,6 +1,6 @@
 //! All SQL of ordering. Every write is one statement.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::collections::HashMap;
 
 use comanda_kit::{
     dedicated::{Commit, Dedicated},
@@ -8,7 +8,7 @@ use comanda_kit::{
     lease::Lease,
     planted, planted_sql,
     postgres::{StoreError, bounded},
-    relay::{Outbox, Outgoing},
+    relay::{Outbox, Outgoing, Pointer},
 };
 use comanda_proto::{
     v1::{Order, OrderPlaced},
@@ -270,26 +270,29 @@ struct PlacedRow {
 
 #[async_trait::async_trait]
 impl Outbox for Store {
-    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError> {
+    async fn records(&self, pointers: &[Pointer]) -> Result<Vec<Outgoing>, StoreError> {
+        let keys: Vec<_> = pointers.iter().map(|pointer| pointer.key).collect();
+        let versions: Vec<_> = pointers.iter().map(|pointer| pointer.version).collect();
         let mut connection = self.dedicated.take().await?;
+        // The inner limit keeps Postgres from turning the join round: without statistics it would read every order first.
         let rows: Result<Vec<PlacedRow>, _> = bounded(
             sqlx::query_as(
-                "SELECT o.version, f.*
-                 FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
-                 CROSS JOIN LATERAL (SELECT * FROM order_facts f WHERE f.order_id = o.order_id LIMIT 1) f",
+                "SELECT o.version, f.order_id, f.number, f.customer_id, f.workflow, f.workflow_revision, f.first_status,
+                        f.create_time
+                 FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
+                 CROSS JOIN LATERAL (
+                     SELECT order_id, number, customer_id, workflow, workflow_revision, first_status, create_time
+                     FROM order_facts f
+                     WHERE f.order_id = o.order_id
+                     LIMIT 1
+                 ) f",
             )
-            .bind(limit)
+            .bind(keys)
+            .bind(versions)
             .fetch_all(&mut *connection),
         )
         .await;
-        let mut rows = connection.end(rows)?;
-        if planted!("outbox-by-cursor") {
-            static CURSOR: Mutex<Uuid> = Mutex::new(Uuid::nil());
-            let mut cursor = CURSOR.lock().expect("no holder panics");
-            rows.retain(|row| row.order_id > *cursor);
-            *cursor = rows.last().map_or(*cursor, |row| row.order_id);
-        }
-        Ok(rows.into_iter().map(outgoing).collect())
+        Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
     }
 
     async fn oldest_seconds(&self) -> Result<f64, StoreError> {

@@ -1,9 +1,9 @@
 //! What the relay publishes.
 
 use comanda_kit::{
-    kafka, planted_sql,
+    kafka,
     postgres::{StoreError, bounded},
-    relay::{Outbox, Outgoing},
+    relay::{Outbox, Outgoing, Pointer},
 };
 use comanda_proto::{events::OrderTransition, transition_columns, views::TransitionRow};
 use prost::Message;
@@ -12,29 +12,28 @@ use super::Store;
 
 #[async_trait::async_trait]
 impl Outbox for Store {
-    async fn next(&self, limit: i64) -> Result<Vec<Outgoing>, StoreError> {
-        // The inner limit keeps the order of the join: without statistics Postgres would read the whole history first.
+    async fn records(&self, pointers: &[Pointer]) -> Result<Vec<Outgoing>, StoreError> {
+        let keys: Vec<_> = pointers.iter().map(|pointer| pointer.key).collect();
+        let versions: Vec<_> = pointers.iter().map(|pointer| pointer.version).collect();
         let mut connection = self.dedicated.take().await?;
+        // The inner limit keeps the order of the join: without statistics Postgres would read the whole history first.
         let rows: Result<Vec<TransitionRow>, _> = bounded(
-            sqlx::query_as(planted_sql!(
-                concat!(
-                    "SELECT ",
-                    transition_columns!(),
-                    " FROM (SELECT DISTINCT ON (order_id) order_id, version FROM outbox ORDER BY order_id, version LIMIT $1) o
-                     CROSS JOIN LATERAL (
-                         SELECT ",
-                    transition_columns!(),
-                    "    FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
-                     ) h",
-                ),
-                "relay-highest-version-first": "ORDER BY order_id, version" => "ORDER BY order_id, version DESC",
+            sqlx::query_as(concat!(
+                "SELECT ",
+                transition_columns!(),
+                " FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
+                 CROSS JOIN LATERAL (
+                     SELECT ",
+                transition_columns!(),
+                "    FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
+                 ) h",
             ))
-            .bind(limit)
+            .bind(keys)
+            .bind(versions)
             .fetch_all(&mut *connection),
         )
         .await;
-        let rows = connection.end(rows)?;
-        Ok(rows.into_iter().map(outgoing).collect())
+        Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
     }
 
     async fn oldest_seconds(&self) -> Result<f64, StoreError> {

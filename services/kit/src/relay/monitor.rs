@@ -1,0 +1,108 @@
+//! Looks at outbox and log beside the relay's loop, so that looking never delays publishing: neither a slow count of a large backlog
+//! nor a partition that does not answer.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use metrics::gauge;
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{
+    log::{Log, explain},
+    lost_log,
+    outbox::Outbox,
+};
+use crate::{
+    backoff::sleep,
+    lease::{Elector, Lease},
+    postgres::{StoreError, bounded},
+};
+
+/// How often the outbox is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+/// How often the broker's log is compared with what it acked; also at the beginning of each term.
+const CHECK: Duration = Duration::from_secs(30);
+/// After how long a check that failed is repeated.
+const CHECK_AGAIN: Duration = Duration::from_secs(5);
+/// Pointers are counted up to here: a larger outbox takes too long to count.
+pub const MOST_COUNTED: i64 = 100_000;
+
+/// Watches one outbox and one log.
+pub struct Monitor<O> {
+    pool: PgPool,
+    outbox: Arc<O>,
+    log: Arc<Log>,
+}
+
+impl<O> Clone for Monitor<O> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), outbox: self.outbox.clone(), log: self.log.clone() }
+    }
+}
+
+impl<O: Outbox> Monitor<O> {
+    /// A monitor for the schema that `pool` sees as its own.
+    pub fn new(pool: PgPool, outbox: Arc<O>, log: Arc<Log>) -> Self {
+        Self { pool, outbox, log }
+    }
+
+    /// Looks for as long as this replica leads, until `stop`.
+    pub async fn run(&self, elector: &Elector, stop: &CancellationToken) {
+        tokio::join!(self.keep_measuring(elector, stop), self.keep_checking(elector, stop));
+    }
+
+    async fn keep_measuring(&self, elector: &Elector, stop: &CancellationToken) {
+        while elector.held(stop).await.is_some() {
+            if let Err(error) = self.measure().await {
+                debug!(topic = self.log.topic(), "the outbox was not measured: {error}");
+            }
+            sleep(MEASURE, stop).await;
+        }
+    }
+
+    async fn measure(&self) -> Result<(), StoreError> {
+        let gauge = |name| gauge!(name, "topic" => self.log.topic().to_owned());
+        gauge("comanda_outbox_oldest_seconds").set(self.outbox.oldest_seconds().await?);
+        gauge("comanda_outbox_depth").set(self.count().await? as f64);
+        Ok(())
+    }
+
+    async fn count(&self) -> Result<i64, StoreError> {
+        let statement = sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o").bind(MOST_COUNTED);
+        bounded(statement.fetch_one(&self.pool)).await
+    }
+
+    async fn keep_checking(&self, elector: &Elector, stop: &CancellationToken) {
+        let (mut epoch, mut next) = (0, Instant::now());
+        while let Some(lease) = elector.held(stop).await {
+            if lease.epoch != epoch || Instant::now() >= next {
+                epoch = lease.epoch;
+                next = Instant::now() + self.check_or_warn(lease).await;
+            }
+            sleep(Duration::from_millis(500), stop).await;
+        }
+    }
+
+    /// Checks, and says after how long to check again.
+    async fn check_or_warn(&self, lease: Lease) -> Duration {
+        match self.check(lease).await {
+            Ok(()) => CHECK,
+            Err(error) => {
+                warn!(topic = self.log.topic(), "the log of the topic could not be checked: {error:#}");
+                CHECK_AGAIN
+            }
+        }
+    }
+
+    async fn check(&self, lease: Lease) -> Result<()> {
+        let log = self.log.clone();
+        let ends = tokio::task::spawn_blocking(move || log.ends()).await?.map_err(explain)?;
+        if lost_log::check(&self.pool, lease, ends).await? {
+            lost_log::report(self.log.topic());
+        }
+        Ok(())
+    }
+}
