@@ -11,7 +11,7 @@ mod roles;
 use std::{future::Future, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use comanda_kit::telemetry;
+use comanda_kit::{settings, telemetry};
 
 use crate::{
     client::{health::HealthArgs, mail::MailArgs, order::OrderArgs},
@@ -92,7 +92,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = settings::parse();
     telemetry::init_logs(&cli.logs);
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -148,9 +148,39 @@ where
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::ffi::OsString;
+
+    use clap::{Arg, CommandFactory};
 
     use super::*;
+
+    /// The arguments of every command that have a variable.
+    fn with_variables(command: &clap::Command) -> Vec<Arg> {
+        let own = command.get_arguments().filter(|arg| arg.get_env().is_some()).cloned();
+        own.chain(command.get_subcommands().flat_map(with_variables)).collect()
+    }
+
+    /// What is left of them where every variable has this value.
+    fn with_value(value: &str) -> Vec<Arg> {
+        with_variables(&settings::with_variables(Cli::command(), &|_| Some(OsString::from(value))))
+    }
+
+    #[test]
+    fn every_variable_may_be_empty() {
+        assert!(with_variables(&Cli::command()).len() > 100);
+        assert_eq!(with_value("").iter().map(Arg::get_id).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn every_switch_may_be_switched_off_by_its_variable() {
+        let all = with_variables(&Cli::command());
+        let is_bool = |arg: &&Arg| arg.get_value_parser().type_id() == std::any::TypeId::of::<bool>();
+        assert!(all.iter().filter(is_bool).count() > 5 && all.iter().filter(is_bool).all(settings::is_switch));
+        for value in ["0", "no", "false", "off"] {
+            assert_eq!(with_value(value).iter().filter(is_bool).count(), 0, "{value}");
+        }
+        assert_eq!(with_value("yes").iter().filter(is_bool).count(), all.iter().filter(is_bool).count());
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

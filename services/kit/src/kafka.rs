@@ -1,5 +1,7 @@
 //! Kafka: one place for the settings of every client, and the making and checking of topics.
 
+mod settings;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
+pub use self::settings::Settings;
 use crate::backoff::Backoff;
 
 /// One question to the broker.
@@ -39,15 +42,13 @@ pub struct Config {
     /// How long a broker may hold back an answer when it has nothing new, in milliseconds.
     #[arg(long, env = "COMANDA_FETCH_WAIT_MS", default_value_t = DEFAULT_FETCH_WAIT_MS)]
     pub fetch_wait_ms: u32,
-    /// A further setting of librdkafka, as key=value; may be repeated (in the environment: separated by commas). For secrets
-    /// use the environment.
-    #[arg(long, env = "COMANDA_KAFKA_CONFIG", hide_env_values = true, value_delimiter = ',', value_parser = key_value)]
-    pub kafka_config: Vec<(String, String)>,
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("must look like key=value")?;
-    Ok((pair.0.trim().into(), pair.1.trim().into()))
+    /// Further settings of librdkafka: a JSON object, or one key=value a line; may be repeated. A single key=value is a value taken whole,
+    /// commas and all. For secrets use the environment or --kafka-config-file: everyone on the machine can read a command line.
+    #[arg(long, env = "COMANDA_KAFKA_CONFIG", hide_env_values = true, value_name = "SETTINGS")]
+    pub kafka_config: Vec<Settings>,
+    /// A file with such settings. Those of --kafka-config count more.
+    #[arg(long, env = "COMANDA_KAFKA_CONFIG_FILE", value_name = "FILE", value_parser = Settings::read)]
+    pub kafka_config_file: Option<Settings>,
 }
 
 impl Config {
@@ -69,7 +70,7 @@ impl Config {
     }
 
     fn with_own_settings(&self, mut client: ClientConfig) -> ClientConfig {
-        for (key, value) in &self.kafka_config {
+        for (key, value) in self.kafka_config_file.iter().chain(&self.kafka_config).flat_map(Settings::pairs) {
             client.set(key, value);
         }
         client

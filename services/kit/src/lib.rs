@@ -17,6 +17,7 @@ pub mod planted;
 pub mod postgres;
 pub mod relay;
 pub mod server;
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "testing")]

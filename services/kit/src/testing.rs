@@ -78,6 +78,7 @@ impl Environment {
             topic_prefix: format!("{name}."),
             fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
             kafka_config: Vec::new(),
+            kafka_config_file: None,
         };
         Ok(Self { postgres, kafka })
     }

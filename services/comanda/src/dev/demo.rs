@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use clap::Parser;
+use comanda_kit::settings;
 use comanda_proto::v1::{
     OrderTransition, WatchFilter, WatchOrdersRequest, watch_orders_request::Start, watch_orders_response::Event,
     watch_service_client::WatchServiceClient,
@@ -88,7 +88,7 @@ async fn import(address: SocketAddr, data_dir: &Path) -> Result<usize> {
     let (file, addr, id) = (file.display().to_string(), address.to_string(), Uuid::new_v4().to_string());
     let words = ["comanda", "order", "import", &file, "--addr", &addr, "--import-id", &id, "--customer", CUSTOMER];
     let email = ["--email", "ana@example.com"];
-    let Command::Order(args) = Cli::try_parse_from(words.into_iter().chain(email))?.command else {
+    let Command::Order(args) = settings::try_parse_from::<Cli>(words.into_iter().chain(email))?.command else {
         return Err(anyhow!("the import verb has moved"));
     };
     client::order::run(*args).await.map_err(|failure| anyhow!("the import failed: {}", failure.message))?;

@@ -132,6 +132,7 @@ fn settings(
             topic_prefix: topics::DEFAULT_PREFIX.into(),
             fetch_wait_ms: FETCH_WAIT_MS,
             kafka_config: Vec::new(),
+            kafka_config_file: None,
         },
         state_machine: args.state_machine.clone(),
         notification,

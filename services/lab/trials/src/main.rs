@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use comanda_checker::Outcome;
+use comanda_kit::settings;
 use comanda_trials::{
     attempt::Attempt,
     hostile, named, planted,
@@ -61,7 +62,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match settings::parse::<Cli>().command {
         Command::Quick(options) => attack(run::quick, &options),
         Command::Random(options) => attack(run::random, &options),
         Command::Named(options) => ended(named::named(&options)),
