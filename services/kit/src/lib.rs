@@ -7,6 +7,7 @@ pub mod batch;
 pub mod consumer;
 pub mod currency;
 pub mod dead_letters;
+pub mod deadline;
 pub mod dedicated;
 pub mod errors;
 pub mod kafka;

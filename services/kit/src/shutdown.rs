@@ -55,6 +55,11 @@ impl Tasks {
         }
     }
 
+    /// Runs a piece of work that nothing waits for, such as one stream of many. A panic ends only this work. It must end on the token.
+    pub fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(work);
+    }
+
     /// Waits until `stop` is cancelled and every task has ended, at most [`HARD_STOP`] after it was.
     pub async fn run(self) -> Result<()> {
         self.stop.cancelled().await;

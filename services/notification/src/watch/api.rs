@@ -1,53 +1,50 @@
 //! The gRPC service: checks requests and opens streams. Its contract is in `watch_service.proto`.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use comanda_kit::{
+    access::Scope,
+    deadline,
     errors::{ApiError, Violations},
     planted,
 };
 use comanda_proto::{
     errors::reason,
-    frame::{Frame, watch_service_server::WatchService},
-    v1::{WatchOrderRequest, WatchOrdersRequest, watch_orders_request},
+    frame::watch_service_server::WatchService,
+    v1::{OrderView, WatchOrderRequest, WatchOrdersRequest, watch_orders_request},
 };
-use futures::Stream;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{
     broker::Broker,
+    cursor::{Expired, NotStarted, Start},
     filter::Filter,
-    hub::{Following, Hub, NotFollowed, Start},
+    hub::{Hub, OrdersSubscription},
     order_stream::{OrderStream, version_ahead},
-    orders_stream::{OrdersStream, token_expired},
-    pace::{Kind, Pace, Responses, Times},
-    store::Store,
-    token::{self, Token},
+    orders_stream::{OrdersStream, Snapshot, token_expired},
+    output::{FrameStream, Resume},
+    store::{ActiveOrders, Store},
+    streams::Streams,
+    token::{InvalidToken, Token},
 };
 
 /// The most orders that a snapshot shows.
-const MOST_ORDERS: usize = 10_000;
-
-type FrameStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+const MAX_SNAPSHOT: usize = 10_000;
 
 /// The service.
 pub struct Api {
-    /// What is new.
+    /// What happens.
     pub hub: Arc<Hub>,
-    /// What was before.
+    /// What has happened.
     pub store: Arc<Store>,
     /// Knows where the topic ends.
     pub broker: Broker,
-    /// Of every stream.
-    pub times: Times,
-    /// The streams of single orders.
-    pub single: Kind,
-    /// The streams of many orders.
-    pub many: Kind,
-    /// Ends every stream.
-    pub stop: CancellationToken,
+    /// The streams of WatchOrder.
+    pub order_streams: Streams,
+    /// The streams of WatchOrders.
+    pub orders_streams: Streams,
 }
 
 #[async_trait]
@@ -56,108 +53,143 @@ impl WatchService for Api {
     type WatchOrdersStream = FrameStream;
 
     async fn watch_order(&self, request: Request<WatchOrderRequest>) -> Result<Response<FrameStream>, Status> {
-        let stream = self.open_order(request.into_inner()).await?;
-        Ok(Response::new(Box::pin(stream.into_stream())))
+        let (scope, deadline) = (Scope::of(request.extensions())?, deadline_of(&request));
+        let place = self.order_streams.place()?;
+        let (stream, resume) = self.open_order(scope, request.into_inner()).await?;
+        Ok(Response::new(self.order_streams.open(place, resume, deadline, stream)))
     }
 
     async fn watch_orders(&self, request: Request<WatchOrdersRequest>) -> Result<Response<FrameStream>, Status> {
-        let stream = self.open_orders(request.into_inner()).await?;
-        Ok(Response::new(Box::pin(stream.into_stream())))
+        let (scope, deadline) = (Scope::of(request.extensions())?, deadline_of(&request));
+        let place = self.orders_streams.place()?;
+        let stream = self.open_orders(scope, request.into_inner()).await?;
+        Ok(Response::new(self.orders_streams.open(place, Resume::Start, deadline, stream)))
     }
 }
 
 impl Api {
-    async fn open_order(&self, request: WatchOrderRequest) -> Result<OrderStream, ApiError> {
-        let (order_id, after_version) = (parse_order_id(&request)?, request.after_version);
-        let pace = self.pace(&self.single)?;
-        // Before the store is asked: what happens in between then waits in the hub.
-        let watching = self.hub.watch(order_id);
-        let opening = self.store.opening(order_id, after_version).await?;
+    async fn open_order(
+        &self,
+        scope: Scope,
+        request: WatchOrderRequest,
+    ) -> Result<(OrderStream, Resume), ApiError> {
+        let (order_id, view) = parse(&request)?;
+        let after_version = request.after_version;
+        // Before the store is asked: what happens in between then waits in the subscription.
+        let subscription = self.hub.watch_order(order_id);
+        let opening = self.store.opening(&scope, order_id, after_version, view).await?;
         let opening = opening.ok_or_else(|| ApiError::order_not_found(order_id))?;
-        let watching = if planted!("snapshot-before-register") { self.hub.watch(order_id) } else { watching };
+        let late = planted!("snapshot-before-register");
+        let subscription = if late { self.hub.watch_order(order_id) } else { subscription };
         if after_version > opening.version {
             return Err(version_ahead(after_version, opening.version));
         }
-        Ok(OrderStream::new(watching, self.store.clone(), pace, after_version, opening))
+        let stream = OrderStream::new(subscription, self.store.clone(), (scope, view), after_version, opening);
+        Ok((stream, Resume::Version(after_version)))
     }
 
-    async fn open_orders(&self, request: WatchOrdersRequest) -> Result<OrdersStream, ApiError> {
+    async fn open_orders(&self, scope: Scope, request: WatchOrdersRequest) -> Result<OrdersStream, ApiError> {
         use watch_orders_request::Start::{Now, ResumeToken, Snapshot};
-        let filter = Filter::parse(request.filter)?;
-        let start = request
-            .start
-            .ok_or_else(|| ApiError::invalid_field("start", "must be one of snapshot, now and resume_token"))?;
-        let (store, pace) = (self.store.clone(), self.pace(&self.many)?);
+        let (filter, view, start) = parse_many(scope, request)?;
         match start {
-            Snapshot(()) => {
-                // Before the store is asked, as above.
-                let following = self.follow(&filter, Start::Now)?;
-                let order_ids = self.matching_orders(&filter).await?;
-                Ok(OrdersStream::snapshot(following, filter, store, pace, order_ids))
-            }
-            Now(()) => OrdersStream::live(self.follow(&filter, Start::Now)?, filter, store, pace),
+            Snapshot(_) => self.open_snapshot(filter, view).await,
+            Now(_) => Ok(OrdersStream::new(self.subscribe(&filter, Start::Now)?, None)),
             ResumeToken(bytes) => {
-                let token = Token::decode(&bytes, filter.hash()).map_err(bad_token)?;
-                let following = self.resume(&filter, token).await?;
-                OrdersStream::live(following, filter, store, pace)
+                let token = Token::decode(&bytes, filter.hash()).map_err(invalid_token)?;
+                Ok(OrdersStream::new(self.resume(&filter, token).await?, None))
             }
         }
     }
 
-    fn pace(&self, kind: &Kind) -> Result<Pace, ApiError> {
-        Pace::new(self.times, kind, self.stop.clone())
+    async fn open_snapshot(&self, filter: Filter, view: OrderView) -> Result<OrdersStream, ApiError> {
+        // Before the store is asked, as above.
+        let subscription = self.subscribe(&filter, Start::Now)?;
+        let order_ids = match self.store.active_orders(&filter, MAX_SNAPSHOT).await? {
+            ActiveOrders::All(order_ids) => order_ids,
+            ActiveOrders::TooMany => return Err(too_many()),
+            ActiveOrders::TooFar => return Err(too_far()),
+        };
+        let snapshot = Snapshot { store: self.store.clone(), filter, view, order_ids };
+        Ok(OrdersStream::new(subscription, Some(snapshot)))
     }
 
-    fn follow(&self, filter: &Filter, start: Start) -> Result<Following, ApiError> {
-        self.hub.follow(filter.clone(), start).map_err(refuse)
+    fn subscribe(&self, filter: &Filter, start: Start) -> Result<OrdersSubscription, ApiError> {
+        self.hub.watch_orders(filter.clone(), start).map_err(not_started)
     }
 
-    /// Another replica may have read further than this one: then the broker knows whether the token is a true one.
-    async fn resume(&self, filter: &Filter, token: Token) -> Result<Following, ApiError> {
-        match self.hub.follow(filter.clone(), Start::Token(token.clone())) {
-            Err(NotFollowed::Beyond) => {}
-            result => return result.map_err(refuse),
+    /// Another replica may have read further than this one: then the broker knows whether the token is valid.
+    async fn resume(&self, filter: &Filter, token: Token) -> Result<OrdersSubscription, ApiError> {
+        match self.hub.watch_orders(filter.clone(), Start::Token(token.clone())) {
+            Err(NotStarted::Beyond) => {}
+            result => return result.map_err(not_started),
         }
         let ends = self.broker.ends().await?;
-        if token.positions.exceeds(&ends) {
-            return Err(token_expired());
+        if token.offsets.exceeds(&ends) {
+            return Err(token_expired(Expired));
         }
-        self.follow(filter, Start::VerifiedToken(token))
-    }
-
-    async fn matching_orders(&self, filter: &Filter) -> Result<Vec<Uuid>, ApiError> {
-        let order_ids = self.store.active_orders(filter.wanted(), MOST_ORDERS as i64 + 1).await?;
-        if order_ids.len() <= MOST_ORDERS {
-            return Ok(order_ids);
-        }
-        let message = format!("more than {MOST_ORDERS} orders match; narrow the filter, or watch from now on");
-        Err(ApiError::new(Code::FailedPrecondition, reason::SNAPSHOT_TOO_LARGE, message))
+        self.subscribe(filter, Start::VerifiedToken(token))
     }
 }
 
-fn parse_order_id(request: &WatchOrderRequest) -> Result<Uuid, ApiError> {
+fn deadline_of<T>(request: &Request<T>) -> Option<Instant> {
+    deadline::of_call(request.metadata().as_ref()).map(|timeout| Instant::now() + timeout)
+}
+
+fn parse(request: &WatchOrderRequest) -> Result<(Uuid, OrderView), ApiError> {
     let mut violations = Violations::default();
     let order_id = violations.uuid("order_id", &request.order_id);
     violations.require(request.after_version >= 0, "after_version", "must be 0 or more");
+    let view = parse_view(request.view, &mut violations);
     violations.check()?;
-    Ok(order_id)
+    Ok((order_id, view))
 }
 
-fn bad_token(error: token::StoreError) -> ApiError {
+fn parse_many(
+    scope: Scope,
+    request: WatchOrdersRequest,
+) -> Result<(Filter, OrderView, watch_orders_request::Start), ApiError> {
+    let mut violations = Violations::default();
+    let view = parse_view(request.view, &mut violations);
+    violations.require(request.start.is_some(), "start", "must be one of snapshot, now and resume_token");
+    let filter = Filter::parse(scope, request.filter, violations)?;
+    let start = request.start.ok_or_else(ApiError::internal)?;
+    Ok((filter, view, start))
+}
+
+fn parse_view(view: i32, violations: &mut Violations) -> OrderView {
+    let known = OrderView::try_from(view);
+    violations.require(known.is_ok(), "view", "must be a known view");
+    match known {
+        Ok(OrderView::Full) => OrderView::Full,
+        _ => OrderView::Basic,
+    }
+}
+
+fn invalid_token(error: InvalidToken) -> ApiError {
     match error {
-        token::StoreError::Malformed => {
+        InvalidToken::Malformed => {
             ApiError::invalid_field("resume_token", "must be the resume_token of a response of this call")
         }
-        token::StoreError::OtherFilter => {
+        InvalidToken::OtherFilter => {
             let message = "this resume_token belongs to a watch with another filter";
             ApiError::new(Code::InvalidArgument, reason::FILTER_MISMATCH, message)
         }
     }
 }
 
-fn refuse(error: NotFollowed) -> ApiError {
+fn not_started(error: NotStarted) -> ApiError {
     match error {
-        NotFollowed::NotReady => ApiError::unavailable(),
-        NotFollowed::Expired | NotFollowed::Beyond => token_expired(),
+        NotStarted::NotReady => ApiError::unavailable(),
+        NotStarted::Expired | NotStarted::Beyond => token_expired(Expired),
     }
+}
+
+fn too_many() -> ApiError {
+    let message = format!("more than {MAX_SNAPSHOT} orders match; narrow the filter, or start with `now` and page ListOrders");
+    ApiError::new(Code::FailedPrecondition, reason::SNAPSHOT_TOO_LARGE, message)
+}
+
+fn too_far() -> ApiError {
+    let message = "too many orders would have to be looked at; narrow the filter, or start with `now` and page ListOrders";
+    ApiError::new(Code::ResourceExhausted, reason::SNAPSHOT_TOO_LARGE, message)
 }

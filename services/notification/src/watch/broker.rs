@@ -1,4 +1,4 @@
-//! Questions to the broker about where the topic begins, ends, and was at a time.
+//! Questions to the broker: where the topic begins and ends, where it was at a time, how many partitions it has.
 
 use std::{
     collections::BTreeMap,
@@ -18,41 +18,49 @@ use rdkafka::{
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::token::Positions;
+use super::token::Offsets;
 
 /// How many callers may ask at once: each opens a connection of its own.
-const QUESTIONS: usize = 2;
+const CALLERS: usize = 2;
 
-/// Asks for one topic.
+/// Asks about one topic.
 #[derive(Clone, Debug)]
 pub struct Broker {
     kafka: kafka::Config,
     topic: String,
-    places: Arc<Semaphore>,
+    callers: Arc<Semaphore>,
 }
 
 impl Broker {
     /// Asks about this topic.
     pub fn new(kafka: kafka::Config, topic: String) -> Self {
-        Self { kafka, topic, places: Arc::new(Semaphore::new(QUESTIONS)) }
+        Self { kafka, topic, callers: Arc::new(Semaphore::new(CALLERS)) }
     }
 
-    /// Where each partition ends, for a caller whose token lies beyond what we have read.
-    pub async fn ends(&self) -> Result<Positions, ApiError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| ApiError::overloaded())?;
-        let watermarks = self.watermarks().await;
-        drop(place);
-        let watermarks = watermarks.map_err(|error| {
+    /// Where each partition ends, for a caller whose token lies beyond what was read.
+    pub async fn ends(&self) -> Result<Offsets, ApiError> {
+        let _place = self.callers.try_acquire().map_err(|_| ApiError::overloaded())?;
+        let watermarks = self.watermarks().await.map_err(|error| {
             warn!("the topic's end is not known: {error:#}");
             ApiError::unavailable()
         })?;
-        Ok(Positions::new(watermarks.into_values().map(|(_, end)| end)))
+        Ok(Offsets::new(watermarks.into_values().map(|(_, end)| end)))
     }
 
     /// Where each partition begins and ends.
     pub async fn watermarks(&self) -> Result<Watermarks> {
         let topic = self.topic.clone();
         self.ask(move |consumer| Ok(kafka::watermarks(consumer.client(), &topic)?)).await
+    }
+
+    /// How many partitions the topic has.
+    pub async fn partitions(&self) -> Result<usize> {
+        let topic = self.topic.clone();
+        self.ask(move |consumer| {
+            let metadata = consumer.client().fetch_metadata(Some(&topic), kafka::REQUEST_TIMEOUT)?;
+            Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
+        })
+        .await
     }
 
     /// For each of the partitions the first offset that is not older than `age`; none where there is no such record.
@@ -68,7 +76,7 @@ impl Broker {
         Ok(offsets.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect())
     }
 
-    /// Asks through a client of its own, which is gone afterwards: one that nobody polls would gather events for ever.
+    /// Asks with a client of its own, which is closed afterwards: a client that is not polled would gather events without end.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&BaseConsumer) -> Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Looks at the epoch of the topic's log, again and again: which also tells whether the database answers.
+//! Keeps the epoch of the topic's log up to date, which also tells whether the database answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::store::Store;
 
-/// Keeps `epoch` true until the stop; `None` while the database does not answer.
+/// Keeps `epoch` up to date until the stop; `None` while the database does not answer.
 pub async fn keep(
     store: Arc<Store>,
     epoch: watch::Sender<Option<i64>>,

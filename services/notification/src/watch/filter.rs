@@ -24,10 +24,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Checks a filter of a caller. No filter is the empty one.
-    pub fn parse(scope: Scope, filter: Option<WatchFilter>) -> Result<Self, ApiError> {
+    /// Checks a filter of a caller; `violations` are those of the rest of the request. No filter is the empty one.
+    pub fn parse(
+        scope: Scope,
+        filter: Option<WatchFilter>,
+        mut violations: Violations,
+    ) -> Result<Self, ApiError> {
         let mut wanted = filter.unwrap_or_default();
-        let mut violations = Violations::default();
         check(&wanted, &mut violations);
         violations.check()?;
         wanted.statuses.sort_unstable();
@@ -112,7 +115,7 @@ mod tests {
     use super::*;
 
     fn parse(wanted: WatchFilter) -> Filter {
-        Filter::parse(Scope::built_in(), Some(wanted)).expect("a valid filter")
+        Filter::parse(Scope::built_in(), Some(wanted), Violations::default()).expect("a valid filter")
     }
 
     fn filter(customer_id: &str, workflow: &str, statuses: &[&str]) -> Filter {
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn a_filter_never_matches_another_tenant_and_has_another_hash_there() {
         let other = Scope::new("acme", "owner", Role::Owner);
-        let other = Filter::parse(other, None).expect("a valid filter");
+        let other = Filter::parse(other, None, Violations::default()).expect("a valid filter");
         assert!(!other.matches(&event("received", "preparing", Phase::Active)));
         assert_ne!(other.hash(), filter("", "", &[]).hash());
     }
@@ -209,7 +212,8 @@ mod tests {
             statuses: vec![String::new(); 21],
             phases: vec![Phase::Active.into(), 0, 99],
         };
-        let error = format!("{:?}", Filter::parse(Scope::built_in(), Some(wrong)).expect_err("an error"));
+        let error = Filter::parse(Scope::built_in(), Some(wrong), Violations::default()).expect_err("an error");
+        let error = format!("{error:?}");
         for field in [
             "filter.customer_id",
             "filter.workflow",

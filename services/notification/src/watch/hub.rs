@@ -1,31 +1,42 @@
-//! Where every transition of the topic meets the streams that wait for it.
+//! Where the transitions that were read from the topic meet the streams that wait for them.
 //!
-//! In: events from the feed. Out: what each stream takes when it is ready. A watch of one order has a buffer of its own
-//! ([`Watcher`]); watches of many orders ([`Follower`]) share the [`Ring`]. Publishing never waits for a stream.
+//! In: events from the reader. Out: for each WatchOrder stream the events of its order, by a small channel; for each WatchOrders stream a
+//! cursor in the shared [`Ring`]. Publishing never waits for a stream.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
-use metrics::{counter, gauge};
+use bytes::Bytes;
+use metrics::gauge;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, broadcast, watch},
     time::Instant,
 };
 use uuid::Uuid;
 
 use super::{
-    event::{Event, Place},
+    cursor::{Batch, Cursor, Expired, NotStarted, Start},
+    event::Event,
     filter::Filter,
-    follower::{Follower, Taken},
     ring::{Limits, Ring},
-    token::{FilterHash, Positions, Token},
-    watcher::Watcher,
+    token::Offsets,
 };
 
-/// The streams of this process and what they are fed from.
+/// How many transitions of its order a WatchOrder stream may have outstanding. One that has more reads the store instead.
+const UPDATES: usize = 16;
+
+/// What a WatchOrder stream is told.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// A transition of its order.
+    Event(Arc<Event>),
+    /// The topic may have left out a transition: read the store.
+    Reread,
+}
+
+/// The streams of this process and what they are served from.
 #[derive(Debug)]
 pub struct Hub {
     limits: Limits,
@@ -35,351 +46,389 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct State {
-    watchers: HashMap<Uuid, Vec<Arc<Watcher>>>,
-    followers: HashMap<u64, Follower>,
-    next_follower: u64,
-    log: Option<Log>,
+    orders: HashMap<Uuid, WatchedOrder>,
+    cursors: HashMap<u64, Cursor>,
+    next_cursor: u64,
+    ring: Option<Ring>,
+    /// Whether the topic was read up to the end that it had when reading began.
+    is_complete: bool,
 }
 
-/// What is known of the topic's log in its present epoch.
+/// An order that streams watch.
 #[derive(Debug)]
-pub struct Log {
-    /// Epoch of the log.
-    pub epoch: i64,
-    /// How far it was read.
-    pub positions: Positions,
-    /// The latest of it.
-    pub ring: Ring,
-    /// Whether it was read up to the end that it had when reading began.
-    open: bool,
+struct WatchedOrder {
+    updates: broadcast::Sender<Update>,
+    /// All its streams were told of everything up to this version; `None` until the first of them knows its own.
+    version: Option<i64>,
 }
 
-impl Log {
-    /// The token of a reader at some place in this log.
-    pub fn token(&self, filter: FilterHash, positions: &Positions) -> Vec<u8> {
-        Token::encode(self.epoch, filter, positions)
+impl Default for WatchedOrder {
+    fn default() -> Self {
+        Self { updates: broadcast::Sender::new(UPDATES), version: None }
     }
 }
 
-/// Where a watch of many orders begins.
-#[derive(Clone, Debug)]
-pub enum Start {
-    /// With what happens from now on.
-    Now,
-    /// Behind a token.
-    Token(Token),
-    /// Behind a token that may lie beyond what the hub has read: the broker has it.
-    VerifiedToken(Token),
+impl WatchedOrder {
+    fn tell(&mut self, update: Update, version: Option<i64>) -> usize {
+        self.version = self.version.max(version);
+        self.updates.send(update).unwrap_or(0)
+    }
 }
 
-/// Why a watch of many orders can not begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotFollowed {
-    /// The feed has not caught up with the topic.
-    NotReady,
-    /// The token is of another log, or what lies behind it is gone.
-    Expired,
-    /// The token lies beyond what the hub has read: ask the broker.
-    Beyond,
-}
-
+/// What the reader of the topic calls.
 impl Hub {
-    /// A hub without a log.
+    /// A hub that knows nothing of a log.
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self { limits, ready: watch::Sender::new(false), state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds this lock")
+        self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// True while the feed has caught up with the topic's log.
+    /// True while the topic was read to its end.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
     }
 
-    // --- the feed's side ---
-
-    /// Drops everything known of the log, which is no more: the watches of many orders end.
+    /// Forgets a log that was lost: WatchOrders streams end.
     pub fn close(&self) {
         self.ready.send_replace(false);
         let mut state = self.state();
-        state.log = None;
-        state.end_followers();
+        state.ring = None;
+        state.is_complete = false;
+        state.end_cursors();
     }
 
-    /// Begins a log.
-    pub fn begin(&self, epoch: i64, start: Positions) {
+    /// Begins to read a log at `start`.
+    pub fn begin(&self, epoch: i64, start: Offsets) {
         self.close();
-        let ring = Ring::new(self.limits, start.clone());
-        self.state().log = Some(Log { epoch, positions: start, ring, open: false });
+        self.state().ring = Some(Ring::new(self.limits, epoch, start));
     }
 
-    /// The log was read up to its end: watches of many orders may begin.
-    pub fn open(&self) {
-        if let Some(log) = &mut self.state().log {
-            log.open = true;
+    /// Adds the partitions that the topic got, which are read from `start` on.
+    pub fn add_partitions(&self, start: &Offsets) {
+        if let Some(ring) = &mut self.state().ring {
+            ring.add_partitions(start);
         }
+    }
+
+    /// The log was read to its end: WatchOrders streams may start.
+    pub fn complete(&self) {
+        self.state().is_complete = true;
         self.ready.send_replace(true);
     }
 
     /// How far the log of this epoch was read.
-    pub fn positions(&self, epoch: i64) -> Option<Positions> {
-        self.state().log.as_ref().filter(|log| log.epoch == epoch).map(|log| log.positions.clone())
+    pub fn read(&self, epoch: i64) -> Option<Offsets> {
+        self.state().ring.as_ref().filter(|ring| ring.epoch() == epoch).map(|ring| ring.read().clone())
     }
 
-    /// Passes a transition on to everyone who waits for it.
+    /// Gives a transition to every stream that shows it.
     pub fn publish(&self, event: Event) {
-        let (event, now) = (Arc::new(event), Instant::now());
+        let event = Arc::new(event);
         let mut state = self.state();
-        for watcher in state.watchers.get(&event.order_id).into_iter().flatten() {
-            watcher.push(&event, now);
+        if let Some(order) = state.orders.get_mut(&event.order_id) {
+            order.tell(Update::Event(event.clone()), Some(event.version));
         }
-        state.append(&event, now);
+        state.append(event);
     }
 
-    /// A record was read that is nothing to anyone.
-    pub fn pass(&self, place: Place) {
-        if let Some(log) = &mut self.state().log {
-            log.positions.pass(place.partition, place.next);
+    /// A record was read that tells nothing.
+    pub fn pass(&self, partition: i32, next: i64) {
+        if let Some(ring) = &mut self.state().ring {
+            ring.advance(partition, next);
         }
     }
 
-    /// A record was read whose transitions nobody can tell: watches of many orders end, and begin anew behind it.
-    pub fn forget(&self, place: Place) {
+    /// A record was read that cannot be told: WatchOrders streams end, and none resumes before it.
+    pub fn lose(&self, partition: i32, next: i64) {
         let mut state = self.state();
-        if let Some(log) = &mut state.log {
-            log.positions.pass(place.partition, place.next);
-            log.ring = Ring::new(self.limits, log.positions.clone());
+        if let Some(ring) = &mut state.ring {
+            ring.advance(partition, next);
+            ring.clear();
         }
-        state.end_followers();
+        state.end_cursors();
     }
+}
 
-    /// Makes the watches of an order read the store.
-    pub fn hint(&self, order_id: Uuid) {
-        let (state, now) = (self.state(), Instant::now());
-        state.watchers.get(&order_id).into_iter().flatten().for_each(|watcher| watcher.fall_behind(now));
-    }
-
-    // --- upkeep ---
-
-    /// Lets go of old transitions and of what stalled readers do not take.
-    pub fn clean(&self, stall: Duration) {
-        let (mut state, now) = (self.state(), Instant::now());
-        state.watchers.values().flatten().for_each(|watcher| watcher.release(stall, now));
-        if let Some(log) = &mut state.log {
-            log.ring.evict(now);
-            let (count, bytes) = log.ring.size();
+/// What the repair calls.
+impl Hub {
+    /// Removes transitions that are too old.
+    pub fn evict(&self) {
+        if let Some(ring) = &mut self.state().ring {
+            ring.evict(Instant::now());
+            let (count, bytes) = ring.size();
             gauge!("comanda_watch_ring_records").set(count as f64);
             gauge!("comanda_watch_ring_bytes").set(bytes as f64);
         }
     }
 
-    /// Every order that is watched by a stream which has nothing to do, with the lowest version that such a stream is at.
-    pub fn resting(&self) -> Vec<(Uuid, i64)> {
+    /// Every watched order with the version that its streams were told of.
+    pub fn watched(&self) -> Vec<(Uuid, i64)> {
         let state = self.state();
-        let lowest = |watchers: &Vec<Arc<Watcher>>| watchers.iter().filter_map(|watcher| watcher.rests_at()).min();
-        state.watchers.iter().filter_map(|(order_id, watchers)| Some((*order_id, lowest(watchers)?))).collect()
+        state.orders.iter().filter_map(|(order_id, order)| Some((*order_id, order.version?))).collect()
     }
 
-    /// Makes the streams of an order that rest below a version read the store; tells how many.
-    pub fn repair(&self, order_id: Uuid, version: i64) -> usize {
-        let (state, now) = (self.state(), Instant::now());
-        let watchers = state.watchers.get(&order_id).into_iter().flatten();
-        watchers.filter(|watcher| watcher.fall_behind_below(version, now)).count()
-    }
-
-    // --- the streams' side ---
-
-    /// Begins to watch an order.
-    pub fn watch(self: &Arc<Self>, order_id: Uuid) -> Watching {
-        let watcher = Arc::new(Watcher::default());
-        self.state().watchers.entry(order_id).or_default().push(watcher.clone());
-        Watching { hub: self.clone(), order_id, watcher }
-    }
-
-    /// Begins to watch many orders.
-    pub fn follow(self: &Arc<Self>, filter: Filter, start: Start) -> Result<Following, NotFollowed> {
+    /// Makes the streams of an order read the store, which has this version; returns how many there are.
+    pub fn reread(&self, order_id: Uuid, version: Option<i64>) -> usize {
         let mut state = self.state();
-        let log = state.log.as_ref().filter(|log| log.open).ok_or(NotFollowed::NotReady)?;
-        let follower = Follower::new(filter, log, start)?;
-        let wake = follower.wake.clone();
-        let id = state.next_follower;
-        state.next_follower += 1;
-        state.followers.insert(id, follower);
-        Ok(Following { hub: self.clone(), id, wake })
+        state.orders.get_mut(&order_id).map_or(0, |order| order.tell(Update::Reread, version))
+    }
+}
+
+/// What the streams call.
+impl Hub {
+    /// Subscribes to an order.
+    pub fn watch_order(self: &Arc<Self>, order_id: Uuid) -> OrderSubscription {
+        let updates = self.state().orders.entry(order_id).or_default().updates.subscribe();
+        OrderSubscription { hub: self.clone(), order_id, updates }
+    }
+
+    /// Subscribes to the orders that a filter matches.
+    pub fn watch_orders(self: &Arc<Self>, filter: Filter, start: Start) -> Result<OrdersSubscription, NotStarted> {
+        let mut state = self.state();
+        let ring = state.ring.as_ref().filter(|_| state.is_complete).ok_or(NotStarted::NotReady)?;
+        let cursor = Cursor::new(filter, ring, start)?;
+        let news = cursor.news.clone();
+        let id = state.next_cursor;
+        state.next_cursor += 1;
+        state.cursors.insert(id, cursor);
+        Ok(OrdersSubscription { hub: self.clone(), id, news })
     }
 }
 
 impl State {
-    fn end_followers(&mut self) {
-        self.followers.drain().for_each(|(_, follower)| follower.wake.notify_one());
+    fn end_cursors(&mut self) {
+        self.cursors.drain().for_each(|(_, cursor)| cursor.news.notify_one());
     }
 
-    /// Adds an event to the log, where it is news to it.
-    fn append(&mut self, event: &Arc<Event>, now: Instant) {
-        let Some(log) = &mut self.log else { return };
-        let Place { partition, offset, next } = event.place;
-        if offset < log.positions.at(partition) {
-            // A log that went back was lost; its epoch will tell. Until then it gives no tokens.
-            counter!("comanda_watch_rewinds_total").increment(1);
-            return;
-        }
-        log.positions.pass(partition, next);
-        if let Some(number) = log.ring.push(event.clone(), now) {
-            self.followers.values_mut().for_each(|follower| follower.see(number, event, now));
+    fn append(&mut self, event: Arc<Event>) {
+        let Some(ring) = &mut self.ring else { return };
+        if let Some(number) = ring.push(event.clone(), Instant::now()) {
+            self.cursors.values_mut().for_each(|cursor| cursor.see(number, &event));
         }
     }
 }
 
-/// A watch of one order; ends when dropped.
+/// What a WatchOrder stream takes its updates from. It ends when dropped.
 #[derive(Debug)]
-pub struct Watching {
+pub struct OrderSubscription {
     hub: Arc<Hub>,
     /// The order.
     pub order_id: Uuid,
-    /// What to take.
-    pub watcher: Arc<Watcher>,
+    /// What happens to it. A receiver that lags has missed updates, and reads the store.
+    pub updates: broadcast::Receiver<Update>,
 }
 
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let mut state = self.hub.state();
-        if let Some(watchers) = state.watchers.get_mut(&self.order_id) {
-            watchers.retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher));
-            if watchers.is_empty() {
-                state.watchers.remove(&self.order_id);
-            }
+impl OrderSubscription {
+    /// Notes the version that the stream has read from the store.
+    pub fn starts_at(&self, version: i64) {
+        if let Some(order) = self.hub.state().orders.get_mut(&self.order_id) {
+            order.version.get_or_insert(version);
         }
     }
 }
 
-/// A watch of many orders; ends when dropped.
+impl Drop for OrderSubscription {
+    fn drop(&mut self) {
+        let mut state = self.hub.state();
+        // Our own receiver still counts.
+        if state.orders.get(&self.order_id).is_some_and(|order| order.updates.receiver_count() <= 1) {
+            state.orders.remove(&self.order_id);
+        }
+    }
+}
+
+/// What a WatchOrders stream takes its transitions from. It ends when dropped.
 #[derive(Debug)]
-pub struct Following {
+pub struct OrdersSubscription {
     hub: Arc<Hub>,
     id: u64,
-    /// Told when there may be something to take.
-    pub wake: Arc<Notify>,
+    /// Notified when there may be something to take.
+    pub news: Arc<Notify>,
 }
 
-impl Following {
-    /// Takes what comes next, with a token behind each.
-    pub fn take(&self) -> Taken {
-        self.with(|follower, log| follower.take(log)).unwrap_or(Taken::Expired)
+impl OrdersSubscription {
+    /// Takes what comes next.
+    pub fn take(&self) -> Result<Batch, Expired> {
+        self.with(Cursor::take)?
     }
 
-    /// The token of this moment: behind everything that was taken. `None` once the log is lost.
-    pub fn token(&self) -> Option<Vec<u8>> {
-        self.with(|follower, log| follower.token(log))
+    /// The token after everything that was taken.
+    pub fn token(&self) -> Result<Bytes, Expired> {
+        self.with(Cursor::token)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Follower, &Log) -> T) -> Option<T> {
+    fn with<T>(&self, look: impl FnOnce(&mut Cursor, &Ring) -> T) -> Result<T, Expired> {
         let state = &mut *self.hub.state();
-        Some(look(state.followers.get_mut(&self.id)?, state.log.as_ref()?))
+        match (state.cursors.get_mut(&self.id), &state.ring) {
+            (Some(cursor), Some(ring)) => Ok(look(cursor, ring)),
+            _ => Err(Expired),
+        }
     }
 }
 
-impl Drop for Following {
+impl Drop for OrdersSubscription {
     fn drop(&mut self) {
-        self.hub.state().followers.remove(&self.id);
+        self.hub.state().cursors.remove(&self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use comanda_proto::v1::OrderTransition;
+    use std::time::Duration;
+
+    use comanda_kit::{
+        access::{DEFAULT_TENANT, Scope},
+        errors::Violations,
+    };
+    use comanda_proto::{access::Role, events::OrderTransition};
 
     use super::*;
-    use crate::watch::watcher;
+    use crate::watch::token::Token;
 
     const LIMITS: Limits = Limits { count: 100, bytes: 1_000_000, age: Duration::from_secs(600) };
 
     fn event(offset: i64, version: i64) -> Event {
-        let transition = OrderTransition { order_id: Uuid::nil().to_string(), version, ..Default::default() };
-        Event::of_transition(Place::of_record(0, offset), transition).expect("a transition")
+        let (order_id, tenant) = (Uuid::nil().to_string(), DEFAULT_TENANT.to_owned());
+        let transition = OrderTransition { order_id, tenant, version, ..Default::default() };
+        Event::of_transition(0, offset, transition).expect("a transition")
     }
 
     fn hub() -> Arc<Hub> {
         let hub = Hub::new(LIMITS);
-        hub.begin(1, Positions::new([0]));
-        hub.open();
+        hub.begin(1, Offsets::new([0]));
+        hub.complete();
         hub
     }
 
-    fn everyone() -> Filter {
-        Filter::parse(None).expect("the empty filter is valid")
+    fn everything() -> Filter {
+        Filter::parse(Scope::built_in(), None, Violations::default()).expect("the empty filter is valid")
     }
 
     fn at(next: i64) -> Token {
-        Token { epoch: 1, filter: everyone().hash(), positions: Positions::new([next]) }
+        Token { epoch: 1, filter_hash: everything().hash().into(), offsets: Offsets::new([next]) }
     }
 
-    fn versions(following: &Following) -> Vec<i64> {
+    fn versions(subscription: &OrdersSubscription) -> Vec<i64> {
         let mut all = Vec::new();
-        while let Taken::Events(events, _) = following.take() {
-            all.extend(events.iter().map(|(event, _)| event.version));
+        loop {
+            let batch = subscription.take().expect("within the ring");
+            all.extend(batch.events.iter().map(|(event, _)| event.version));
+            if !batch.more {
+                return all;
+            }
         }
-        all
+    }
+
+    fn updates(subscription: &mut OrderSubscription) -> Vec<Option<i64>> {
+        let next = || match subscription.updates.try_recv().ok()? {
+            Update::Event(event) => Some(Some(event.version)),
+            Update::Reread => Some(None),
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
-    fn there_are_no_tokens_before_the_log_was_read_to_its_end() {
+    fn no_stream_of_many_orders_starts_before_the_log_was_read_to_its_end() {
         let hub = Hub::new(LIMITS);
-        assert_eq!(hub.follow(everyone(), Start::Now).map(drop), Err(NotFollowed::NotReady));
-        hub.begin(1, Positions::new([0]));
-        assert_eq!(hub.follow(everyone(), Start::Now).map(drop), Err(NotFollowed::NotReady));
+        assert_eq!(hub.watch_orders(everything(), Start::Now).map(drop), Err(NotStarted::NotReady));
+        hub.begin(1, Offsets::new([0]));
+        assert_eq!(hub.watch_orders(everything(), Start::Now).map(drop), Err(NotStarted::NotReady));
         assert!(!*hub.ready().borrow());
-        hub.open();
+        hub.complete();
         assert!(*hub.ready().borrow());
-        assert!(hub.follow(everyone(), Start::Now).is_ok());
+        assert!(hub.watch_orders(everything(), Start::Now).is_ok());
     }
 
     #[test]
-    fn a_watch_that_resumes_ahead_of_the_hub_gets_only_what_lies_behind_its_token() {
+    fn a_stream_that_resumes_beyond_what_was_read_gets_only_what_follows_its_token() {
         let hub = hub();
         hub.publish(event(0, 1));
-        assert_eq!(hub.follow(everyone(), Start::Token(at(3))).map(drop), Err(NotFollowed::Beyond));
-        let following = hub.follow(everyone(), Start::VerifiedToken(at(3))).expect("the broker has it");
+        assert_eq!(hub.watch_orders(everything(), Start::Token(at(3))).map(drop), Err(NotStarted::Beyond));
+        let stream = hub.watch_orders(everything(), Start::VerifiedToken(at(3))).expect("the broker has it");
         (1..5).for_each(|offset| hub.publish(event(offset, offset + 1)));
-        assert_eq!(versions(&following), [4, 5]);
+        assert_eq!(versions(&stream), [4, 5]);
     }
 
     #[test]
-    fn a_log_that_went_back_reaches_watches_of_single_orders_only() {
+    fn a_log_that_went_back_reaches_streams_of_single_orders_only() {
         let hub = hub();
-        let (watching, following) = (hub.watch(Uuid::nil()), hub.follow(everyone(), Start::Now).expect("open"));
+        let mut one = hub.watch_order(Uuid::nil());
+        let many = hub.watch_orders(everything(), Start::Now).expect("complete");
         hub.publish(event(7, 1));
         hub.publish(event(0, 2));
-        assert_eq!(versions(&following), [1]);
-        assert_eq!(hub.positions(1), Some(Positions::new([8])));
-        assert_eq!(hub.state().log.as_ref().map(|log| log.ring.size().0), Some(1));
-        for version in [1, 2] {
-            let taken = watching.watcher.take(0);
-            assert!(matches!(taken, watcher::Taken::Event(event, _) if event.version == version));
-        }
+        assert_eq!(versions(&many), [1]);
+        assert_eq!(hub.read(1), Some(Offsets::new([8])));
+        assert_eq!(updates(&mut one), [Some(1), Some(2)]);
     }
 
     #[test]
-    fn what_is_lost_ends_watches_of_many_orders_and_their_tokens() {
+    fn a_lost_record_ends_streams_of_many_orders_and_their_tokens() {
         let hub = hub();
-        let following = hub.follow(everyone(), Start::Now).expect("open");
-        let before = at(0);
-        hub.forget(Place::of_record(0, 4));
-        assert!(matches!(following.take(), Taken::Expired));
-        assert_eq!(following.token(), None);
-        assert_eq!(hub.follow(everyone(), Start::Token(before)).map(drop), Err(NotFollowed::Expired));
-        assert!(hub.follow(everyone(), Start::Token(at(5))).is_ok());
+        let stream = hub.watch_orders(everything(), Start::Now).expect("complete");
+        hub.lose(0, 5);
+        assert_eq!(stream.take().map(drop), Err(Expired));
+        assert_eq!(stream.token(), Err(Expired));
+        assert_eq!(hub.watch_orders(everything(), Start::Token(at(0))).map(drop), Err(NotStarted::Expired));
+        assert!(hub.watch_orders(everything(), Start::Token(at(5))).is_ok());
     }
 
     #[test]
-    fn a_watch_that_is_dropped_leaves_nothing_behind() {
+    fn a_stream_goes_on_when_the_topic_gets_more_partitions() {
         let hub = hub();
-        let (one, two) = (hub.watch(Uuid::nil()), hub.watch(Uuid::nil()));
-        let following = hub.follow(everyone(), Start::Now).expect("open");
+        let stream = hub.watch_orders(everything(), Start::Now).expect("complete");
+        hub.publish(event(0, 1));
+        hub.add_partitions(&Offsets::new([0, 0]));
+        hub.publish(Event { partition: 1, ..event(0, 2) });
+        assert_eq!(versions(&stream), [1, 2]);
+        let token = Token::decode(&stream.token().expect("alive"), everything().hash()).expect("our own");
+        assert_eq!(token.offsets, Offsets::new([1, 1]));
+        let resumed = hub.watch_orders(everything(), Start::Token(at(1))).expect("a token of before");
+        assert_eq!(versions(&resumed), [2]);
+    }
+
+    #[test]
+    fn a_tenant_gets_nothing_of_another_tenant() {
+        let hub = hub();
+        let other = Scope::new("acme", "owner", Role::Owner);
+        let other = Filter::parse(other, None, Violations::default()).expect("valid");
+        let stream = hub.watch_orders(other, Start::Now).expect("complete");
+        hub.publish(event(0, 1));
+        assert_eq!(versions(&stream), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_stream_that_leaves_too_much_is_told_that_it_lags() {
+        let hub = hub();
+        let mut stream = hub.watch_order(Uuid::nil());
+        (0..=UPDATES as i64).for_each(|offset| hub.publish(event(offset, offset + 1)));
+        assert!(matches!(stream.updates.try_recv(), Err(broadcast::error::TryRecvError::Lagged(1))));
+    }
+
+    #[test]
+    fn only_orders_that_the_store_has_moved_on_are_reread() {
+        let hub = hub();
+        let mut stream = hub.watch_order(Uuid::nil());
+        assert_eq!(hub.watched(), [], "it does not know its version yet");
+        stream.starts_at(3);
+        hub.watch_order(Uuid::nil()).starts_at(5);
+        assert_eq!(hub.watched(), [(Uuid::nil(), 3)], "the first stream may have missed 4 and 5");
+        hub.publish(event(0, 4));
+        assert_eq!(hub.reread(Uuid::nil(), Some(6)), 1);
+        assert_eq!(hub.watched(), [(Uuid::nil(), 6)]);
+        assert_eq!(updates(&mut stream), [Some(4), None]);
+    }
+
+    #[test]
+    fn a_stream_that_is_dropped_leaves_nothing_behind() {
+        let hub = hub();
+        let (one, two) = (hub.watch_order(Uuid::nil()), hub.watch_order(Uuid::nil()));
+        let many = hub.watch_orders(everything(), Start::Now).expect("complete");
         drop(one);
-        assert_eq!(hub.state().watchers[&Uuid::nil()].len(), 1);
-        drop((two, following));
-        assert!(hub.state().watchers.is_empty() && hub.state().followers.is_empty());
+        assert_eq!(hub.state().orders.len(), 1);
+        drop((two, many));
+        assert!(hub.state().orders.is_empty() && hub.state().cursors.is_empty());
     }
 }

@@ -1,8 +1,8 @@
-//! The stream: tells watchers what happens to orders.
+//! The streams: what happens to orders, as it happens.
 //!
-//! [`feed`] reads the topic of transitions into the [`hub`]; [`order_stream`] (WatchOrder) and [`orders_stream`] (WatchOrders) take from
-//! the hub, and read the [`store`] for what was before or what a slow reader missed. [`repair`] compares the streams with the store in
-//! case the topic never brings something.
+//! The [`reader`] reads the topic of transitions into the [`hub`]. Each stream runs in a task of its own ([`streams`]): [`order_stream`]
+//! (WatchOrder) and [`orders_stream`] (WatchOrders) take from the hub, read the [`store`] for what was before or what a slow client missed,
+//! and send through an [`output`]. [`repair`] compares the streams with the store in case the topic never brings something.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,32 +15,32 @@ use tokio::sync::watch;
 use self::{
     api::Api,
     broker::Broker,
-    feed::Feed,
     hub::Hub,
-    pace::{Kind, Times},
+    reader::Reader,
     repair::Repair,
     ring::Limits,
     store::Store,
+    streams::{Streams, Times},
     undecodable::Undecodable,
 };
 
 pub mod api;
 pub mod broker;
+pub mod cursor;
 pub mod epoch;
 pub mod event;
-pub mod feed;
 pub mod filter;
-pub mod follower;
 pub mod hub;
 pub mod order_stream;
 pub mod orders_stream;
-pub mod pace;
+pub mod output;
+pub mod reader;
 pub mod repair;
 pub mod ring;
 pub mod store;
+pub mod streams;
 pub mod token;
 pub mod undecodable;
-pub mod watcher;
 
 /// Settings of the streams.
 #[derive(Args, Clone, Debug)]
@@ -49,10 +49,10 @@ pub struct Config {
     /// Silence after which a watch gets a heartbeat, in milliseconds.
     #[arg(long, env = "COMANDA_WATCH_HEARTBEAT_MS", default_value_t = 15_000)]
     pub watch_heartbeat_ms: u64,
-    /// How long a watcher may take nothing before its watch is ended, in milliseconds.
+    /// How long a client may leave a response waiting before its stream is ended, in milliseconds.
     #[arg(long, env = "COMANDA_WATCH_STALL_MS", default_value_t = 30_000)]
     pub watch_stall_ms: u64,
-    /// How old a watch gets before it is ended, so that watches spread over servers, in milliseconds; differs by a tenth at random.
+    /// How old a watch gets before it is ended, so that watches spread over the replicas, in milliseconds; differs by a tenth at random.
     #[arg(long, env = "COMANDA_WATCH_AGE_MS", default_value_t = 1_800_000)]
     pub watch_age_ms: u64,
     /// How often open watches are compared with the database, in milliseconds.
@@ -61,6 +61,9 @@ pub struct Config {
     /// How often the database is asked whether Kafka's log was lost, in milliseconds.
     #[arg(long, env = "COMANDA_WATCH_EPOCH_MS", default_value_t = 5000)]
     pub watch_epoch_ms: u64,
+    /// How often Kafka is asked whether the topic has got more partitions, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_PARTITIONS_MS", default_value_t = 15_000)]
+    pub watch_partitions_ms: u64,
     /// For how long a resume_token of WatchOrders holds, in milliseconds, unless one of the next two limits is met earlier.
     #[arg(long, env = "COMANDA_WATCH_KEEP_MS", default_value_t = 600_000)]
     pub watch_keep_ms: u64,
@@ -76,7 +79,7 @@ pub struct Config {
     /// Watches of many orders that may be open at once. Each looks at every transition.
     #[arg(long, env = "COMANDA_MAX_MANY_WATCHES", default_value_t = 2000)]
     pub max_many_watches: usize,
-    /// At the start, read the topic from its beginning instead of looking up a time: for brokers that can not.
+    /// At the start, read the topic from its beginning instead of looking up a time: for brokers that cannot.
     #[arg(long, env = "COMANDA_FEED_FROM_BEGINNING", hide = true)]
     pub feed_from_beginning: bool,
 }
@@ -112,29 +115,44 @@ pub fn start(
     tasks: &Tasks,
 ) -> (WatchServiceServer<Api>, watch::Receiver<bool>) {
     let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool, tasks.clone())));
-    let topic = kafka.topic(topics::ORDER_TRANSITIONS);
-    let broker = Broker::new(kafka.clone(), topic.clone());
+    let broker = Broker::new(kafka.clone(), kafka.topic(topics::ORDER_TRANSITIONS));
+    let ready = start_background(config, kafka, &hub, &store, &broker, tasks);
+    let streams = |kind, max| Streams::new(kind, max, config.times(), tasks.clone());
+    let order_streams = streams("order", config.max_watches);
+    let orders_streams = streams("orders", config.max_many_watches);
+    let api = Api { hub, store, broker, order_streams, orders_streams };
+    (WatchServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES), ready)
+}
+
+/// Starts what runs beside the streams; returns whether they can be served.
+fn start_background(
+    config: &Config,
+    kafka: &kafka::Config,
+    hub: &Arc<Hub>,
+    store: &Arc<Store>,
+    broker: &Broker,
+    tasks: &Tasks,
+) -> watch::Receiver<bool> {
     let (epoch_sender, epoch) = watch::channel(None);
     let (ready_sender, ready) = watch::channel(false);
     let stop = tasks.stop_token();
-    let feed = Feed {
+    let reader = Reader {
         hub: hub.clone(),
         undecodable: Undecodable { hub: hub.clone(), store: store.clone() },
         broker: broker.clone(),
         kafka: kafka.clone(),
-        topic,
+        topic: kafka.topic(topics::ORDER_TRANSITIONS),
         limits: config.limits(),
         from_beginning: config.feed_from_beginning,
+        partitions_interval: Duration::from_millis(config.watch_partitions_ms),
         epoch: epoch.clone(),
     };
-    let (interval, stall) = (Duration::from_millis(config.watch_check_ms), config.times().stall);
-    let repair = Repair { hub: hub.clone(), store: store.clone(), interval, stall };
-    tasks.spawn("watch readiness", epoch::report(hub.ready(), epoch, ready_sender, stop.clone()));
-    tasks.spawn("watch feed", feed.run(stop.clone()));
-    tasks.spawn("watch repair", repair.run(stop.clone()));
+    let interval = Duration::from_millis(config.watch_check_ms);
+    let repair = Repair { hub: hub.clone(), store: store.clone(), interval };
     let interval = Duration::from_millis(config.watch_epoch_ms);
-    tasks.spawn("watch epoch", epoch::keep(store.clone(), epoch_sender, interval, stop.clone()));
-    let (single, many) = (Kind::new("order", config.max_watches), Kind::new("orders", config.max_many_watches));
-    let api = Api { hub, store, broker, times: config.times(), single, many, stop };
-    (WatchServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES), ready)
+    tasks.spawn("watch readiness", epoch::report(hub.ready(), epoch, ready_sender, stop.clone()));
+    tasks.spawn("watch reader", reader.run(stop.clone()));
+    tasks.spawn("watch repair", repair.run(stop.clone()));
+    tasks.spawn("watch epoch", epoch::keep(store.clone(), epoch_sender, interval, stop));
+    ready
 }

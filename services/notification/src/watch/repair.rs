@@ -1,4 +1,4 @@
-//! Compares what the streams of single orders have sent with the store, in case the topic never brings a transition.
+//! Compares what WatchOrder streams were told with the store, in case the topic never brings a transition.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{hub::Hub, store::Store};
 /// How many orders one query compares.
 const BATCH: usize = 10_000;
 
-/// Looks after the streams of a hub.
+/// Looks after a hub.
 pub struct Repair {
     /// The streams.
     pub hub: Arc<Hub>,
@@ -22,8 +22,6 @@ pub struct Repair {
     pub store: Arc<Store>,
     /// How often to compare.
     pub interval: Duration,
-    /// How long a reader may take nothing.
-    pub stall: Duration,
 }
 
 impl Repair {
@@ -31,25 +29,26 @@ impl Repair {
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         while !stop.is_cancelled() {
             sleep(self.interval, &stop).await;
-            self.hub.clean(self.stall);
+            self.hub.evict();
             match self.compare().await {
                 Ok(0) => {}
-                Ok(repaired) => warn!(repaired, "watches read the store: the topic had not brought what it holds"),
-                Err(error) => warn!("watches were not compared with the store: {error}"),
+                Ok(streams) => warn!(streams, "streams read the store: the topic had not brought what it holds"),
+                Err(error) => warn!("streams were not compared with the store: {error}"),
             }
         }
         Ok(())
     }
 
-    /// Makes the streams that lag read the store; tells how many.
-    pub async fn compare(&self) -> Result<usize, StoreError> {
-        let mut repaired = 0;
-        for batch in self.hub.resting().chunks(BATCH) {
+    /// Makes the streams that lag read the store; returns how many.
+    async fn compare(&self) -> Result<usize, StoreError> {
+        let mut streams = 0;
+        for batch in self.hub.watched().chunks(BATCH) {
             let (order_ids, versions): (Vec<Uuid>, Vec<i64>) = batch.iter().copied().unzip();
-            let ahead = self.store.ahead_of(order_ids, versions).await?;
-            repaired += ahead.into_iter().map(|(order_id, version)| self.hub.repair(order_id, version)).sum::<usize>();
+            for (order_id, version) in self.store.ahead_of(order_ids, versions).await? {
+                streams += self.hub.reread(order_id, Some(version));
+            }
         }
-        counter!("comanda_watch_repairs_total").increment(repaired as u64);
-        Ok(repaired)
+        counter!("comanda_watch_repairs_total").increment(streams as u64);
+        Ok(streams)
     }
 }

@@ -1,14 +1,18 @@
-//! What the watches read from the database. They write nothing.
+//! What the streams read from the database. They write nothing.
+
+mod snapshot;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use comanda_kit::{
+    access::Scope,
     dedicated::{Commit, Dedicated},
     postgres::{StoreError, bounded},
     shutdown::Tasks,
 };
 use comanda_proto::{
-    v1::{Order, OrderTransition, WatchFilter},
+    events::OrderTransition,
+    v1::{Order, OrderView},
     views::{OrderRow, TransitionRow},
 };
 use sqlx::{FromRow, PgPool, Row, postgres::PgRow};
@@ -16,105 +20,84 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::snapshot::{ActiveOrders, OrdersPage};
+
 /// The schema whose name the connections carry.
 pub const SCHEMA: &str = "notification";
-/// Until there is authentication, everything belongs to one tenant.
-const TENANT: &str = "default";
 /// How many transitions are read at once.
 const HISTORY_PAGE: i64 = 256;
 /// How long a read waits for its turn.
 const TURN: Duration = Duration::from_secs(2);
 /// How long the topic may take to bring a transition before the store is believed instead.
 const PUBLISHED_WITHIN_SECS: i32 = 2;
-
-/// Begins with the partial index on due_at, which holds exactly the active orders. OFFSET 0 keeps the planner from beginning with
-/// every order there ever was, as it does on young statistics.
-const ACTIVE_ORDERS: &str = "
-    SELECT s.order_id
-    FROM (
-        SELECT order_id
-        FROM state_machine.order_states
-        WHERE due_at IS NOT NULL
-          AND (cardinality($4::text[]) = 0 OR status = ANY ($4))
-        OFFSET 0
-    ) s
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM ordering.order_facts f
-        WHERE f.order_id = s.order_id
-          AND f.tenant = $1
-          AND ($2 = '' OR f.customer_id = $2)
-          AND ($3 = '' OR f.workflow = $3)
-        OFFSET 0
-    ) f
-    LIMIT $5";
-
-/// Begins with the orders of the customer, who has fewer than there are active ones.
-const ACTIVE_ORDERS_OF_CUSTOMER: &str = "
-    SELECT f.order_id
-    FROM (
-        SELECT order_id
-        FROM ordering.order_facts
-        WHERE tenant = $1
-          AND customer_id = $2
-          AND ($3 = '' OR workflow = $3)
-        OFFSET 0
-    ) f
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM state_machine.order_states s
-        WHERE s.order_id = f.order_id
-          AND s.due_at IS NOT NULL
-          AND (cardinality($4::text[]) = 0 OR s.status = ANY ($4))
-        OFFSET 0
-    ) s
-    LIMIT $5";
+/// How many streams at once may look through very many orders for their snapshot.
+const LONG_WALKS: usize = 2;
 
 /// An order's history above a version, and the order.
 const OPENING: &str = "
     SELECT
         false AS is_order,
-        h.order_id, h.version, h.number, h.customer_id, h.workflow, h.workflow_revision, h.phase,
+        h.order_id, h.version, h.tenant, h.number, h.customer_id, h.workflow, h.workflow_revision, h.phase,
         h.next_transition_time,
-        h.from_status, h.to_status, h.transition_time, h.trigger, h.actor, h.reason,
+        h.from_status, h.from_time, h.to_status, h.transition_time, h.trigger, h.actor, h.reason,
+        h.currency, h.total_units, h.total_nanos, h.item_count,
         NULL AS customer_name, NULL AS email, NULL AS locale, NULL AS content, NULL AS create_time,
         NULL AS status, NULL AS status_time
     FROM (
-        SELECT *
+        SELECT
+            order_id, version, tenant, number, customer_id, workflow, workflow_revision, from_status, from_time,
+            to_status, phase, transition_time, trigger, actor, reason, next_transition_time, currency, total_units,
+            total_nanos, item_count
         FROM state_machine.order_history
-        WHERE order_id = $1 AND version > $2
+        WHERE order_id = $1 AND version > $2 AND tenant = $4
         ORDER BY version
         LIMIT $3
     ) h
     UNION ALL
     SELECT
         true,
-        d.order_id, d.version, d.number, d.customer_id, d.workflow, d.workflow_revision, d.phase,
+        d.order_id, d.version, d.tenant, d.number, d.customer_id, d.workflow, d.workflow_revision, d.phase,
         d.next_transition_time,
-        NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL,
         d.customer_name, d.email, d.locale, d.content, d.create_time,
         d.status, d.status_time
     FROM ordering.order_details d
     WHERE d.order_id = $1 AND d.tenant = $4
     ORDER BY is_order, version";
 
-/// An order's history above a version.
+/// An order's history above a version. Without a tenant: for records whose tenant is not known.
 const HISTORY: &str = "
     SELECT
-        order_id, version, number, customer_id, workflow, workflow_revision, from_status, to_status, phase,
-        transition_time, trigger, actor, reason, next_transition_time
+        order_id, version, tenant, number, customer_id, workflow, workflow_revision, from_status, from_time,
+        to_status, phase, transition_time, trigger, actor, reason, next_transition_time, currency, total_units,
+        total_nanos, item_count
     FROM state_machine.order_history
-    WHERE order_id = $1 AND version > $2
+    WHERE order_id = $1 AND version > $2 AND ($4::text IS NULL OR tenant = $4)
     ORDER BY version
     LIMIT $3";
+
+/// The orders that are above the version given for longer than the topic takes.
+const AHEAD_OF: &str = "
+    SELECT s.order_id, s.version
+    FROM unnest($1::uuid[], $2::bigint[]) AS w (order_id, version)
+    CROSS JOIN LATERAL (
+        SELECT s.order_id, s.version
+        FROM state_machine.order_states s
+        WHERE s.order_id = w.order_id
+          AND s.version > w.version
+          AND s.status_time < now() - make_interval(secs => $3)
+        OFFSET 0 -- keeps the planner from turning the join round
+    ) s";
 
 /// Reads on behalf of streams.
 pub struct Store {
     pool: PgPool,
     tasks: Tasks,
     places: Arc<Semaphore>,
-    /// For what each stream begins with, whose plan takes Postgres ten times as long as the work.
-    often: Dedicated,
+    long_walks: Semaphore,
+    /// For the statements that every stream begins with: planning them takes Postgres ten times as long as running them.
+    frequent: Dedicated,
 }
 
 /// The first answer to a watch of an order.
@@ -124,31 +107,32 @@ pub struct Opening {
     pub version: i64,
     /// The transitions asked for, or the first of them.
     pub transitions: Vec<OrderTransition>,
-    /// The order as it is, of the same version as the last transition; none while there are more transitions.
+    /// The order as it is, at the version of the last transition; `None` while there are more transitions.
     pub current: Option<Order>,
 }
 
 /// Transitions of an order.
 #[derive(Debug)]
 pub struct History {
-    /// In the order of versions.
+    /// In the order of their versions.
     pub transitions: Vec<OrderTransition>,
-    /// Whether there were no more.
+    /// Whether there are no more.
     pub complete: bool,
 }
 
 impl Store {
-    /// A store that occupies at most half of the pool, and a few connections of its own.
+    /// A store that takes at most half of the pool, and a few connections of its own.
     pub fn new(pool: PgPool, tasks: Tasks) -> Self {
         let places = usize::try_from(pool.options().get_max_connections() / 2).unwrap_or(1).max(1);
-        let often = Dedicated::new(&pool, Commit::Durable);
-        Self { pool, tasks, places: Arc::new(Semaphore::new(places)), often }
+        let frequent = Dedicated::new(&pool, Commit::Durable);
+        let (places, long_walks) = (Arc::new(Semaphore::new(places)), Semaphore::new(LONG_WALKS));
+        Self { pool, tasks, places, long_walks, frequent }
     }
 
-    /// Does a piece of work when it is its turn, which is a connection or a place.
+    /// Does a piece of work when it is its turn.
     ///
-    /// All in a task of its own, which goes on if its stream is not polled. But who hangs up leaves the queue: else thousands of
-    /// watchers that come back together wait behind the reads of those who have given up, and give up, too.
+    /// It runs in a task of its own, so that a statement is not dropped half way. A caller that hangs up leaves the queue: else thousands of
+    /// clients that reconnect at once would wait behind the reads of callers that have gone.
     async fn in_turn<P: Send, T: Send + 'static, F: Future<Output = Result<T, StoreError>> + Send>(
         &self,
         turn: impl Future<Output = Result<P, StoreError>> + Send + 'static,
@@ -181,22 +165,47 @@ impl Store {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM state_machine.log_epoch").fetch_one(&self.pool)).await
     }
 
-    /// The history of an order above a version and the order itself, of one moment; `None` if there is no such order.
-    pub async fn opening(&self, order_id: Uuid, after_version: i64) -> Result<Option<Opening>, StoreError> {
-        let often = self.often.clone();
-        let rows = self.in_turn(async move { often.take().await }, move |mut connection| async move {
-            let statement = sqlx::query(OPENING).bind(order_id).bind(after_version).bind(HISTORY_PAGE).bind(TENANT);
+    /// The history of an order above a version and the order itself, of one moment; `None` if the caller's tenant has no such order.
+    pub async fn opening(
+        &self,
+        scope: &Scope,
+        order_id: Uuid,
+        after_version: i64,
+        view: OrderView,
+    ) -> Result<Option<Opening>, StoreError> {
+        let (frequent, tenant) = (self.frequent.clone(), scope.tenant().to_owned());
+        let rows = self.in_turn(async move { frequent.take().await }, move |mut connection| async move {
+            let statement = sqlx::query(OPENING).bind(order_id).bind(after_version).bind(HISTORY_PAGE).bind(tenant);
             let rows = bounded(statement.fetch_all(&mut *connection)).await;
             connection.end(rows)
         });
-        opening(rows.await?)
+        opening(rows.await?, view)
     }
 
     /// The history of an order above a version, or the first part of it.
-    pub async fn history(&self, order_id: Uuid, after_version: i64) -> Result<History, StoreError> {
-        let often = self.often.clone();
-        let rows = self.in_turn(async move { often.take().await }, move |mut connection| async move {
-            let statement = sqlx::query_as(HISTORY).bind(order_id).bind(after_version).bind(HISTORY_PAGE);
+    pub async fn history(
+        &self,
+        scope: &Scope,
+        order_id: Uuid,
+        after_version: i64,
+    ) -> Result<History, StoreError> {
+        self.read_history(Some(scope.tenant().to_owned()), order_id, after_version).await
+    }
+
+    /// The same whatever the order's tenant: for records that cannot be read.
+    pub async fn history_of_any_tenant(&self, order_id: Uuid, after_version: i64) -> Result<History, StoreError> {
+        self.read_history(None, order_id, after_version).await
+    }
+
+    async fn read_history(
+        &self,
+        tenant: Option<String>,
+        order_id: Uuid,
+        after_version: i64,
+    ) -> Result<History, StoreError> {
+        let frequent = self.frequent.clone();
+        let rows = self.in_turn(async move { frequent.take().await }, move |mut connection| async move {
+            let statement = sqlx::query_as(HISTORY).bind(order_id).bind(after_version).bind(HISTORY_PAGE).bind(tenant);
             let rows: Result<Vec<TransitionRow>, _> = bounded(statement.fetch_all(&mut *connection)).await;
             connection.end(rows)
         });
@@ -205,83 +214,25 @@ impl Store {
         Ok(History { transitions: rows.into_iter().map(Into::into).collect(), complete })
     }
 
-    /// Whether the order has been adopted: before that its version 1 is shown, but nothing was published of it.
+    /// Whether the state machine has adopted an order. Before that its version 1 is shown, but nothing of it was published.
     pub async fn is_adopted(&self, order_id: Uuid) -> Result<bool, StoreError> {
         let pool = self.pool.clone();
         let statement = "SELECT EXISTS (SELECT FROM state_machine.order_states WHERE order_id = $1)";
         self.read(async move { sqlx::query_scalar(statement).bind(order_id).fetch_one(&pool).await }).await
     }
 
-    /// The active orders that a filter admits, at most `limit`.
-    pub async fn active_orders(&self, wanted: &WatchFilter, limit: i64) -> Result<Vec<Uuid>, StoreError> {
-        let (pool, wanted) = (self.pool.clone(), wanted.clone());
-        let statement = if wanted.customer_id.is_empty() { ACTIVE_ORDERS } else { ACTIVE_ORDERS_OF_CUSTOMER };
-        self.read(async move {
-            sqlx::query_scalar(statement)
-                .bind(TENANT)
-                .bind(wanted.customer_id)
-                .bind(wanted.workflow)
-                .bind(wanted.statuses)
-                .bind(limit)
-                .fetch_all(&pool)
-                .await
-        })
-        .await
-    }
-
-    /// Orders as they are now.
-    pub async fn orders(&self, order_ids: Vec<Uuid>) -> Result<Vec<(Uuid, Order)>, StoreError> {
-        let pool = self.pool.clone();
-        let rows: Vec<OrderRow> = self
-            .read(async move {
-                sqlx::query_as(
-                    "SELECT
-                         d.order_id, d.number, d.customer_id, d.customer_name, d.email, d.locale, d.content, d.workflow,
-                         d.workflow_revision, d.create_time, d.status, d.phase, d.version, d.status_time,
-                         d.next_transition_time
-                     FROM unnest($1::uuid[]) AS w (order_id)
-                     CROSS JOIN LATERAL (
-                         SELECT *
-                         FROM ordering.order_details d
-                         WHERE d.order_id = w.order_id
-                         OFFSET 0 -- keeps the planner from turning the join round
-                     ) d",
-                )
-                .bind(order_ids)
-                .fetch_all(&pool)
-                .await
-            })
-            .await?;
-        rows.into_iter().map(|row| Ok((row.order_id, row.into_order()?))).collect()
-    }
-
     /// Those of the orders that have been above the version given for longer than the topic takes, with their version.
     pub async fn ahead_of(&self, order_ids: Vec<Uuid>, versions: Vec<i64>) -> Result<Vec<(Uuid, i64)>, StoreError> {
         let pool = self.pool.clone();
         self.read(async move {
-            sqlx::query_as(
-                "SELECT s.order_id, s.version
-                 FROM unnest($1::uuid[], $2::bigint[]) AS w (order_id, version)
-                 CROSS JOIN LATERAL (
-                     SELECT s.order_id, s.version
-                     FROM state_machine.order_states s
-                     WHERE s.order_id = w.order_id
-                       AND s.version > w.version
-                       AND s.status_time < now() - make_interval(secs => $3)
-                     OFFSET 0 -- keeps the planner from turning the join round
-                 ) s",
-            )
-            .bind(order_ids)
-            .bind(versions)
-            .bind(f64::from(PUBLISHED_WITHIN_SECS))
-            .fetch_all(&pool)
-            .await
+            let statement = sqlx::query_as(AHEAD_OF).bind(order_ids).bind(versions);
+            statement.bind(f64::from(PUBLISHED_WITHIN_SECS)).fetch_all(&pool).await
         })
         .await
     }
 }
 
-fn opening(mut rows: Vec<PgRow>) -> Result<Option<Opening>, StoreError> {
+fn opening(mut rows: Vec<PgRow>, view: OrderView) -> Result<Option<Opening>, StoreError> {
     // The order's row sorts last.
     let Some(last) = rows.pop().filter(|row| row.try_get("is_order").unwrap_or(false)) else { return Ok(None) };
     let order = OrderRow::from_row(&last)?;
@@ -290,6 +241,6 @@ fn opening(mut rows: Vec<PgRow>) -> Result<Option<Opening>, StoreError> {
     Ok(Some(Opening {
         version: order.version,
         transitions: transitions.into_iter().map(Into::into).collect(),
-        current: if complete { Some(order.into_order()?) } else { None },
+        current: if complete { Some(order.into_order(view)?) } else { None },
     }))
 }

@@ -33,9 +33,14 @@ impl Offsets {
         }
     }
 
+    /// Adds partitions, at 0, until there are `count`.
+    pub fn resize(&mut self, count: usize) {
+        self.0.resize(self.0.len().max(count), 0);
+    }
+
     /// Moves every partition forward to where `other` is, never back. Partitions that only `other` has are added.
     pub fn advance_to(&mut self, other: &Self) {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.resize(other.0.len());
         self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own = *other.max(own));
     }
 

@@ -43,7 +43,7 @@ fn check(filter: Option<WatchFilter>) {
 proptest! {
     #[test]
     fn a_filter_is_what_the_database_can_compare_or_is_refused_by_field(filter in filter(), changes in vec(any::<(u16, u8)>(), 1..5)) {
-        let request = WatchOrdersRequest { filter: Some(filter.clone()), start: Some(Start::Now(())) };
+        let request = WatchOrdersRequest { filter: Some(filter.clone()), start: Some(now()) };
         check(Some(filter));
         if let Ok(request) = WatchOrdersRequest::decode(&*damaged(&request.encode_to_vec(), &changes)) {
             check(request.filter);

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use comanda_kit::testing::{Environment, eventually};
+use comanda_kit::{
+    access::DEFAULT_TENANT,
+    testing::{Environment, eventually},
+};
 use comanda_proto::{
     topics,
     v1::{Phase, WatchOrderRequest, watch_orders_request::Start},
@@ -39,8 +42,9 @@ async fn somebody_waits(world: &World) {
 
 /// A record of a version that the store does not show to the read that is under way.
 fn future_record(order_id: Uuid, version: i64) -> (String, Vec<u8>) {
-    let transition = comanda_proto::v1::OrderTransition {
+    let transition = comanda_proto::events::OrderTransition {
         order_id: order_id.to_string(),
+        tenant: DEFAULT_TENANT.into(),
         version,
         phase: Phase::Active.into(),
         ..Default::default()
@@ -54,12 +58,12 @@ async fn what_is_published_while_the_store_is_read_is_not_lost() {
     let replica = world.replica(config()).await;
     let order_id = world.order("ana").await;
     let mut client = client(&replica).await;
-    let mut witness = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut witness = follow(&mut client, None, now()).await.expect("opened");
     // The snapshot reads ordering.orders as well.
     let hold = hold_orders(&world).await;
     let (mut second, mut third) = (client.clone(), client.clone());
     let one = tokio::spawn(async move { watch(&mut second, order_id, 0).await });
-    let many = tokio::spawn(async move { follow(&mut third, None, Start::Snapshot(())).await });
+    let many = tokio::spawn(async move { follow(&mut third, None, snapshot()).await });
     somebody_waits(&world).await;
     world.produce(&[future_record(order_id, 2)]).await;
     assert_eq!(moves(&mut witness, 1).await.0, [(order_id, 2)]);
@@ -85,7 +89,7 @@ async fn callers_who_wait_for_the_store_are_told_in_time() {
     // Many more than read at once, each of which waits 2 s for the lock.
     let opens = (0..40).map(|_| {
         let (mut client, order_id) = (client.clone(), order_id.to_string());
-        async move { client.watch_order(WatchOrderRequest { order_id, after_version: 0 }).await.map(drop) }
+        async move { client.watch_order(WatchOrderRequest { order_id, ..Default::default() }).await.map(drop) }
     });
     for answer in join_all(opens).await {
         assert_eq!(answer.expect_err("the table is locked").code(), Code::Unavailable);
@@ -131,7 +135,7 @@ async fn records_that_come_again_are_not_shown_again() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
-    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut many = follow(&mut client, None, now()).await.expect("opened");
     let order_id = world.order("ana").await;
     let mut one = watch(&mut client, order_id, 0).await.expect("opened");
     world.step(order_id).await;
@@ -179,7 +183,7 @@ async fn fields_of_the_future_reach_the_watcher() {
     let mut client = tonic::client::Grpc::new(replica.connect().await.expect("it listens"));
     client.ready().await.expect("ready");
     let codec: ProstCodec<WatchOrderRequest, FutureResponse> = ProstCodec::default();
-    let request = tonic::Request::new(WatchOrderRequest { order_id: order_id.to_string(), after_version: 1 });
+    let request = tonic::Request::new(WatchOrderRequest { order_id: order_id.to_string(), after_version: 1, ..Default::default() });
     let path = PathAndQuery::from_static("/comanda.v1.WatchService/WatchOrder");
     let mut stream = client.server_streaming(request, path, codec).await.expect("opened").into_inner();
 
@@ -200,7 +204,7 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
-    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut many = follow(&mut client, None, now()).await.expect("opened");
     let order_id = world.order("ana").await;
     let mut one = watch(&mut client, order_id, 0).await.expect("opened");
     up_to(&mut one, 1).await;
@@ -231,14 +235,14 @@ async fn what_the_store_told_early_is_told_by_its_record_to_whoever_came_after()
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
-    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut many = follow(&mut client, None, now()).await.expect("opened");
     let order_id = world.order("ana").await;
     world.commit(order_id, 1, Phase::Active).await;
     world.produce(&[(order_id.to_string(), b"no protobuf".to_vec())]).await;
     assert_eq!(moves(&mut many, 2).await.0, [(order_id, 1), (order_id, 2)]);
 
     // As with a token of a replica that asked the store before the order had moved.
-    let mut late = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut late = follow(&mut client, None, now()).await.expect("opened");
     world.publish(order_id, 2..=2).await;
     assert_eq!(moves(&mut late, 1).await.0, [(order_id, 2)]);
 }
@@ -252,18 +256,18 @@ async fn an_unreadable_record_does_not_tell_the_beginning_of_an_order_that_nobod
     let first = world.history(order_id).await.remove(0).encode_to_vec();
     world.execute("DELETE FROM state_machine.states").await;
     world.execute("DELETE FROM state_machine.transitions").await;
-    let now = follow(&mut client, None, Start::Now(())).await.expect("opened");
-    let before = told(&mut { now }).await.1;
+    let mut stream = follow(&mut client, None, now()).await.expect("opened");
+    let before = told(&mut stream).await.1;
     world.produce(&[(order_id.to_string(), b"no protobuf".to_vec())]).await;
     eventually("the record was passed", || {
         let (mut client, before) = (client.clone(), before.clone());
         async move {
-            let mut now = follow(&mut client, None, Start::Now(())).await.expect("opened");
-            (told(&mut now).await.1 != before).then_some(())
+            let mut stream = follow(&mut client, None, now()).await.expect("opened");
+            (told(&mut stream).await.1 != before).then_some(())
         }
     })
     .await;
-    let mut many = follow(&mut client, None, Start::Snapshot(())).await.expect("opened");
+    let mut many = follow(&mut client, None, snapshot()).await.expect("opened");
     assert_eq!(event(&mut many).await.0, Told::Complete);
     world.produce(&[(order_id.to_string(), first)]).await;
     assert_eq!(moves(&mut many, 1).await.0, [(order_id, 1)]);
@@ -278,7 +282,7 @@ async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
     world.step(order_id).await;
     let mut one = watch(&mut client, order_id, 0).await.expect("opened");
     up_to(&mut one, 2).await;
-    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut many = follow(&mut client, None, now()).await.expect("opened");
     let token = told(&mut many).await.1;
 
     world.env.delete_topic(topics::ORDER_TRANSITIONS).await.expect("deleted");
@@ -301,7 +305,7 @@ async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
     })
     .await;
     assert_eq!(error(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
-    let mut many = follow(&mut client, None, Start::Snapshot(())).await.expect("begun anew");
+    let mut many = follow(&mut client, None, snapshot()).await.expect("begun anew");
     assert_eq!(event(&mut many).await.0, Told::Current(order_id, 3));
     assert_eq!(event(&mut many).await.0, Told::Complete);
     world.step(order_id).await;
@@ -329,7 +333,7 @@ async fn a_stop_ends_every_stream_with_its_place() {
     let order_id = world.order("ana").await;
     let mut client = client(&replica).await;
     let mut one = watch(&mut client, order_id, 0).await.expect("opened");
-    let mut many = follow(&mut client, None, Start::Now(())).await.expect("opened");
+    let mut many = follow(&mut client, None, now()).await.expect("opened");
     world.step(order_id).await;
     up_to(&mut one, 2).await;
     let (_, token) = moves(&mut many, 1).await;
@@ -352,7 +356,7 @@ async fn a_replica_without_a_topic_serves_single_orders_and_is_not_ready() {
     let mut client = client(&replica).await;
     let mut one = watch(&mut client, order_id, 0).await.expect("opened");
     up_to(&mut one, 1).await;
-    let status = follow(&mut client, None, Start::Now(())).await.expect_err("there is no log");
+    let status = follow(&mut client, None, now()).await.expect_err("there is no log");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(!*ready.borrow());
     world.env.create_topics().await.expect("made");

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use clap::Parser;
 use comanda_kit::{
+    access::{Access, DEFAULT_TENANT, Scope},
     postgres,
     server::Endpoint,
     shutdown::Tasks,
@@ -11,9 +12,10 @@ use comanda_kit::{
 };
 use comanda_notification::watch::{self, Config};
 use comanda_proto::{
+    events::OrderTransition,
     topics,
     v1::{
-        Order, OrderTransition, Phase, WatchFilter, WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest,
+        Now, Order, Phase, Snapshot, WatchFilter, WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest,
         WatchOrdersResponse, watch_order_response, watch_orders_request::Start, watch_orders_response,
         watch_service_client::WatchServiceClient,
     },
@@ -61,45 +63,67 @@ impl World {
 
     /// A replica that is not ready yet.
     pub async fn start(&self, config: Config) -> (Replica, tokio::sync::watch::Receiver<bool>) {
+        self.start_for(Scope::built_in(), config).await
+    }
+
+    /// The same, serving this caller.
+    async fn start_for(&self, caller: Scope, config: Config) -> (Replica, tokio::sync::watch::Receiver<bool>) {
         let tasks = Tasks::new();
         let pool = postgres::pool(&self.env.postgres, watch::store::SCHEMA).expect("a valid URL");
         let (service, ready) = watch::start(&config, &self.env.kafka, pool, &tasks);
         let endpoint = Endpoint { routes: Routes::new(service), services: vec![watch::SERVICE], ready: ready.clone() };
-        (Replica::serve(endpoint, tasks).await.expect("port 0 is free"), ready)
+        let access = Access::everyone_is(caller);
+        (Replica::serve_to(access, vec![endpoint], tasks).expect("port 0 is free"), ready)
     }
 
     /// A replica that serves.
     pub async fn replica(&self, config: Config) -> Replica {
-        let (replica, mut ready) = self.start(config).await;
+        self.replica_for(Scope::built_in(), config).await
+    }
+
+    /// The same, serving this caller.
+    pub async fn replica_for(&self, caller: Scope, config: Config) -> Replica {
+        let (replica, mut ready) = self.start_for(caller, config).await;
         soon("the replica is ready", ready.wait_for(|ready| *ready)).await.expect("it runs");
         replica
     }
 
     /// A new order of this customer, at version 1 in status "s1", published.
     pub async fn order(&self, customer_id: &str) -> Uuid {
-        let order_id = self.silent_order(customer_id).await;
+        self.order_of(DEFAULT_TENANT, customer_id).await
+    }
+
+    /// The same, of a tenant.
+    pub async fn order_of(&self, tenant: &str, customer_id: &str) -> Uuid {
+        let order_id = self.silent_order_of(tenant, customer_id).await;
         self.publish(order_id, 1..=1).await;
         order_id
     }
 
-    /// The same, not published.
+    /// A new order that is not published.
     pub async fn silent_order(&self, customer_id: &str) -> Uuid {
+        self.silent_order_of(DEFAULT_TENANT, customer_id).await
+    }
+
+    async fn silent_order_of(&self, tenant: &str, customer_id: &str) -> Uuid {
         let order_id = Uuid::now_v7();
         sqlx::query(
             "WITH o AS (
                  INSERT INTO ordering.orders
-                     (order_id, tenant, customer_id, customer_name, email, locale, content, workflow, workflow_revision, first_status)
-                 VALUES ($1, 'default', $2, 'Ana', '', '', '', 'test', 1, 's1')
+                     (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                      total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+                 VALUES ($1, $2, 1, $3, 'Ana', 'ana@example.com', '', '', 'CLP', 0, 0, 1, 'test', 1, 's1')
              ), s AS (
                  INSERT INTO state_machine.states
-                     (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                 VALUES ($1, 'test', 1, 1, 's1', 1, now(), 'infinity')
+                     (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+                 VALUES ($1, $2, 'test', 1, 1, 's1', 1, now(), 'infinity')
              )
              INSERT INTO state_machine.transitions
-                 (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason)
-             VALUES ($1, 1, '', 's1', 1, now(), 1, 'system:ordering', '')",
+                 (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason)
+             VALUES ($1, 1, $2, '', 's1', 1, now(), 1, 'system:ordering', '')",
         )
         .bind(order_id)
+        .bind(tenant)
         .bind(customer_id)
         .execute(&self.sql)
         .await
@@ -111,14 +135,14 @@ impl World {
     pub async fn commit(&self, order_id: Uuid, steps: i64, last: Phase) -> i64 {
         sqlx::query_scalar(
             "WITH old AS (
-                 SELECT version FROM state_machine.states WHERE order_id = $1
+                 SELECT version, tenant FROM state_machine.states WHERE order_id = $1
              ), new AS (
-                 SELECT v, CASE WHEN v = old.version + $2 THEN $3 ELSE 1::smallint END AS phase
+                 SELECT v, tenant, CASE WHEN v = old.version + $2 THEN $3 ELSE 1::smallint END AS phase
                  FROM old, generate_series(old.version + 1, old.version + $2) AS v
              ), t AS (
                  INSERT INTO state_machine.transitions
-                     (order_id, version, from_status, to_status, phase, transition_time, trigger, actor, reason)
-                 SELECT $1, v, 's' || v - 1, 's' || v, phase, now(), 3, 'test', repeat('x', 200) FROM new
+                     (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason)
+                 SELECT $1, v, tenant, 's' || v - 1, 's' || v, phase, now(), 3, 'test', repeat('x', 200) FROM new
              )
              UPDATE state_machine.states
              SET version = version + $2, status = 's' || version + $2, phase = $3, status_time = now(),
@@ -192,12 +216,22 @@ pub async fn narrow_client(replica: &Replica) -> Client {
 }
 
 pub async fn watch(client: &mut Client, order_id: Uuid, after_version: i64) -> Result<OneOrder, Status> {
-    let request = WatchOrderRequest { order_id: order_id.to_string(), after_version };
+    let request = WatchOrderRequest { order_id: order_id.to_string(), after_version, ..Default::default() };
     Ok(soon("the watch opens", client.watch_order(request)).await?.into_inner())
 }
 
+/// Starts with a snapshot.
+pub fn snapshot() -> Start {
+    Start::Snapshot(Snapshot {})
+}
+
+/// Starts with what happens from now on.
+pub fn now() -> Start {
+    Start::Now(Now {})
+}
+
 pub async fn follow(client: &mut Client, filter: Option<WatchFilter>, start: Start) -> Result<ManyOrders, Status> {
-    let request = WatchOrdersRequest { filter, start: Some(start) };
+    let request = WatchOrdersRequest { filter, start: Some(start), ..Default::default() };
     Ok(soon("the watch opens", client.watch_orders(request)).await?.into_inner())
 }
 
@@ -287,7 +321,7 @@ pub async fn told(stream: &mut ManyOrders) -> (Told, Vec<u8>) {
         Event::Transition(transition) => Told::Moved(id(&transition.order_id), transition.version),
         Event::Current(Order { order_id, version, .. }) => Told::Current(id(&order_id), version),
         Event::Heartbeat(_) => Told::Heartbeat,
-        Event::SnapshotComplete(()) => Told::Complete,
+        Event::SnapshotComplete(_) => Told::Complete,
     };
     assert_eq!(response.resume_token.is_empty(), matches!(told, Told::Current(..)), "{told:?}");
     (told, response.resume_token.to_vec())

@@ -145,9 +145,9 @@ async fn what_can_not_be_watched_is_refused() {
     assert_eq!(error(&ahead), refused(Code::FailedPrecondition, "VERSION_AHEAD", Some(1)));
     let unknown = watch(&mut client, Uuid::now_v7(), 0).await.expect_err("nobody ordered this");
     assert_eq!(error(&unknown), refused(Code::NotFound, "ORDER_NOT_FOUND", None));
-    let request = WatchOrderRequest { order_id: "x".into(), after_version: -1 };
+    let request = WatchOrderRequest { order_id: "x".into(), after_version: -1, ..Default::default() };
     let invalid = client.watch_order(request).await.expect_err("no id");
     assert_eq!(error(&invalid), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
-    let too_large = WatchOrderRequest { order_id: "x".repeat(65 * 1024), after_version: 0 };
+    let too_large = WatchOrderRequest { order_id: "x".repeat(65 * 1024), ..Default::default() };
     assert_eq!(client.watch_order(too_large).await.expect_err("too large").code(), Code::OutOfRange);
 }

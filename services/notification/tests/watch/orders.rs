@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comanda_notification::watch::token::{Positions, Token};
+use comanda_notification::watch::token::{Offsets, Token};
 use comanda_proto::v1::{Phase, WatchFilter, WatchOrdersRequest, watch_orders_request::Start};
 use tonic::Code;
 
@@ -25,7 +25,7 @@ async fn a_snapshot_shows_the_active_orders_and_then_what_happens() {
     world.step(two).await;
     world.step_to(ended, Phase::Succeeded).await;
 
-    let mut stream = follow(&mut client(&replica).await, None, Start::Snapshot(())).await.expect("opened");
+    let mut stream = follow(&mut client(&replica).await, None, snapshot()).await.expect("opened");
     let shown = [event(&mut stream).await.0, event(&mut stream).await.0];
     for expected in [Current(one, 1), Current(two, 2)] {
         assert!(shown.contains(&expected), "{expected:?} in {shown:?}");
@@ -42,7 +42,7 @@ async fn versions_that_the_snapshot_showed_do_not_come_again() {
     let replica = world.replica(config()).await;
     let order_id = world.silent_order("ana").await;
     world.commit(order_id, 2, Phase::Active).await;
-    let mut stream = follow(&mut client(&replica).await, None, Start::Snapshot(())).await.expect("opened");
+    let mut stream = follow(&mut client(&replica).await, None, snapshot()).await.expect("opened");
     assert_eq!(event(&mut stream).await.0, Current(order_id, 3));
     assert_eq!(event(&mut stream).await.0, Complete);
     // The topic is behind the store.
@@ -57,8 +57,8 @@ async fn a_filter_shows_its_orders_and_sees_them_enter_and_leave() {
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
     let (ana, bob) = (world.order("ana").await, world.order("bob").await);
-    let mut of_ana = follow(&mut client, customer("ana"), Start::Snapshot(())).await.expect("opened");
-    let mut of_s2 = follow(&mut client, statuses(&["s2"]), Start::Snapshot(())).await.expect("opened");
+    let mut of_ana = follow(&mut client, customer("ana"), snapshot()).await.expect("opened");
+    let mut of_s2 = follow(&mut client, statuses(&["s2"]), snapshot()).await.expect("opened");
     assert_eq!(event(&mut of_ana).await.0, Current(ana, 1));
     assert_eq!(event(&mut of_ana).await.0, Complete);
     assert_eq!(event(&mut of_s2).await.0, Complete);
@@ -77,7 +77,7 @@ async fn every_token_resumes_behind_its_response_on_every_replica() {
     let world = World::new().await;
     let first = world.replica(config()).await;
     let orders = [world.order("ana").await, world.order("ana").await, world.order("ana").await];
-    let mut stream = follow(&mut client(&first).await, None, Start::Now(())).await.expect("opened");
+    let mut stream = follow(&mut client(&first).await, None, now()).await.expect("opened");
     let mut tokens = vec![told(&mut stream).await.1];
     let mut all = Vec::new();
     for _ in 0..3 {
@@ -117,7 +117,7 @@ async fn heartbeats_move_the_token_past_what_the_filter_leaves_out() {
     (config.watch_heartbeat_ms, config.watch_keep_records) = (100, 20);
     let replica = world.replica(config).await;
     let mut client = client(&replica).await;
-    let mut of_ana = follow(&mut client, customer("ana"), Start::Now(())).await.expect("opened");
+    let mut of_ana = follow(&mut client, customer("ana"), now()).await.expect("opened");
     let first = told(&mut of_ana).await.1;
     // More than the ring holds, all of it none of the watch's business.
     let bob = world.order("bob").await;
@@ -128,7 +128,7 @@ async fn heartbeats_move_the_token_past_what_the_filter_leaves_out() {
         let (told, token) = told(&mut of_ana).await;
         assert_eq!(told, Heartbeat);
         let read = Token::decode(&token, filter_hash_of(&token)).expect("our own token");
-        if read.positions.iter().map(|(_, next)| next).sum::<i64>() == expected as i64 {
+        if read.offsets.iter().map(|(_, next)| next).sum::<i64>() == expected as i64 {
             break token;
         }
     };
@@ -140,8 +140,9 @@ async fn heartbeats_move_the_token_past_what_the_filter_leaves_out() {
     assert_eq!(moves(&mut of_ana, 1).await.0, [(ana, 1)]);
 }
 
-fn filter_hash_of(token: &[u8]) -> [u8; 8] {
-    token[1..9].try_into().expect("eight bytes")
+/// The first field of a token.
+fn filter_hash_of(token: &[u8]) -> &[u8] {
+    &token[2..10]
 }
 
 #[tokio::test]
@@ -149,7 +150,7 @@ async fn what_can_not_be_followed_is_refused() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
-    let mut stream = follow(&mut client, customer("ana"), Start::Now(())).await.expect("opened");
+    let mut stream = follow(&mut client, customer("ana"), now()).await.expect("opened");
     let token = told(&mut stream).await.1;
 
     let no_start = client.watch_orders(WatchOrdersRequest::default()).await.expect_err("from where?");
@@ -165,14 +166,14 @@ async fn what_can_not_be_followed_is_refused() {
         assert_eq!(error(&status), refused(code, reason, None), "{name}");
     }
     let too_many = statuses(&["s"; 21]);
-    let status = follow(&mut client, too_many, Start::Now(())).await.expect_err("too many statuses");
+    let status = follow(&mut client, too_many, now()).await.expect_err("too many statuses");
     assert_eq!(error(&status), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
 }
 
 fn altered(token: &[u8], epochs: i64, offsets: i64) -> Vec<u8> {
     let token = Token::decode(token, filter_hash_of(token)).expect("our own token");
-    let positions = Positions::new(token.positions.iter().map(|(_, next)| next + offsets));
-    Token::encode(token.epoch + epochs, token.filter, &positions)
+    let offsets = Offsets::new(token.offsets.iter().map(|(_, next)| next + offsets));
+    Token::encode(token.epoch + epochs, &token.filter_hash, &offsets).into()
 }
 
 #[tokio::test]
@@ -184,23 +185,25 @@ async fn a_snapshot_of_too_many_orders_is_refused() {
         .execute(
             "WITH o AS (
                  INSERT INTO ordering.orders
-                     (order_id, tenant, customer_id, customer_name, email, locale, content, workflow, workflow_revision, first_status)
-                 SELECT gen_random_uuid(), 'default', 'ana', '', '', '', '', 'test', 1, 's1' FROM generate_series(1, 10001)
+                     (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                      total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+                 SELECT gen_random_uuid(), 'default', 1, 'ana', '', '', '', '', 'CLP', 0, 0, 1, 'test', 1, 's1'
+                 FROM generate_series(1, 10001)
                  RETURNING order_id
              )
              INSERT INTO state_machine.states
-                 (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-             SELECT order_id, 'test', 1, 1, 's1', 1, now(), 'infinity' FROM o",
+                 (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+             SELECT order_id, 'default', 'test', 1, 1, 's1', 1, now(), 'infinity' FROM o",
         )
         .await;
-    let status = follow(&mut client, customer("ana"), Start::Snapshot(())).await.expect_err("too large");
+    let status = follow(&mut client, customer("ana"), snapshot()).await.expect_err("too large");
     assert_eq!(error(&status), refused(Code::FailedPrecondition, "SNAPSHOT_TOO_LARGE", None));
     world
         .execute(
             "DELETE FROM state_machine.states WHERE order_id = (SELECT order_id FROM state_machine.states LIMIT 1)",
         )
         .await;
-    let mut stream = follow(&mut client, customer("ana"), Start::Snapshot(())).await.expect("just small enough");
+    let mut stream = follow(&mut client, customer("ana"), snapshot()).await.expect("just small enough");
     let mut shown = BTreeSet::new();
     loop {
         match event(&mut stream).await.0 {

@@ -1,7 +1,7 @@
 //! Readers that take their time.
 
 use comanda_kit::testing::Replica;
-use comanda_proto::v1::{Phase, watch_orders_request::Start};
+use comanda_proto::v1::Phase;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ async fn a_reader_of_many_orders_that_falls_out_of_the_ring_is_told_so() {
     let mut config = config();
     config.watch_keep_records = 50;
     let replica = world.replica(config).await;
-    let mut slow = follow(&mut narrow_client(&replica).await, None, Start::Now(())).await.expect("opened");
+    let mut slow = follow(&mut narrow_client(&replica).await, None, now()).await.expect("opened");
     let (order_id, _, _fast) = overrun(&world, &replica).await;
 
     let (mut all, mut token) = (Vec::new(), told(&mut slow).await.1);
@@ -100,7 +100,7 @@ async fn a_reader_of_many_orders_that_falls_out_of_the_ring_is_told_so() {
 async fn a_slow_reader_of_many_orders_within_the_ring_misses_nothing() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
-    let mut slow = follow(&mut narrow_client(&replica).await, None, Start::Now(())).await.expect("opened");
+    let mut slow = follow(&mut narrow_client(&replica).await, None, now()).await.expect("opened");
     let (order_id, _, _fast) = overrun(&world, &replica).await;
     let (all, _) = moves(&mut slow, MANY as usize).await;
     assert_eq!(all, (1..=MANY).map(|version| (order_id, version)).collect::<Vec<_>>());

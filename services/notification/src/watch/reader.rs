@@ -1,8 +1,8 @@
 //! Reads the whole topic of transitions into the hub.
 //!
-//! Every replica reads every partition, outside any group and without commits, so that any replica serves any stream. Reading
-//! begins so far back that the ring is full again; the hub is open once the end that was found at the start is reached. A new
-//! epoch of the topic's log begins anew, with the new log.
+//! Every replica reads every partition, outside any group and without commits, so that any replica serves any stream. Reading begins so
+//! far back that the ring is full again; the hub is complete once the end that was found at the start is reached. A new epoch of the
+//! topic's log begins again with the new log. Partitions that the topic gets are read from their beginning.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,18 +23,18 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, token::Positions, undecodable::Undecodable};
+use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, token::Offsets, undecodable::Undecodable};
 
 /// How often progress is looked at.
 const CHECK: Duration = Duration::from_secs(5);
-/// A consumer that got nothing for so long though there is something is taken for stuck (fede1024/rust-rdkafka#638, #665).
+/// A consumer that got nothing for so long though there is something is stuck (fede1024/rust-rdkafka#638, #665).
 const STALL: Duration = Duration::from_secs(30);
 
 /// Reads the topic.
-pub struct Feed {
+pub struct Reader {
     /// Where transitions go.
     pub hub: Arc<Hub>,
-    /// What to make of records that can not be read.
+    /// What to do with records that cannot be read.
     pub undecodable: Undecodable,
     /// Where the topic begins and ends.
     pub broker: Broker,
@@ -44,13 +44,15 @@ pub struct Feed {
     pub topic: String,
     /// What the ring may hold.
     pub limits: Limits,
-    /// Whether the ring is filled from the topic's beginning: for a broker that can not look up a time.
+    /// Whether the ring is filled from the topic's beginning: for a broker that cannot look up a time.
     pub from_beginning: bool,
+    /// How often the number of partitions is looked at.
+    pub partitions_interval: Duration,
     /// Epoch of the topic's log, as far as it is known.
     pub epoch: watch::Receiver<Option<i64>>,
 }
 
-impl Feed {
+impl Reader {
     /// Reads until the stop, whatever happens to the broker or the database.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -59,10 +61,10 @@ impl Feed {
             if begun.is_some_and(|begun| begun != epoch) {
                 self.hub.close();
             }
-            match self.follow(epoch, &mut begun, &stop).await {
+            match self.read_epoch(epoch, &mut begun, &stop).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    warn!(topic = self.topic, "the topic can not be read: {error:#}");
+                    warn!(topic = self.topic, "the topic cannot be read: {error:#}");
                     backoff.wait(&stop).await;
                 }
             }
@@ -70,7 +72,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Waits until the epoch is known; `None` when told to stop.
+    /// Waits until the epoch is known; `None` at the stop.
     async fn known_epoch(&mut self, stop: &CancellationToken) -> Option<i64> {
         tokio::select! {
             biased;
@@ -79,20 +81,20 @@ impl Feed {
         }
     }
 
-    /// Reads one epoch's log until there is another, or the consumer is stuck. `begun` is the epoch that reading began in last.
-    async fn follow(&mut self, epoch: i64, begun: &mut Option<i64>, stop: &CancellationToken) -> Result<()> {
+    /// Reads one epoch's log until there is another one, the topic has more partitions, or the consumer is stuck. `begun` is the epoch that
+    /// reading began in last.
+    async fn read_epoch(&self, epoch: i64, begun: &mut Option<i64>, stop: &CancellationToken) -> Result<()> {
         let Some(watermarks) = kafka::wait_for_topic(&self.kafka, &self.topic, stop).await? else { return Ok(()) };
-        let known = self.hub.positions(epoch).filter(|positions| positions.count() == watermarks.len());
         let is_new_log = begun.is_some_and(|begun| begun != epoch);
-        let start = match known {
-            Some(positions) => positions,
+        let start = match self.hub.read(epoch).filter(|read| read.count() <= watermarks.len()) {
+            Some(read) => self.resume(read, &watermarks),
             None => self.begin(epoch, is_new_log, &watermarks).await?,
         };
         *begun = Some(epoch);
         let settings = self.kafka.free_consumer().set("enable.partition.eof", "true").clone();
         let consumer: TopicConsumer = settings.create_with_context(Quiet)?;
         consumer.assign(&kafka::assignment(&self.topic, &start.iter().collect())?)?;
-        info!(topic = self.topic, epoch, "reading the topic");
+        info!(topic = self.topic, epoch, partitions = start.count(), "reading the topic");
         let missing = Missing::new(&start, &watermarks);
         self.read(&consumer, epoch, missing, stop).await;
         // Dropping a consumer blocks.
@@ -100,8 +102,22 @@ impl Feed {
         Ok(())
     }
 
+    /// Continues where reading ended, and begins with the partitions that were added.
+    fn resume(&self, read: Offsets, watermarks: &Watermarks) -> Offsets {
+        if read.count() == watermarks.len() {
+            return read;
+        }
+        warn!(topic = self.topic, partitions = watermarks.len(), "the topic has more partitions: reading them, too");
+        let known = read.count();
+        let start = Offsets::new(watermarks.iter().map(|(partition, (low, _))| {
+            if usize::try_from(*partition).is_ok_and(|index| index < known) { read.at(*partition) } else { *low }
+        }));
+        self.hub.add_partitions(&start);
+        start
+    }
+
     /// Begins a log in the hub, so far back that the ring is filled.
-    async fn begin(&self, epoch: i64, is_new_log: bool, watermarks: &Watermarks) -> Result<Positions> {
+    async fn begin(&self, epoch: i64, is_new_log: bool, watermarks: &Watermarks) -> Result<Offsets> {
         let aged = if self.from_beginning || is_new_log {
             watermarks.iter().map(|(partition, (low, _))| (*partition, *low)).collect()
         } else {
@@ -115,10 +131,10 @@ impl Feed {
     async fn read(&self, consumer: &TopicConsumer, epoch: i64, mut missing: Missing, stop: &CancellationToken) {
         let mut progress = Instant::now();
         let mut check = tokio::time::interval(CHECK);
-        let new_epoch = other_epoch(self.epoch.clone(), epoch);
-        tokio::pin!(new_epoch);
+        let (new_epoch, added) = (other_epoch(self.epoch.clone(), epoch), self.partitions_added(epoch));
+        tokio::pin!(new_epoch, added);
         if missing.is_empty() {
-            self.hub.open();
+            self.hub.complete();
         }
         loop {
             tokio::select! {
@@ -128,7 +144,7 @@ impl Feed {
                     }
                     if self.accept(next, &mut missing, stop).await {
                         info!(topic = self.topic, epoch, "the topic was read to its end");
-                        self.hub.open();
+                        self.hub.complete();
                     }
                 }
                 _ = check.tick() => {
@@ -139,13 +155,14 @@ impl Feed {
                         progress = Instant::now();
                     }
                 }
+                () = &mut added => return,
                 () = &mut new_epoch => return info!(topic = self.topic, "the topic has a new log"),
                 () = stop.cancelled() => return,
             }
         }
     }
 
-    /// Takes in what the consumer gave; tells whether with that the last missing end was reached.
+    /// Takes in what the consumer gave; tells whether with it the last missing end was reached.
     async fn accept(
         &self,
         next: Result<BorrowedMessage<'_>, KafkaError>,
@@ -167,22 +184,34 @@ impl Feed {
         }
     }
 
-    /// Passes one record on.
-    pub async fn handle(&self, record: &Record) {
+    async fn handle(&self, record: &Record) {
         match Event::decode(record) {
             Some(event) => self.hub.publish(event),
             None => self.undecodable.handle(record).await,
         }
     }
 
+    /// Waits until the topic has more partitions than are read.
+    async fn partitions_added(&self, epoch: i64) {
+        loop {
+            tokio::time::sleep(self.partitions_interval).await;
+            let (found, read) = (self.broker.partitions().await, self.hub.read(epoch));
+            match (found, read) {
+                (Ok(found), Some(read)) if found > read.count() => return,
+                (Err(error), _) => warn!(topic = self.topic, "the number of partitions is not known: {error:#}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Whether the broker has something that the consumer does not bring.
     async fn is_stuck(&self, epoch: i64) -> bool {
         let Ok(watermarks) = self.broker.watermarks().await else { return false };
-        let ends = Positions::new(watermarks.into_values().map(|(_, end)| end));
-        let stuck = self.hub.positions(epoch).is_some_and(|positions| ends.exceeds(&positions));
+        let ends = Offsets::new(watermarks.into_values().map(|(_, end)| end));
+        let stuck = self.hub.read(epoch).is_some_and(|read| ends.exceeds(&read));
         if stuck {
             counter!("comanda_watch_feed_stalls_total").increment(1);
-            warn!(topic = self.topic, "the topic has more than the consumer brings: making a new one");
+            warn!(topic = self.topic, "the topic has more than the consumer brings: making a new consumer");
         }
         stuck
     }
@@ -208,15 +237,15 @@ impl ConsumerContext for Quiet {}
 /// Waits until the epoch is another one.
 async fn other_epoch(mut known: watch::Receiver<Option<i64>>, epoch: i64) {
     if known.wait_for(|now| now.is_some_and(|now| now != epoch)).await.is_err() {
-        // Nobody looks at the epoch any more: the process stops, as the reader hears by itself.
+        // The process stops; the reader has a token for that.
         std::future::pending::<()>().await;
     }
 }
 
-/// Where to begin, so that what was asked for comes, but not more than the ring can hold.
-fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, most: usize) -> Positions {
-    let share = (most / watermarks.len().max(1)) as i64;
-    Positions::new(watermarks.iter().map(|(partition, (low, end))| {
+/// Where to begin, so that everything of the age asked for is read, but not more than the ring can hold.
+fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, max: usize) -> Offsets {
+    let share = (max / watermarks.len().max(1)) as i64;
+    Offsets::new(watermarks.iter().map(|(partition, (low, end))| {
         let wanted = aged.get(partition).copied().unwrap_or(*end);
         wanted.max(end - share).clamp(*low, *end)
     }))
@@ -226,7 +255,7 @@ fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, most: usize) 
 struct Missing(BTreeMap<i32, i64>);
 
 impl Missing {
-    fn new(start: &Positions, watermarks: &Watermarks) -> Self {
+    fn new(start: &Offsets, watermarks: &Watermarks) -> Self {
         let ends = watermarks.iter().map(|(partition, (_, end))| (*partition, *end));
         Self(ends.filter(|(partition, end)| start.at(*partition) < *end).collect())
     }
@@ -235,7 +264,7 @@ impl Missing {
         self.0.is_empty()
     }
 
-    /// Notes how far a partition was read; tells whether that was the last one missing.
+    /// Notes how far a partition was read; tells whether that was the last end missing.
     fn pass(&mut self, partition: i32, next: i64) -> bool {
         let reached = self.0.get(&partition).is_some_and(|end| next >= *end);
         reached && self.0.remove(&partition).is_some() && self.is_empty()
@@ -250,20 +279,20 @@ mod tests {
     fn the_ring_is_refilled_by_age_but_not_beyond_what_it_holds() {
         let watermarks = Watermarks::from([(0, (0, 100)), (1, (40, 100)), (2, (0, 100)), (3, (0, 0))]);
         let aged = BTreeMap::from([(0, 90), (1, 10), (2, 30)]);
-        assert_eq!(refill_from(&aged, &watermarks, 400), Positions::new([90, 40, 30, 0]));
-        assert_eq!(refill_from(&aged, &watermarks, 80), Positions::new([90, 80, 80, 0]));
-        assert_eq!(refill_from(&BTreeMap::new(), &watermarks, 80), Positions::new([100, 100, 100, 0]));
+        assert_eq!(refill_from(&aged, &watermarks, 400), Offsets::new([90, 40, 30, 0]));
+        assert_eq!(refill_from(&aged, &watermarks, 80), Offsets::new([90, 80, 80, 0]));
+        assert_eq!(refill_from(&BTreeMap::new(), &watermarks, 80), Offsets::new([100, 100, 100, 0]));
     }
 
     #[test]
     fn every_end_must_be_reached_once() {
         let watermarks = Watermarks::from([(0, (0, 2)), (1, (0, 1)), (2, (0, 0))]);
-        let mut missing = Missing::new(&Positions::new([0, 0, 0]), &watermarks);
+        let mut missing = Missing::new(&Offsets::new([0, 0, 0]), &watermarks);
         assert!(!missing.pass(0, 1));
         assert!(!missing.pass(2, i64::MAX));
         assert!(!missing.pass(0, 2));
         assert!(missing.pass(1, i64::MAX));
         assert!(!missing.pass(1, 5), "told once");
-        assert!(Missing::new(&Positions::new([2, 1, 0]), &watermarks).is_empty());
+        assert!(Missing::new(&Offsets::new([2, 1, 0]), &watermarks).is_empty());
     }
 }
