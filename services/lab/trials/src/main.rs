@@ -35,6 +35,7 @@ Examples:
   comanda-trials quick --seed 7                 the same faults at the same times as another run with seed 7
   comanda-trials named list                     trials that are always the same
   comanda-trials named kafka-away --scale 0.2   one of them, shortened
+  comanda-trials upgrade --old ./comanda-1.2    from an older program to this one, under load
   comanda-trials check target/trials/quick-7    judge a run again that was kept"
 )]
 struct Cli {
@@ -50,6 +51,8 @@ enum Command {
     Random(Options),
     /// Trials that are always the same, each with goals of its own
     Named(named::Options),
+    /// Old and new program side by side, through a migration under load
+    Upgrade(named::How),
     /// Plant bugs, one at a time, and see whether each is caught
     Planted(planted::Options),
     /// Clients that mean harm, against each role
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Quick(options) => attack(run::quick, &options),
         Command::Random(options) => attack(run::random, &options),
         Command::Named(options) => ended(named::named(&options)),
+        Command::Upgrade(how) => ended(named::named(&named::Options { names: vec!["upgrade".into()], how })),
         Command::Planted(options) => good(planted::planted(&options)),
         Command::Hostile(options) => good(hostile::hostile(&options)),
         Command::Check { folder } => ended(check(&folder)),

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex as SyncMutex,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::Duration,
@@ -128,6 +128,8 @@ pub struct Process {
 #[derive(Debug)]
 struct Shared {
     launch: Launch,
+    /// What runs from its next start on: the program of its launch, or one that replaces it.
+    program: SyncMutex<PathBuf>,
     /// Where it serves.
     address: SocketAddr,
     recorder: Recorder,
@@ -143,7 +145,8 @@ impl Process {
     /// One that does not run yet. `tasks` will hold who waits for its end.
     pub fn new(launch: Launch, address: SocketAddr, recorder: Recorder, tasks: TaskTracker) -> Self {
         let (pid, wanted, starting) = (watch::Sender::default(), AtomicBool::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { launch, address, recorder, tasks, pid, wanted, starting }) }
+        let program = SyncMutex::new(launch.program.clone());
+        Self { shared: Arc::new(Shared { launch, program, address, recorder, tasks, pid, wanted, starting }) }
     }
 
     /// As in the history.
@@ -159,6 +162,11 @@ impl Process {
     /// How it is started.
     pub fn launch(&self) -> &Launch {
         &self.shared.launch
+    }
+
+    /// From its next start on it runs another program.
+    pub fn replace_program(&self, program: PathBuf) {
+        *self.shared.program.lock().expect("no holder panics") = program;
     }
 
     /// Its pid, if it runs.
@@ -184,7 +192,9 @@ impl Process {
         if self.pid().is_some() {
             return Ok(None);
         }
-        let child = self.launch().command()?.spawn().with_context(|| format!("cannot start {}", self.name()))?;
+        let program = self.shared.program.lock().expect("no holder panics").clone();
+        let launch = Launch { program, ..self.launch().clone() };
+        let child = launch.command()?.spawn().with_context(|| format!("cannot start {}", self.name()))?;
         let pid = child.id().context("it has not been waited for")?;
         self.shared.wanted.store(false, SeqCst);
         self.shared.pid.send_replace(Some(pid));

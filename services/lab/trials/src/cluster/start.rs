@@ -1,6 +1,6 @@
 //! Puts a cluster together, and takes it apart.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
@@ -12,8 +12,7 @@ use super::{
     endpoints::{Endpoints, Replica, Role},
     folder::Folder,
     kafka::{self, Broker},
-    ports::Ports,
-    postgres,
+    ports, postgres,
     process::{Launch, Process, Signal},
     shape::{Shape, quick_settings},
     wait::within,
@@ -52,11 +51,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts everything and waits until each role serves. Mails go to `smtp`.
     pub async fn start(shape: Shape, smtp: SocketAddr, folder: &Folder, recorder: &Recorder) -> Result<Self> {
-        let (path, tasks, mut ports) = (folder.path(), TaskTracker::new(), Ports::default());
-        let mut replicas = replicas(&shape, &mut ports)?;
-        let postgres_address = ports.free()?;
+        let (path, tasks) = (folder.path(), TaskTracker::new());
+        let mut replicas = replicas(&shape)?;
+        let postgres_address = ports::free()?;
         let servers = Servers { postgres: postgres_address, brokers: Vec::new(), smtp };
-        let (brokers, wires) = wire_all(&shape, &mut replicas, &servers, &mut ports).await?;
+        let (brokers, wires) = wire_all(&shape, &mut replicas, &servers).await?;
         let data = path.join("postgres");
         let (postgres, brokers_started) = tokio::try_join!(
             postgres::start(&data, postgres_address, recorder, &tasks),
@@ -92,16 +91,31 @@ impl Cluster {
 
     /// Makes the schema and the topics that are not there; with `["--only", "topics"]` only these.
     pub async fn migrate(&self, arguments: &[&str]) -> Result<()> {
+        self.migrate_with(&self.shape.binary, arguments).await
+    }
+
+    /// The same by another program.
+    pub async fn migrate_with(&self, program: &Path, arguments: &[&str]) -> Result<()> {
         let factor = if self.shape.brokers >= 3 { 3 } else { 1 };
         let settings = [
             ("COMANDA_PARTITIONS", self.shape.partitions.to_string()),
             ("COMANDA_REPLICATION_FACTOR", factor.to_string()),
         ];
-        self.run("migrate", arguments, &settings).await
+        self.run_with(program, "migrate", arguments, &settings).await
     }
 
     /// Runs a command of the program to its end, past the proxy.
     pub async fn run(&self, command: &str, arguments: &[&str], settings: &[(&str, String)]) -> Result<()> {
+        self.run_with(&self.shape.binary, command, arguments, settings).await
+    }
+
+    async fn run_with(
+        &self,
+        program: &Path,
+        command: &str,
+        arguments: &[&str],
+        settings: &[(&str, String)],
+    ) -> Result<()> {
         let direct = [
             ("DATABASE_URL", self.endpoints.database_url.clone()),
             ("KAFKA_BOOTSTRAP_SERVERS", self.endpoints.kafka_bootstrap_servers.clone()),
@@ -111,7 +125,7 @@ impl Cluster {
             direct.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let arguments = [command].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let (folder, log) = (self.folder_path.clone(), self.folder_path.join(format!("{command}.log")));
-        let program = self.shape.binary.clone();
+        let program = program.to_owned();
         let launch = Launch { name: command.into(), program, arguments, environment, folder, log, account: None };
         launch.run(MIGRATE).await
     }
@@ -154,10 +168,10 @@ impl Cluster {
     }
 }
 
-fn replicas(shape: &Shape, ports: &mut Ports) -> Result<Vec<Replica>> {
+fn replicas(shape: &Shape) -> Result<Vec<Replica>> {
     let names = Role::ALL.into_iter().flat_map(|role| (0..shape.replicas).map(move |n| (role, n)));
     let replica = |(role, n): (Role, usize)| {
-        let (direct, admin) = (ports.free()?, ports.free()?);
+        let (direct, admin) = (ports::free()?, ports::free()?);
         Ok(Replica { name: format!("{}-{n}", role.name()), role, address: direct, direct, admin })
     };
     names.map(replica).collect()
@@ -165,19 +179,14 @@ fn replicas(shape: &Shape, ports: &mut Ports) -> Result<Vec<Replica>> {
 
 /// The links of all replicas, and the ports of the brokers: each has a port for each replica, since a client connects to where
 /// the broker tells it to, and that is told by port.
-async fn wire_all(
-    shape: &Shape,
-    replicas: &mut [Replica],
-    servers: &Servers,
-    ports: &mut Ports,
-) -> Result<(Vec<Broker>, Vec<Wire>)> {
+async fn wire_all(shape: &Shape, replicas: &mut [Replica], servers: &Servers) -> Result<(Vec<Broker>, Vec<Wire>)> {
     let mut brokers = Vec::new();
     for id in 1..=shape.brokers {
-        brokers.push(Broker { id, inner: ports.free()?, controller: ports.free()?, clients: Vec::new() });
+        brokers.push(Broker { id, inner: ports::free()?, controller: ports::free()?, clients: Vec::new() });
     }
     let mut wires = Vec::new();
     for (n, replica) in replicas.iter_mut().enumerate() {
-        let listens = brokers.iter().map(|_| ports.free()).collect::<Result<Vec<_>>>()?;
+        let listens = brokers.iter().map(|_| ports::free()).collect::<Result<Vec<_>>>()?;
         let servers = Servers { brokers: listens.clone(), ..servers.clone() };
         let own = wire(replica, &servers, shape.seed.wrapping_add((n as u64) << 48)).await?;
         let links = own.iter().filter(|wire| wire.class == Class::Kafka);

@@ -208,7 +208,7 @@ impl WorkflowRow {
         });
         let edges = workflow.edges.into_iter().map(|edge| history::Edge {
             trigger: shown::trigger(edge.trigger()),
-            delay_us: edge.delay.map_or(0, |delay| delay.seconds * 1_000_000 + i64::from(delay.nanos) / 1000),
+            delay_us: edge.delay_duration.map_or(0, |delay| delay.seconds * 1_000_000 + i64::from(delay.nanos) / 1000),
             from: edge.from_status,
             to: edge.to_status,
         });

@@ -5,12 +5,14 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
+    stage::{Bounds, Seen, Stage},
+    target::Target,
+};
+use crate::raw::{
     frames::{
         ACK, CONTINUATION, DATA, HEADERS, INITIAL_WINDOW, LARGEST_WINDOW, PING, PRIORITY, SETTINGS, block, call,
         claimed, frame, header, hello, reset, whole_call, window_update,
     },
-    stage::{Bounds, Seen, Stage},
-    target::Target,
     wire::Wire,
 };
 

@@ -10,10 +10,12 @@ use tokio::{
 use tonic::Code;
 
 use super::{
-    frames::{DATA, HEADERS, call, claimed, frame, hello},
     methods::{METHODS, ORDER_REQUEST_BYTES},
     stage::{Bounds, Seen, Stage},
     target::Target,
+};
+use crate::raw::{
+    frames::{DATA, HEADERS, call, claimed, frame, hello},
     wire::Wire,
 };
 

@@ -5,9 +5,9 @@ use comanda_proto::{
     Money,
     v1::{
         AdvanceOrderRequest, BatchCreateOrdersRequest, CancelOrderRequest, CreateOrderRequest, Customer,
-        GetOrderRequest, Item, ListMailsRequest, ListOrdersRequest, ListTransitionsRequest, ListWorkflowsRequest,
-        RejectOrderRequest, ResendMailRequest, WatchFilter, WatchOrderRequest, WatchOrdersRequest,
-        get_order_request::Key, watch_orders_request::Start,
+        GetOrderRequest, GetWorkflowRequest, Item, ListMailsRequest, ListOrdersRequest, ListTransitionsRequest,
+        ListWorkflowsRequest, MailFilter, RejectOrderRequest, ResendDeadMailsRequest, ResendMailRequest, WatchFilter,
+        WatchOrderRequest, WatchOrdersRequest, get_order_request::Key, watch_orders_request::Start,
     },
 };
 use prost::Message;
@@ -43,7 +43,7 @@ impl Method {
 }
 
 /// All calls.
-pub static METHODS: [Method; 13] = [
+pub static METHODS: [Method; 15] = [
     method::<CreateOrderRequest>(ORDERS, "/comanda.v1.OrderService/CreateOrder", |rng| order(rng).encode_to_vec()),
     method::<BatchCreateOrdersRequest>(ORDERS, "/comanda.v1.OrderService/BatchCreateOrders", batch),
     method::<GetOrderRequest>(ORDERS, "/comanda.v1.OrderService/GetOrder", get),
@@ -55,10 +55,12 @@ pub static METHODS: [Method; 13] = [
     method::<RejectOrderRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/RejectOrder", cancel),
     method::<ListTransitionsRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/ListTransitions", history),
     method::<ListWorkflowsRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/ListWorkflows", workflows),
+    method::<GetWorkflowRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/GetWorkflow", workflow),
     method::<WatchOrderRequest>(WATCHES, "/comanda.v1.WatchService/WatchOrder", watch),
     method::<WatchOrdersRequest>(WATCHES, "/comanda.v1.WatchService/WatchOrders", watch_all),
-    method::<ListMailsRequest>(MAILS, "/comanda.v1.MailService/ListMails", history),
-    method::<ResendMailRequest>(MAILS, "/comanda.v1.MailService/ResendMail", watch),
+    method::<ListMailsRequest>(MAILS, "/comanda.v1.MailService/ListMails", mails),
+    method::<ResendMailRequest>(MAILS, "/comanda.v1.MailService/ResendMail", resend),
+    method::<ResendDeadMailsRequest>(MAILS, "/comanda.v1.MailService/ResendDeadMails", resend_dead),
 ];
 
 const fn method<M: Message + Default>(
@@ -157,11 +159,12 @@ fn token(filter: &impl Message, rng: &mut StdRng) -> String {
     }
 }
 
+fn time(rng: &mut StdRng) -> Option<prost_types::Timestamp> {
+    let time = prost_types::Timestamp { seconds: number(rng), nanos: number32(rng) };
+    rng.random_bool(0.3).then_some(time)
+}
+
 fn list(rng: &mut StdRng) -> Vec<u8> {
-    let time = |rng: &mut StdRng| {
-        let time = prost_types::Timestamp { seconds: number(rng), nanos: number32(rng) };
-        rng.random_bool(0.3).then_some(time)
-    };
     let wild = rng.random_bool(0.5);
     let filter = ListOrdersRequest {
         page_size: 0,
@@ -183,17 +186,15 @@ fn advance(rng: &mut StdRng) -> AdvanceOrderRequest {
         expected_version: number(rng),
         to_status: text(rng),
         reason: text(rng),
-        actor: text(rng),
     }
 }
 
 /// RejectOrder's has the same fields.
 fn cancel(rng: &mut StdRng) -> Vec<u8> {
-    let AdvanceOrderRequest { order_id, request_id, expected_version, reason, actor, .. } = advance(rng);
-    CancelOrderRequest { order_id, request_id, expected_version, reason, actor }.encode_to_vec()
+    let AdvanceOrderRequest { order_id, request_id, expected_version, reason, .. } = advance(rng);
+    CancelOrderRequest { order_id, request_id, expected_version, reason }.encode_to_vec()
 }
 
-/// ListMails's has the same fields.
 fn history(rng: &mut StdRng) -> Vec<u8> {
     let order_id = id(rng);
     let page_token = token(&order_id, rng);
@@ -204,7 +205,42 @@ fn workflows(rng: &mut StdRng) -> Vec<u8> {
     ListWorkflowsRequest { page_size: number32(rng), page_token: token(&String::new(), rng) }.encode_to_vec()
 }
 
-/// ResendMail's has the same fields.
+fn workflow(rng: &mut StdRng) -> Vec<u8> {
+    let name = if rng.random_bool(0.5) { "delivery".into() } else { text(rng) };
+    GetWorkflowRequest { name, revision: number32(rng) }.encode_to_vec()
+}
+
+fn mails(rng: &mut StdRng) -> Vec<u8> {
+    let order_id = if rng.random_bool(0.5) { String::new() } else { id(rng) };
+    let filter = MailFilter {
+        states: some(rng, 2, number32),
+        statuses: some(rng, 20, text),
+        undelivered_from_time: time(rng),
+        undelivered_before_time: time(rng),
+        reply_contains: text(rng),
+    };
+    let page_token = token(&filter, rng);
+    let filter = rng.random_bool(0.5).then_some(filter);
+    ListMailsRequest { order_id, page_size: number32(rng), page_token, filter }.encode_to_vec()
+}
+
+fn resend(rng: &mut StdRng) -> Vec<u8> {
+    ResendMailRequest { order_id: id(rng), version: number(rng), request_id: id(rng) }.encode_to_vec()
+}
+
+fn resend_dead(rng: &mut StdRng) -> Vec<u8> {
+    ResendDeadMailsRequest {
+        // Of a status that no mail reports.
+        statuses: vec![format!("nothing-{}", rng.random::<u32>())],
+        died_from_time: time(rng),
+        died_before_time: time(rng),
+        reply_contains: text(rng),
+        max_mails: number32(rng),
+        include_too_old: rng.random(),
+    }
+    .encode_to_vec()
+}
+
 fn watch(rng: &mut StdRng) -> Vec<u8> {
     WatchOrderRequest { order_id: id(rng), after_version: number(rng), view: number32(rng) }.encode_to_vec()
 }

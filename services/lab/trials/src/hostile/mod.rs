@@ -6,7 +6,6 @@
 
 mod bad_calls;
 mod flood;
-mod frames;
 mod good;
 mod message;
 mod methods;
@@ -18,7 +17,6 @@ mod stage;
 mod streams;
 mod target;
 mod unread;
-mod wire;
 mod wrong;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -27,7 +25,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 pub use self::{
-    frames::PREFACE,
     good::Served,
     report::{Report, Row},
 };

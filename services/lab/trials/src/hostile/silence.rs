@@ -6,10 +6,9 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{
+use super::{stage::Seen, target::Target};
+use crate::raw::{
     frames::{PREFACE, hello},
-    stage::Seen,
-    target::Target,
     wire::Wire,
 };
 

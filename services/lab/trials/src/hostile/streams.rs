@@ -6,9 +6,11 @@ use anyhow::Result;
 use futures::future::try_join_all;
 
 use super::{
-    frames::{DATA, HEADERS, call, claimed, frame, hello},
     stage::{Bounds, Seen, Stage},
     target::Target,
+};
+use crate::raw::{
+    frames::{DATA, HEADERS, call, claimed, frame, hello},
     wire::{Answers, Wire},
 };
 

@@ -15,10 +15,12 @@ use prost::Message;
 use tokio::time::sleep;
 
 use super::{
-    frames::{INITIAL_WINDOW, LARGEST_WINDOW, hello, whole_call, window_update},
     methods::{LIFECYCLE, ORDERS, WATCHES},
     stage::Seen,
     target::Target,
+};
+use crate::raw::{
+    frames::{INITIAL_WINDOW, LARGEST_WINDOW, hello, whole_call, window_update},
     wire::Wire,
 };
 

@@ -7,13 +7,15 @@ use futures::future::try_join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
+    stage::{Bounds, Seen, Stage},
+    target::Target,
+};
+use crate::raw::{
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, LARGEST_WINDOW, PING, PREFACE,
         PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, block, call, frame, frame_of_length, header, hello, prefixed,
         whole_call, window_update,
     },
-    stage::{Bounds, Seen, Stage},
-    target::Target,
     wire::{Answers, Wire},
 };
 

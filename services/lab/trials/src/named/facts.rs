@@ -159,6 +159,21 @@ impl<'a> Facts<'a> {
         delays.get((delays.len() * percent / 100).min(delays.len().saturating_sub(1))).map(|us| *us as f64 / 1000.0)
     }
 
+    /// The largest that a process was within a span or 5 s after it, beyond the largest that it was before, in MiB.
+    pub fn growth_mib(&self, process: &str, (from_us, to_us): (u64, u64)) -> Option<f64> {
+        let samples = || {
+            self.case.pick(|line| match &line.what {
+                What::Sample { process: found, rss_bytes, .. } if found == process => Some((line.at_us, *rss_bytes)),
+                _ => None,
+            })
+        };
+        let most = |from_us: u64, to_us: u64| {
+            let within = samples().filter(|(at_us, _)| (from_us..to_us).contains(at_us));
+            within.map(|(_, bytes)| bytes as f64 / (1024.0 * 1024.0)).reduce(f64::max)
+        };
+        Some(most(from_us, to_us + 5_000_000)? - most(0, from_us)?)
+    }
+
     /// Records that repeat others, in percent of all.
     pub fn repeated_percent(&self) -> f64 {
         let (figures, orders) = (self.figures(), self.case.orders.values());

@@ -11,12 +11,14 @@ mod late_commits;
 mod mail_away;
 mod postgres_frozen;
 mod runner;
+mod stalled_snapshots;
 mod start_orders;
 mod stopping;
 mod table;
 mod timer_races;
 mod topics_lost;
 mod trial;
+mod upgrade;
 mod watchers;
 
 use std::path::PathBuf;
@@ -48,6 +50,8 @@ pub const TRIALS: &[Trial] = &[
     kafka_away::TWO_OF_THREE,
     watchers::RETURN,
     watchers::STALL_ALL,
+    stalled_snapshots::SNAPSHOTS,
+    upgrade::UPGRADE,
     disk_full::FULL,
 ];
 
@@ -57,6 +61,14 @@ pub struct Options {
     /// Names of trials, `all`, or `list` to be told which there are.
     #[arg(required = true)]
     pub names: Vec<String>,
+    /// How they are made.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How named trials are made.
+#[derive(Args, Clone, Debug)]
+pub struct How {
     /// Times and counts are multiplied by this: less than 1 is a shorter trial that proves less.
     #[arg(long, default_value_t = 1.0)]
     pub scale: f64,
@@ -66,6 +78,9 @@ pub struct Options {
     /// The program to attack [default: `comanda` beside this program]
     #[arg(long)]
     pub binary: Option<PathBuf>,
+    /// The older program that the trial `upgrade` starts with [default: the program to attack]
+    #[arg(long)]
+    pub old: Option<PathBuf>,
     /// Keep histories, logs and data, whatever comes out. They are kept anyway where something is wrong.
     #[arg(long)]
     pub keep: bool,
@@ -83,9 +98,9 @@ pub fn named(options: &Options) -> Result<Verdict> {
         print!("{}", table::list(TRIALS));
         return Ok(Verdict::Pass);
     }
-    ensure!(options.scale > 0.0 && options.scale <= 100.0, "--scale must lie above 0");
-    let trials = chosen(&options.names)?;
-    let binary = run::binary(options.binary.as_deref())?;
+    let (trials, how) = (chosen(&options.names)?, &options.how);
+    ensure!(how.scale > 0.0 && how.scale <= 100.0, "--scale must lie above 0");
+    let terms = how.terms()?;
     let (mut outcomes, mut left_out) = (Vec::new(), 0);
     for trial in trials {
         if let Some(obstacle) = disk_full::obstacle().filter(|_| trial.name == disk_full::FULL.name) {
@@ -93,9 +108,9 @@ pub fn named(options: &Options) -> Result<Verdict> {
             left_out += 1;
             continue;
         }
-        let outcome = runner::run(trial, options, &binary).with_context(|| trial.name)?;
+        let outcome = runner::run(trial, how, &terms).with_context(|| trial.name)?;
         println!("{}\n{}", table::HEAD, outcome.rows()?.join("\n"));
-        if let Some(page) = &options.results {
+        if let Some(page) = &how.results {
             table::add(page, &outcome)?;
         }
         outcomes.push(outcome);
@@ -108,6 +123,14 @@ pub fn named(options: &Options) -> Result<Verdict> {
         (true, 0) => Verdict::Pass,
         (true, _) => Verdict::Inconclusive,
     })
+}
+
+impl How {
+    fn terms(&self) -> Result<Terms> {
+        let program = run::binary(self.binary.as_deref())?;
+        let old_program = self.old.as_deref().map_or(Ok(program.clone()), |old| run::binary(Some(old)))?;
+        Ok(Terms { scale: self.scale, seed: self.seed, program, old_program })
+    }
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Trial>> {
@@ -130,7 +153,7 @@ mod tests {
         for (n, trial) in TRIALS.iter().enumerate() {
             assert!(TRIALS[n + 1..].iter().all(|other| other.name != trial.name), "{}", trial.name);
             for scale in [0.05, 1.0] {
-                let plan = (trial.plan)(&Terms { scale, seed: 1 });
+                let plan = (trial.plan)(&Terms { scale, seed: 1, ..Terms::default() });
                 assert!(plan.faults.is_sorted_by_key(|step| step.start_ms), "{}", trial.name);
             }
         }

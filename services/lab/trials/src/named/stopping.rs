@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     cluster::Role,
-    hostile::PREFACE,
     nemesis::{Field, Kind},
+    raw::frames::PREFACE,
     workload,
 };
 

@@ -1,6 +1,6 @@
 //! What a named trial consists of.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
@@ -39,12 +39,16 @@ pub struct Trial {
 pub type Act = fn(Arc<Field>, Terms) -> LocalBoxFuture<'static, Result<()>>;
 
 /// On what terms a trial is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Times and counts are multiplied by this.
     pub scale: f64,
     /// Of all that is random.
     pub seed: u64,
+    /// The program that is attacked.
+    pub program: PathBuf,
+    /// An older one, where a trial is about replacing it.
+    pub old_program: PathBuf,
 }
 
 impl Terms {
@@ -66,6 +70,8 @@ pub struct Plan {
     pub brokers: usize,
     /// Processes of each role.
     pub replicas: usize,
+    /// What the cluster starts with, where that is not the program that is attacked.
+    pub program: Option<PathBuf>,
     /// How long an order stays in each status.
     pub step_ms: u64,
     /// Environment of every role.
@@ -83,14 +89,23 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let workload = workload::Settings { bad_calls: 0.0, ..workload::Settings::default() };
-        let (settings, faults) = (Vec::new(), Vec::new());
-        Self { brokers: 1, replicas: 2, step_ms: 1000, settings, workload, faults, length_ms: 0, drain_ms: 60_000 }
+        Self {
+            brokers: 1,
+            replicas: 2,
+            program: None,
+            step_ms: 1000,
+            settings: Vec::new(),
+            workload,
+            faults: Vec::new(),
+            length_ms: 0,
+            drain_ms: 60_000,
+        }
     }
 }
 
 impl Plan {
     /// The run of it.
-    pub fn scenario(self, trial: &Trial, terms: &Terms, binary: &Path) -> Scenario {
+    pub fn scenario(self, trial: &Trial, terms: &Terms) -> Scenario {
         let mut random = StdRng::seed_from_u64(terms.seed);
         // Some are about clients alone, some make theirs by themselves.
         let faults = self.faults.len().max(usize::from(trial.act.is_some())) as u64;
@@ -99,7 +114,7 @@ impl Plan {
             replicas: self.replicas,
             partitions: PARTITIONS,
             step_ms: self.step_ms,
-            binary: binary.into(),
+            binary: self.program.unwrap_or_else(|| terms.program.clone()),
             seed: random.random(),
             settings: self.settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         };

@@ -94,10 +94,9 @@ fn returned(facts: &Facts<'_>) -> Option<(usize, f64, usize)> {
 }
 
 const STALLED: u64 = 1_000;
-const BEFORE: Duration = Duration::from_secs(20);
-const STALL: Duration = Duration::from_secs(40);
+const BEFORE: Duration = Duration::from_secs(15);
+const STALL: Duration = Duration::from_secs(25);
 const OPEN: Duration = Duration::from_secs(10);
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Readers that take nothing.
 pub const STALL_ALL: Trial = Trial {
@@ -106,7 +105,7 @@ pub const STALL_ALL: Trial = Trial {
     plan: |_| Plan {
         replicas: 1,
         workload: workload::Settings { orders_per_second: 80.0, watched: 0.2, ..Plan::default().workload },
-        length_ms: 75_000,
+        length_ms: 50_000,
         ..Plan::default()
     },
     act: Some(stall),
@@ -121,7 +120,11 @@ pub const STALL_ALL: Trial = Trial {
                 facts.most_measured("stalled watchers"),
                 STALLED as f64 * facts.scale,
             ),
-            Goal::most("MiB that notification grew by", span.and_then(|span| growth_mib(facts, span)), 64.0),
+            Goal::most(
+                "MiB that notification grew by",
+                span.and_then(|span| facts.growth_mib("notification-0", span)),
+                64.0,
+            ),
             Goal::most(
                 "ms that 99 of 100 transitions took to the first other watcher",
                 meanwhile,
@@ -130,24 +133,6 @@ pub const STALL_ALL: Trial = Trial {
         ]
     },
 };
-
-/// The most there was meanwhile, beyond the most there was before.
-fn growth_mib(facts: &Facts<'_>, (from_us, to_us): (u64, u64)) -> Option<f64> {
-    let most = |from_us: u64, to_us: u64| {
-        facts
-            .case
-            .pick(|line| match &line.what {
-                What::Sample { process, rss_bytes, .. } if process == "notification-0" => {
-                    Some((line.at_us, *rss_bytes))
-                }
-                _ => None,
-            })
-            .filter(|(at_us, _)| (from_us..to_us).contains(at_us))
-            .map(|(_, bytes)| bytes as f64)
-            .reduce(f64::max)
-    };
-    Some((most(from_us, to_us + 5_000_000)? - most(0, from_us)?) / MIB)
-}
 
 fn stall(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()>> {
     async move {

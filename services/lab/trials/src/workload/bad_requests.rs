@@ -114,7 +114,7 @@ fn moves(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
         },
         bad(role, CANCEL, &CancelOrderRequest { expected_version: -1, ..cancel.clone() }, Some("expected_version")),
         bad(role, CANCEL, &CancelOrderRequest { request_id: "x".into(), ..cancel }, Some("request_id")),
-        bad(role, REJECT, &RejectOrderRequest { actor: long(101), ..reject }, Some("actor")),
+        bad(role, REJECT, &RejectOrderRequest { reason: long(501), ..reject }, Some("reason")),
         bad(role, HISTORY, &ListTransitionsRequest { page_size: -1, ..history.clone() }, Some("page_size")),
         bad(role, HISTORY, &ListTransitionsRequest { page_token: "!".into(), ..history.clone() }, Some("page_token")),
         Bad {

@@ -167,22 +167,22 @@ async fn send(clients: &Clients, name: &str, command: &Command, rng: &mut StdRng
         to_status: to_status.clone(),
     };
     let (request_id, expected_version) = (request_id.unwrap_or_default(), expected_version.unwrap_or_default());
-    let (reason, actor) = ("a trial".to_owned(), name.to_owned());
+    let reason = format!("a trial: {name}");
     let call = async {
         match trigger {
             "cancel" => {
-                let request = CancelOrderRequest { order_id, request_id, expected_version, reason, actor };
+                let request = CancelOrderRequest { order_id, request_id, expected_version, reason };
                 let response = client.cancel_order(request).await?.into_inner();
                 moved(response.transition, response.replayed)
             }
             "reject" => {
-                let request = RejectOrderRequest { order_id, request_id, expected_version, reason, actor };
+                let request = RejectOrderRequest { order_id, request_id, expected_version, reason };
                 let response = client.reject_order(request).await?.into_inner();
                 moved(response.transition, response.replayed)
             }
             _ => {
                 let to_status = to_status.unwrap_or_default();
-                let request = AdvanceOrderRequest { order_id, request_id, expected_version, to_status, reason, actor };
+                let request = AdvanceOrderRequest { order_id, request_id, expected_version, to_status, reason };
                 let response = client.advance_order(request).await?.into_inner();
                 moved(response.transition, response.replayed)
             }

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::frames::{GOAWAY, RST_STREAM};
+use super::frames::{self, GOAWAY, PING, RST_STREAM};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FRAME_HEADER_BYTES: usize = 9;
@@ -28,6 +28,8 @@ pub struct Answers {
     pub resets: BTreeMap<u32, usize>,
     /// Whether the server ended the connection.
     pub closed: bool,
+    /// What the last PING held.
+    last_ping: [u8; 8],
 }
 
 impl Wire {
@@ -72,6 +74,28 @@ impl Wire {
         self.send_and_read(|_| None, limit).await
     }
 
+    /// Answers pings and takes everything else without a word, for as long as the connection lasts or `limit`. What is not asked for by a
+    /// larger window does not come: a peer that lives and reads nothing.
+    pub async fn answer_pings(self, limit: Duration) -> Answers {
+        let deadline = Instant::now() + limit;
+        let (mut reading, mut writing) = self.0.into_split();
+        let (mut answers, mut bytes, mut buffer) = (Answers::default(), Vec::new(), vec![0; 4096]);
+        while let Ok(read) = timeout_at(deadline, reading.read(&mut buffer)).await {
+            match read {
+                Ok(0) | Err(_) => return Answers { closed: true, ..answers },
+                Ok(count) => bytes.extend(&buffer[..count]),
+            }
+            let pings = answers.count(PING);
+            let rest = answers.take_in(&bytes);
+            bytes.drain(..bytes.len() - rest);
+            for _ in pings..answers.count(PING) {
+                let pong = frames::frame(PING, frames::ACK, 0, &answers.last_ping);
+                _ = timeout_at(deadline, writing.write_all(&pong)).await;
+            }
+        }
+        answers
+    }
+
     /// How long the server bears with a connection on which nothing more is sent; `None`: longer than `limit`.
     pub async fn lasts(self, since: Instant, limit: Duration) -> Option<Duration> {
         self.read(limit.saturating_sub(since.elapsed())).await.closed.then(|| since.elapsed())
@@ -110,6 +134,7 @@ impl Answers {
             |at: usize| payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         match kind {
             GOAWAY => self.goaway = number(4),
+            PING => self.last_ping = payload.try_into().unwrap_or_default(),
             RST_STREAM => *self.resets.entry(number(0).unwrap_or(0)).or_default() += 1,
             _ => {}
         }
@@ -156,7 +181,7 @@ fn name(code: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::frames, *};
+    use super::*;
 
     #[test]
     fn frames_are_counted_and_a_part_of_one_is_kept() {
