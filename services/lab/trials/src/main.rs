@@ -31,7 +31,6 @@ Examples:
   comanda-trials quick                          minutes of every kind of fault
   comanda-trials random --runs 10 --seed 100    a night; with --results the same command goes on where it ended
   comanda-trials quick --only 'postgres'        only faults of Postgres and of links to it
-  comanda-trials quick --only none              no fault at all
   comanda-trials quick --seed 7                 the same faults at the same times as another run with seed 7
   comanda-trials named list                     trials that are always the same
   comanda-trials named kafka-away --scale 0.2   one of them, shortened
@@ -49,6 +48,8 @@ enum Command {
     Quick(Options),
     /// The long one, on three brokers
     Random(Options),
+    /// A minute without faults: nothing may be repaired, repeated or refused
+    Calm(Options),
     /// Trials that are always the same, each with goals of its own
     Named(named::Options),
     /// Old and new program side by side, through a migration under load
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
     match settings::parse::<Cli>().command {
         Command::Quick(options) => attack(run::quick, &options),
         Command::Random(options) => attack(run::random, &options),
+        Command::Calm(options) => attack(run::calm, &options),
         Command::Named(options) => ended(named::named(&options)),
         Command::Upgrade(how) => ended(named::named(&named::Options { names: vec!["upgrade".into()], how })),
         Command::Planted(options) => good(planted::planted(&options)),

@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use anyhow::{Context, Result};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 const PREFIX: &str = "comanda-trial-";
 /// Locked by its run for as long as that lives, however it ends.
 const LOCK: &str = "lock";
+/// Runs of this process that create their folders.
+static CREATING: Mutex<()> = Mutex::new(());
 /// Says that the folder is to stay.
 const KEPT: &str = "kept";
 
@@ -39,6 +42,8 @@ pub struct Folder {
 impl Folder {
     /// Makes one among the system's temporary files, after the leavings of crashed runs were removed.
     pub fn create() -> Result<Self> {
+        // A folder that is not locked yet would look like one of a run that is gone.
+        let _one_at_a_time = CREATING.lock().expect("no holder panics");
         let base = env::temp_dir().canonicalize()?;
         sweep(&base)?;
         let path = base.join(format!("{PREFIX}{}", Uuid::now_v7().simple()));

@@ -35,7 +35,7 @@ const OWN_MOUNTS: &str = "COMANDA_TRIALS_OWN_MOUNTS";
 const SIZE_MIB: u64 = 128;
 const FULL_MS: u64 = 15_000;
 /// Before, between and after.
-const CALM: Duration = Duration::from_secs(15);
+const CALM: Duration = Duration::from_secs(8);
 const COMMAND: Duration = Duration::from_secs(30);
 
 /// Both, one after the other.

@@ -50,11 +50,15 @@ fn alone(terms: &Terms) -> Plan {
     plan(1, each.map(|(n, role)| kill(FIRST_MS + n as u64 * APART_MS, RESTART_MS, role, 0)).collect())
 }
 
-/// The first ones are away until the second ones surely lead; then of each role one that does not lead is killed, then one that does.
+/// The first ones are away until the second ones surely lead; then the ones that do not lead are killed, one of each role, then the ones
+/// that do.
 fn of_two(terms: &Terms) -> Plan {
     let first = Role::ALL.map(|role| kill(FIRST_MS, LEASE_MS, role, 0));
-    let each = (0..terms.count(1)).flat_map(|_| Role::ALL).flat_map(|role| [(role, 0), (role, 1)]).enumerate();
-    let then = each.map(|(n, (role, replica))| kill(FIRST_MS + (n as u64 + 1) * APART_MS, RESTART_MS, role, replica));
+    let rounds = (0..terms.count(1)).flat_map(|_| [0, 1]).enumerate();
+    let then = rounds.flat_map(|(n, replica)| {
+        let at_ms = FIRST_MS + (n as u64 + 1) * APART_MS;
+        Role::ALL.map(|role| kill(at_ms, RESTART_MS, role, replica))
+    });
     plan(2, first.into_iter().chain(then).collect())
 }
 

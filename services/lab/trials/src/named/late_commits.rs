@@ -31,7 +31,7 @@ pub const LATE: Trial = Trial {
         };
         Plan {
             replicas: 3,
-            faults: (0..terms.count(15)).flat_map(at).collect(),
+            faults: (0..terms.count(12)).flat_map(at).collect(),
             workload: workload::Settings { orders_per_second: 80.0, moved: 0.6, ..Plan::default().workload },
             ..Plan::default()
         }

@@ -1,4 +1,4 @@
-//! Postgres does nothing for a minute, and nobody tells.
+//! Postgres does nothing for a while, and its connections stay open.
 
 use super::{
     facts::{Facts, back_s},
@@ -10,9 +10,9 @@ use crate::{nemesis::Kind, workload};
 /// SIGSTOP.
 pub const FROZEN: Trial = Trial {
     name: "postgres-frozen",
-    about: "Postgres is stopped (SIGSTOP) for 60 s under load: every call ends within 6 s, and orders are taken 10 s after",
+    about: "Postgres is stopped (SIGSTOP) for 30 s under load: every call ends within 6 s, and orders are taken 10 s after",
     plan: |terms| Plan {
-        faults: vec![step(10_000, terms.ms(60_000), Kind::PostgresFrozen, &[])],
+        faults: vec![step(10_000, terms.ms(30_000), Kind::PostgresFrozen, &[])],
         // Clients that would wait far longer than they should have to.
         workload: workload::Settings {
             patience_ms: (30_000, 30_000),
@@ -20,7 +20,7 @@ pub const FROZEN: Trial = Trial {
             batches: 0.0,
             ..Plan::default().workload
         },
-        length_ms: 40_000 + terms.ms(60_000),
+        length_ms: 25_000 + terms.ms(30_000),
         ..Plan::default()
     },
     act: None,

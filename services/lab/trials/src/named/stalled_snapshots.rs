@@ -55,11 +55,11 @@ pub const SNAPSHOTS: Trial = Trial {
     plan: |_| Plan {
         replicas: 1,
         // Long lives, so that a snapshot has some thousand orders.
-        step_ms: 20_000,
+        step_ms: 10_000,
         settings: vec![("COMANDA_MAX_MANY_WATCHES", PLACES.to_string())],
         workload: workload::Settings {
             orders_per_second: 100.0,
-            order_life_ms: 60_000,
+            order_life_ms: 30_000,
             moved: 0.0,
             boards: 0,
             ..Plan::default().workload

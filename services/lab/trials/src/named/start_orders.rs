@@ -27,9 +27,9 @@ use crate::{
 /// What is started at once; 24 orders of them.
 const PARTS: [&str; 4] = ["postgres", "kafka", "ordering", "state-machine and notification"];
 /// Between one start and the next: long enough to find that something is missing.
-const PAUSE: Duration = Duration::from_millis(600);
+const PAUSE: Duration = Duration::from_millis(400);
 /// Work between one order and the next.
-const BETWEEN: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(500);
 const SERVED_S: &str = "served after the last start, s";
 
 /// All orders, each with all that follows missing at first.

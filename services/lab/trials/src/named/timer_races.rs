@@ -12,7 +12,7 @@ use super::{
 use crate::workload;
 
 const RACES: u64 = 20_000;
-const RACES_PER_SECOND: u64 = 150;
+const RACES_PER_SECOND: u64 = 250;
 
 /// One of the two wins.
 pub const RACES_WON: Trial = Trial {

@@ -41,7 +41,7 @@ pub const RETURN: Trial = Trial {
         let watchers = terms.count(RETURNING);
         Plan {
             replicas: 1,
-            step_ms: 25_000,
+            step_ms: 20_000,
             settings: vec![("COMANDA_WATCH_HEARTBEAT_MS", "15000".into())],
             faults: vec![step(20_000, 1_000, Kind::RoleStopped(Role::Notification), &["notification-0"])],
             workload: workload::Settings {

@@ -188,6 +188,26 @@ pub const BUGS: [Bug; 14] = [
 ];
 
 impl Bug {
+    /// The bugs whose attacks differ: a control that makes one of several equal attacks makes all of them.
+    pub fn with_different_attacks(bugs: Vec<Self>) -> Vec<Self> {
+        let mut different: Vec<Self> = Vec::new();
+        for bug in bugs {
+            if !different.iter().any(|other| other.attacks_like(&bug)) {
+                different.push(bug);
+            }
+        }
+        different
+    }
+
+    fn attacks_like(&self, other: &Self) -> bool {
+        let workload = |bug: &Self| {
+            let mut settings = Settings::default();
+            (bug.workload)(&mut settings);
+            format!("{settings:?} {:?} {} {} {:?}", bug.settings, bug.replicas, bug.step_ms, bug.faults)
+        };
+        workload(self) == workload(other)
+    }
+
     /// The bugs whose names contain a text.
     pub fn named(text: &str) -> Vec<Self> {
         BUGS.into_iter().filter(|bug| bug.name.contains(text)).collect()
@@ -204,6 +224,14 @@ mod tests {
     fn there_is_an_attack_on_every_bug_that_can_be_planted() {
         let names: BTreeSet<_> = BUGS.iter().map(|bug| bug.name).collect();
         assert_eq!(names, comanda_kit::planted::NAMES.into());
+    }
+
+    #[test]
+    fn equal_attacks_are_made_once_in_a_control() {
+        let different = Bug::with_different_attacks(BUGS.into());
+        let without_faults = different.iter().filter(|bug| bug.faults.is_empty()).count();
+        assert_eq!(without_faults, 1, "three bugs need no fault");
+        assert_eq!(different.len(), BUGS.len() - 2);
     }
 
     #[test]

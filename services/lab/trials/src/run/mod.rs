@@ -12,7 +12,7 @@ use comanda_checker::history::What;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-pub use profile::{Options, binary, quick, random};
+pub use profile::{Options, binary, calm, quick, random};
 pub use rest::{ALL_TOLD_S, Waiting};
 pub use scenario::{Least, Scenario};
 

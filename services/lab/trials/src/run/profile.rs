@@ -33,13 +33,13 @@ pub struct Options {
     /// same system, are left out, so that the same command goes on where another ended.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub runs: u64,
-    /// How long clients and faults last [default: 3 (quick), 45 (random)]
+    /// How long clients and faults last [default: 3 (quick), 22 (random), 1 (calm)]
     #[arg(long)]
     pub minutes: Option<f64>,
-    /// Orders that clients ask for in a second.
-    #[arg(long, default_value_t = 50.0)]
-    pub rate: f64,
-    /// Kafka brokers: 1 or 3 [default: 1 (quick), 3 (random)]
+    /// Orders that clients ask for in a second [default: 50 (quick), 85 (random), 100 (calm)]
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Kafka brokers: 1 or 3 [default: 1 (quick, calm), 3 (random)]
     #[arg(long, value_parser = ["1", "3"])]
     pub brokers: Option<String>,
     /// Processes of each role, from 1 to 3.
@@ -74,59 +74,103 @@ impl Options {
     }
 }
 
+/// What a profile chooses where its options do not.
+struct Profile {
+    name: &'static str,
+    minutes: f64,
+    rate: f64,
+    brokers: usize,
+    /// Connections to the mail server, of each replica.
+    mail_connections: usize,
+    drain: Duration,
+    least: Least,
+}
+
 /// Minutes of faults on a small cluster: a check of every change.
 pub fn quick(options: &Options, seed: u64) -> Result<Scenario> {
-    scenario("quick", options, seed, 3.0, 1, Least { orders: 5_000, faults: 20, kinds: 10, moves: 500, shown: 20_000 })
+    Profile {
+        name: "quick",
+        minutes: 3.0,
+        rate: 50.0,
+        brokers: 1,
+        mail_connections: 4,
+        drain: Duration::from_secs(60),
+        least: Least { orders: 5_000, faults: 20, kinds: 10, moves: 500, shown: 20_000 },
+    }
+    .scenario(options, seed)
 }
 
 /// The long one.
 pub fn random(options: &Options, seed: u64) -> Result<Scenario> {
-    scenario(
-        "random",
-        options,
-        seed,
-        45.0,
-        3,
-        Least { orders: 100_000, faults: 200, kinds: 20, moves: 10_000, shown: 400_000 },
-    )
+    Profile {
+        name: "random",
+        minutes: 22.0,
+        rate: 85.0,
+        brokers: 3,
+        mail_connections: 8,
+        drain: Duration::from_secs(90),
+        least: Least { orders: 100_000, faults: 200, kinds: 20, moves: 10_000, shown: 400_000 },
+    }
+    .scenario(options, seed)
 }
 
-fn scenario(name: &str, options: &Options, seed: u64, minutes: f64, brokers: usize, least: Least) -> Result<Scenario> {
-    let minutes = options.minutes.unwrap_or(minutes);
-    ensure!(minutes > 0.0 && minutes < 100_000.0, "--minutes must lie above 0");
-    ensure!(options.rate > 0.0, "--rate must lie above 0");
-    let brokers = options.brokers.as_deref().map_or(brokers, |brokers| if brokers == "3" { 3 } else { 1 });
-    let ground = Ground { replicas: options.replicas as usize, brokers };
-    let mut random = StdRng::seed_from_u64(seed);
-    let length = Duration::from_secs_f64(minutes * 60.0);
-    let kinds = kinds(options, brokers)?;
-    let faults = plan(random.random(), &ground, &kinds, length.as_millis() as u64);
-    // Whoever asks for a few kinds of fault gets a verdict on those.
-    let least =
-        Least { faults: least.faults.min(faults.len() as u64), kinds: least.kinds.min(kinds.len() as u64), ..least };
-    let shape = Shape {
-        brokers,
-        replicas: ground.replicas,
-        partitions: PARTITIONS,
-        step_ms: options.step_ms,
-        binary: binary(options.binary.as_deref())?,
-        seed: random.random(),
-        settings: Vec::new(),
-    };
-    let workload = workload::Settings { orders_per_second: options.rate, ..workload::Settings::default() };
-    Ok(Scenario {
-        name: name.into(),
-        seed,
-        shape,
-        workload,
-        faults,
-        length,
-        least,
+/// No fault at all: nothing may be repaired, repeated or refused.
+pub fn calm(options: &Options, seed: u64) -> Result<Scenario> {
+    let options = Options { only: Some("none".into()), ..options.clone() };
+    Profile {
+        name: "calm",
+        minutes: 1.0,
+        rate: 100.0,
+        brokers: 1,
+        mail_connections: 8,
         drain: Duration::from_secs(60),
-        patience: PATIENCE,
-        most_rss_bytes: MOST_RSS_BYTES,
-        replay: replay(name, options, seed, minutes, brokers),
-    })
+        least: Least { orders: 4_000, faults: 0, kinds: 0, moves: 400, shown: 10_000 },
+    }
+    .scenario(&options, seed)
+}
+
+impl Profile {
+    fn scenario(self, options: &Options, seed: u64) -> Result<Scenario> {
+        let minutes = options.minutes.unwrap_or(self.minutes);
+        let rate = options.rate.unwrap_or(self.rate);
+        ensure!(minutes > 0.0 && minutes < 100_000.0, "--minutes must lie above 0");
+        ensure!(rate > 0.0, "--rate must lie above 0");
+        let brokers = options.brokers.as_deref().map_or(self.brokers, |brokers| if brokers == "3" { 3 } else { 1 });
+        let ground = Ground { replicas: options.replicas as usize, brokers };
+        let mut random = StdRng::seed_from_u64(seed);
+        let length = Duration::from_secs_f64(minutes * 60.0);
+        let kinds = kinds(options, brokers)?;
+        let faults = plan(random.random(), &ground, &kinds, length.as_millis() as u64);
+        // A run of a few kinds of fault is judged by those.
+        let least = Least {
+            faults: self.least.faults.min(faults.len() as u64),
+            kinds: self.least.kinds.min(kinds.len() as u64),
+            ..self.least
+        };
+        let shape = Shape {
+            brokers,
+            replicas: ground.replicas,
+            partitions: PARTITIONS,
+            step_ms: options.step_ms,
+            binary: binary(options.binary.as_deref())?,
+            seed: random.random(),
+            settings: vec![("COMANDA_SMTP_CONNECTIONS".into(), self.mail_connections.to_string())],
+        };
+        let workload = workload::Settings { orders_per_second: rate, ..workload::Settings::default() };
+        Ok(Scenario {
+            name: self.name.into(),
+            seed,
+            shape,
+            workload,
+            faults,
+            length,
+            least,
+            drain: self.drain,
+            patience: PATIENCE,
+            most_rss_bytes: MOST_RSS_BYTES,
+            replay: replay(self.name, options, seed, minutes, rate, brokers),
+        })
+    }
 }
 
 fn kinds(options: &Options, brokers: usize) -> Result<Vec<Kind>> {
@@ -156,9 +200,10 @@ pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
-fn replay(name: &str, options: &Options, seed: u64, minutes: f64, brokers: usize) -> String {
-    let Options { rate, replicas, step_ms, only, .. } = options;
-    let only = only.as_ref().map_or_else(String::new, |only| format!(" --only '{only}'"));
+fn replay(name: &str, options: &Options, seed: u64, minutes: f64, rate: f64, brokers: usize) -> String {
+    let Options { replicas, step_ms, only, .. } = options;
+    let only = only.as_ref().filter(|_| name != "calm");
+    let only = only.map_or_else(String::new, |only| format!(" --only '{only}'"));
     format!(
         "scripts/trials {name} --seed {seed} --minutes {minutes} --rate {rate} --brokers {brokers} --replicas {replicas} --step-ms {step_ms}{only}"
     )
