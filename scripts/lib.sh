@@ -14,6 +14,14 @@ die() {
   exit 1
 }
 
+# Runs one step of a script and says how long it took.
+timed() {
+  local title=$1 begin=$SECONDS
+  shift
+  "$@"
+  say "${0##*/}: $title: $((SECONDS - begin)) s"
+}
+
 # The help is the comment at the top of the script, so that there is one text to keep true.
 usage() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
 
