@@ -1,7 +1,7 @@
-//! Leadership by a lease row: of all replicas of a service one runs the relay and the timers.
+//! Leadership by a lease row: one replica of each service runs the relay and the timers.
 //!
-//! Safety never rests on the lease: a former leader that wakes up can only repeat what others drop, since each of its writes
-//! names the lease's epoch and does nothing under a newer one.
+//! Safety does not depend on the lease: each write of a leader names the lease's epoch and does nothing under a newer one, so a former
+//! leader can only repeat what readers drop.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -23,18 +23,35 @@ const TRUST: Duration = Duration::from_secs(4);
 /// How often it is asked for.
 const RENEWAL: Duration = Duration::from_secs(1);
 
+/// How long the holder of a row in the database may act on it, by its own monotonic clock. It starts when the holder asked, not when
+/// the answer came, and ends before the row does, so that it never outlasts the row.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust(Instant);
+
+impl Trust {
+    /// For `time`, from the moment of asking.
+    pub fn since(asked: Instant, time: Duration) -> Self {
+        Self(asked + time)
+    }
+
+    /// Whether the holder may still act.
+    pub fn is_live(&self) -> bool {
+        Instant::now() < self.0
+    }
+}
+
 /// A lease held now.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
     /// Rises with each change of leader. Every statement of a leader names it.
     pub epoch: i64,
-    trusted_until: Instant,
+    trust: Trust,
 }
 
 impl Lease {
     /// Whether the holder may still act on it.
     pub fn is_live(&self) -> bool {
-        Instant::now() < self.trusted_until
+        self.trust.is_live()
     }
 }
 
@@ -47,7 +64,7 @@ pub struct Elector {
 }
 
 impl Elector {
-    /// A elector for the schema that `pool` sees as its own.
+    /// An elector for the schema that `pool` sees as its own.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, holder: Uuid::new_v4(), held: Arc::new(watch::Sender::new(None)) }
     }
@@ -69,7 +86,7 @@ impl Elector {
             .fetch_optional(&self.pool),
         )
         .await?;
-        let lease = epoch.map(|epoch| Lease { epoch, trusted_until: asked + TRUST });
+        let lease = epoch.map(|epoch| Lease { epoch, trust: Trust::since(asked, TRUST) });
         self.note(lease);
         Ok(lease)
     }

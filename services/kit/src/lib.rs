@@ -17,6 +17,7 @@ pub mod page;
 pub mod planted;
 pub mod postgres;
 pub mod relay;
+pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod shutdown;

@@ -2,7 +2,7 @@
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
-    props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, WhiteSpace},
+    props::{BidiClass, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, WhiteSpace},
 };
 
 /// A symbol by its category, but a cell of no dots on the screen.
@@ -24,6 +24,15 @@ pub fn is_invisible(character: char) -> bool {
 /// Whether a reader sees anything of a text. A combining mark alone is nothing: it only changes the character before it.
 pub fn has_visible(text: &str) -> bool {
     text.chars().any(|character| !is_invisible(character) && !is_mark(character))
+}
+
+/// Whether a character is written from right to left, so that what stands beside it may change its place.
+pub fn is_right_to_left(character: char) -> bool {
+    !character.is_ascii()
+        && matches!(
+            CodePointMapData::<BidiClass>::new().get(character),
+            BidiClass::RightToLeft | BidiClass::ArabicLetter | BidiClass::ArabicNumber
+        )
 }
 
 fn is_mark(character: char) -> bool {

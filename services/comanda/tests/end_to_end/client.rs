@@ -191,15 +191,16 @@ async fn a_mail_is_listed_and_sent_again_as_a_copy() {
     })
     .await;
     assert_eq!(mails[0]["recipient"], *email("example.com"));
-    let copy = counter.json(&["mail", "resend", &number, "--version", "2"]).await;
+    let copy = counter.json(&["mail", "resend", &number, "2"]).await;
     assert_eq!(copy[0]["copy"], 1);
     assert_ne!(copy[0]["messageId"], mails[1]["messageId"]);
-    let file = counter.world.mail_dir().join(format!("{number}-2-1.eml"));
+    let order_id = copy[0]["orderId"].as_str().expect("an id");
+    let file = counter.world.mail_dir().join(format!("{number}-2-1-{order_id}.eml"));
     eventually("the copy is sent", async || fs::exists(&file).expect("a folder").then_some(())).await;
     let table = counter.run(&["mail", "list", &number]).await;
     assert_eq!(table.out.lines().count(), 6, "a header and five mails: {}", table.out);
     let manual = counter.order("manual").await;
     counter.world.reaches("SELECT count(*) FROM notification.mails WHERE state = 6", 1).await;
-    counter.fails(&["mail", "resend", &manual, "--version", "1"], 1, &["MAIL_NOT_DUE"]).await;
+    counter.fails(&["mail", "resend", &manual, "1"], 1, &["MAIL_NOT_DUE"]).await;
     counter.close().await;
 }

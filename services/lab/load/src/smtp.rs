@@ -1,5 +1,5 @@
-//! A mail server that takes what it is sent and remembers only which mails they were; and the same conversation from the other side,
-//! as a measure of what this machine can do.
+//! A mail server that remembers only which mails it accepted; and the same conversation from the other side, as a measure of what this
+//! machine can do.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use comanda_lab_smtp::{Action, Behaviour, Message, Phase, Server, Silence};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -25,7 +26,7 @@ use tokio::{
 pub struct Manners {
     /// How long it takes to accept a message.
     pub delay: Duration,
-    /// Of a hundred messages, so many are put off with a 451 at their first try.
+    /// How many of a hundred messages are put off with a 451 at their first try.
     pub refused_percent: u64,
 }
 
@@ -35,7 +36,7 @@ pub struct Sink {
     /// Where it listens.
     pub address: SocketAddr,
     state: Arc<State>,
-    task: JoinHandle<()>,
+    _server: Server,
 }
 
 #[derive(Debug, Default)]
@@ -49,16 +50,9 @@ struct State {
 impl Sink {
     /// Listens on a free port of this machine.
     pub async fn start(manners: Manners) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for a mail server")?;
-        let (address, state) = (listener.local_addr()?, Arc::new(State { manners, ..State::default() }));
-        let shared = state.clone();
-        let task = tokio::spawn(async move {
-            let mut conversations = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                conversations.spawn(converse(stream, shared.clone()));
-            }
-        });
-        Ok(Self { address, state, task })
+        let state = Arc::new(State { manners, ..State::default() });
+        let server = Server::start(state.clone()).await.context("no free port for a mail server")?;
+        Ok(Self { address: server.address(), state, _server: server })
     }
 
     /// How many different mails were accepted, and how many of them more than once.
@@ -68,69 +62,28 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// RFC 5321, as far as a sender of one message after the other needs it. An error means that the other side has gone away.
-async fn converse(stream: TcpStream, state: Arc<State>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut stream, mut line) = (BufReader::new(stream), Vec::new());
-    stream.write_all(b"220 sink\r\n").await?;
-    loop {
-        line.clear();
-        if stream.read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
+impl Behaviour for State {
+    fn action(&self, phase: Phase, _line: &str) -> Action {
+        let is_refused = |offered: u64| offered % 100 < self.manners.refused_percent;
+        if phase == Phase::Dot && is_refused(self.offered.fetch_add(1, Relaxed)) {
+            return Action::reply("451 later");
         }
-        let reply: &[u8] = match line.get(..4).unwrap_or_default() {
-            b"EHLO" => b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
-            b"DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                let message_id = read_message(&mut stream).await?;
-                sleep_if(state.manners.delay).await;
-                if state.takes(message_id) { b"250 kept\r\n" } else { b"451 later\r\n" }
+        Action::Consent
+    }
+
+    fn received(&self, message: Message, is_accepted: bool, _reply: u16) {
+        if is_accepted {
+            let message_id = message.find_header("Message-ID").unwrap_or_default();
+            *self.accepted.lock().expect("no holder panics").entry(message_id).or_default() += 1;
+        }
+    }
+
+    fn before_answer(&self) -> Silence<'_> {
+        Box::pin(async {
+            if !self.manners.delay.is_zero() {
+                sleep(self.manners.delay).await;
             }
-            b"QUIT" => return stream.write_all(b"221 bye\r\n").await,
-            _ => b"250 well\r\n",
-        };
-        stream.write_all(reply).await?;
-    }
-}
-
-async fn sleep_if(delay: Duration) {
-    if !delay.is_zero() {
-        sleep(delay).await;
-    }
-}
-
-impl State {
-    /// Keeps a message, or puts it off.
-    fn takes(&self, message_id: String) -> bool {
-        let offered = self.offered.fetch_add(1, Relaxed);
-        if offered % 100 < self.manners.refused_percent {
-            return false;
-        }
-        *self.accepted.lock().expect("no holder panics").entry(message_id).or_default() += 1;
-        true
-    }
-}
-
-/// Reads to the final dot and returns the Message-ID.
-async fn read_message(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
-    let (mut line, mut message_id) = (Vec::new(), String::new());
-    loop {
-        line.clear();
-        if stream.read_until(b'\n', &mut line).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if line == b".\r\n" {
-            return Ok(message_id);
-        }
-        if message_id.is_empty() && line.starts_with(b"Message-ID: ") {
-            message_id = String::from_utf8_lossy(&line[12..]).trim().into();
-        }
+        })
     }
 }
 

@@ -160,7 +160,12 @@ impl Api {
     /// Why no copy can be made; `None` where it can.
     async fn refusal(&self, wanted: Resend, found: &Found) -> Result<Option<ApiError>, ApiError> {
         let Some(latest) = found.states.last().map(|state| i32::from(*state)) else {
-            return Ok(Some(error(wanted, Code::NotFound, reason::MAIL_NOT_FOUND, "there is no mail for this version (yet)")));
+            return Ok(Some(error(
+                wanted,
+                Code::NotFound,
+                reason::MAIL_NOT_FOUND,
+                "there is no mail for this version (yet)",
+            )));
         };
         if latest == MailState::Due as i32 || latest == MailState::Sending as i32 {
             return Ok(Some(pending(wanted)));

@@ -13,8 +13,8 @@ use super::{context::SenderContext, row::Claimed};
 
 /// Mails that another process has entered are found within this time.
 const POLL: Duration = Duration::from_millis(500);
-/// The index of due mails is read from its beginning this often; in between from the last mail found, less [`OVERLAP`]. Its
-/// beginning is where the dead entries lie (performance under a long backlog).
+/// The index of due mails is read from its beginning this often; in between from the last mail found, less [`OVERLAP`]: its beginning
+/// holds entries that vacuum has not removed yet, and under a long backlog reading them takes most of the time.
 const WHOLE: Duration = Duration::from_secs(1);
 const OVERLAP: Duration = Duration::from_secs(5);
 
@@ -32,8 +32,8 @@ pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Cla
                 mails.into_iter().for_each(|mail| queue.try_send(mail).expect("only this task fills the queue's room"));
             }
             Err(error) => {
-                // Perhaps it was done, and mails are the owner's without anybody here knowing which: only its end gives them back.
-                warn!("no mail could be claimed, going on under another name: {error}");
+                // It may have been committed, and then mails are the owner's that nobody here knows: only its end gives them back.
+                warn!("no mail could be claimed, going on as a new owner: {error}");
                 return sleep(WHOLE, stop).await;
             }
         }

@@ -1,31 +1,35 @@
 //! Settings of the mails.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
+use comanda_kit::secret::Secret;
 use lettre::message::Mailbox;
 
-use super::{locale::Locale, schedule::Schedule, server::Server};
+use super::{hello, locale::Locale, schedule::Schedule};
 
-/// Settings of the mails. Without a mail server and without a directory, mails are noted as due and wait.
+/// Settings of the mails. Without a mail server and without a directory, mails are entered as due and wait.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Config {
     /// The mail server: smtp://HOST:PORT (no encryption), smtp://HOST:PORT?tls=required (STARTTLS) or smtps://HOST:PORT, with
-    /// USER@ before the host where it wants a login. The password: SMTP_PASSWORD_FILE or the environment variable SMTP_PASSWORD.
+    /// USER@ before the host if it wants a login. Give the password in SMTP_PASSWORD_FILE or in the environment variable SMTP_PASSWORD.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
-    pub smtp_url: Option<Server>,
+    pub smtp_url: Option<Secret>,
     /// A file that holds the password for the mail server.
     #[arg(long, env = "SMTP_PASSWORD_FILE")]
     pub smtp_password_file: Option<PathBuf>,
-    /// The password itself: from the environment alone, since everybody on the machine can read a command line.
+    /// The password itself: from the environment only, because every user of the machine can read a command line.
     #[arg(skip = Secret::from_environment("SMTP_PASSWORD"))]
     pub smtp_password: Option<Secret>,
-    /// Write mails as .eml files into this directory. A mail server takes precedence.
+    /// The name to give to the mail server in EHLO. Default: the host's name if it has a dot, else its address as [192.0.2.1].
+    #[arg(long, env = "COMANDA_SMTP_HELLO", value_name = "NAME", value_parser = hello::parse)]
+    pub smtp_hello: Option<String>,
+    /// Write mails as .eml files into this directory. A file that is there is never overwritten. A mail server takes precedence.
     #[arg(long, env = "COMANDA_MAIL_DIR")]
     pub mail_dir: Option<PathBuf>,
-    /// Send no mails and note none as due: for a business that writes to its customers by other means. Where mails are turned on again,
-    /// every transition that Kafka still has and that has none is mailed.
+    /// Send no mails and enter none as due: for a business that writes to its customers by other means. When mails are turned on again,
+    /// every transition that Kafka still has and that is not older than the maximum age is mailed.
     #[arg(long, env = "COMANDA_NO_MAILS", conflicts_with_all = ["smtp_url", "mail_dir"])]
     pub no_mails: bool,
     /// Connections to the mail server that send at once.
@@ -37,19 +41,19 @@ pub struct Config {
     /// How long it may take to accept a message, in milliseconds. Short times make duplicates (RFC 5321 asks for 10 minutes).
     #[arg(long, env = "COMANDA_SMTP_DATA_TIMEOUT_MS", default_value_t = 600_000, value_parser = value_parser!(u64).range(1..))]
     pub smtp_data_timeout_ms: u64,
-    /// First pause, in milliseconds, after the mail server refused us (not a single mail); doubles up to 60 times as much.
+    /// First pause, in milliseconds, after the mail server refused us and not a single mail; doubles up to 60 times this value.
     #[arg(long, env = "COMANDA_SMTP_PAUSE_MS", default_value_t = 5000, value_parser = value_parser!(u64).range(1..))]
     pub smtp_pause_ms: u64,
-    /// Whom mails come from.
+    /// The sender of the mails.
     #[arg(long, env = "COMANDA_MAIL_FROM", default_value = "Comanda <pedidos@comanda.localhost>")]
     pub mail_from: Mailbox,
-    /// What stands behind the @ of every Message-ID. A change makes other Message-IDs of mails that are being retried.
+    /// The part after the @ of every Message-ID. Changing it changes the Message-IDs of mails that are being retried.
     #[arg(long, env = "COMANDA_MAIL_DOMAIN", default_value = "comanda.localhost", value_parser = domain)]
     pub mail_domain: String,
-    /// Language of mails to customers who gave none, or one that we do not speak.
+    /// Language of mails to customers without a language, or with one that has no templates.
     #[arg(long, env = "COMANDA_MAIL_DEFAULT_LOCALE", value_enum, default_value = "es")]
     pub mail_default_locale: Locale,
-    /// Waits before a mail is tried again, each changed by up to a fifth at random. After the last one it is given up.
+    /// Waits before a mail is tried again, each changed by up to a fifth at random. After the last one the mail is dead.
     #[arg(long, env = "COMANDA_MAIL_RETRY_DELAYS", default_value = "1m,5m,30m,1h,2h,4h,8h,16h,24h,24h")]
     pub mail_retry_delays: Schedule,
     /// How old, in hours since its transition, a mail may be when it is tried for the first time. Older ones are suppressed and counted, so
@@ -84,20 +88,4 @@ impl Config {
 fn domain(text: &str) -> Result<String, String> {
     let holds = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
     if holds { Ok(text.into()) } else { Err("must be a domain such as mail.example.com".into()) }
-}
-
-/// A text that no log and no debug output shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl Secret {
-    fn from_environment(variable: &str) -> Option<Self> {
-        std::env::var(variable).ok().map(Self)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }

@@ -1,4 +1,4 @@
-//! What all senders of a process share, and how they write to the ledger: many changes with one statement.
+//! What all senders of a process share, and how they write results to the ledger: many with one statement.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,13 +13,14 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::{
-    compose::Composer, config::Config, pause::Pause, row::Change, schedule::Schedule, store::Store, transport::Route,
+    compose::Composer, config::Config, history::History, pause::Pause, row::Change, schedule::Schedule, store::Store,
+    transport::Route,
 };
 
-/// What finds the queue full waits a moment and comes again. One writer: what comes in during a commit goes out with the next.
+/// A change that finds the queue full waits a moment and tries again. One writer: what arrives during a commit goes out with the next.
 const LIMITS: Limits = Limits { queue: 4096, batch: 512, writers: 1 };
 
-/// What became of a change.
+/// Whether a change was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
     Applied,
@@ -39,7 +40,8 @@ pub struct SenderContext {
     /// How old a mail may be when it is tried first.
     pub max_age: Duration,
     pub pause: Pause,
-    /// Told when a mail may have become due.
+    pub history: History,
+    /// Notified when a mail may have become due.
     pub due: Arc<Notify>,
     changes: Batcher<Change, Written>,
 }
@@ -58,8 +60,8 @@ impl SenderContext {
         let (schedule, pause) = (config.mail_retry_delays.clone(), Pause::new(config.smtp_pause()));
         let writer = store.clone();
         let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| write(writer.clone(), changes));
-        let max_age = config.mail_max_age();
-        Self { store, workflows, composer, schedule, route, senders: config.smtp_connections, max_age, pause, due, changes }
+        let (senders, max_age, history) = (config.smtp_connections, config.mail_max_age(), History::default());
+        Self { store, workflows, composer, schedule, route, senders, max_age, pause, history, due, changes }
     }
 
     /// Writes a change, however long that takes. Where the mail is no longer ours, nothing is changed.
@@ -75,13 +77,19 @@ impl SenderContext {
     }
 }
 
+/// Counts mails that may be sent twice, with one Message-ID.
+pub fn ambiguous(count: u64) {
+    counter!("comanda_mail_ambiguous_total").increment(count);
+    warn!(count, "mails whose outcome is unknown are sent again, with the same Message-ID");
+}
+
 async fn write(store: Store, changes: Vec<Change>) -> Vec<Written> {
     let mut sorted = changes.clone();
     sorted.sort_by_key(|change| change.key);
     let applied = match store.change(&sorted).await {
         Ok(applied) => applied,
         Err(error) => {
-            warn!("mails wait to be noted: {error}");
+            warn!("the results of mails wait to be written: {error}");
             return vec![Written::Unknown; changes.len()];
         }
     };

@@ -94,7 +94,9 @@ impl Ledger {
 fn check_hints(batch: &Batch, known: &[Known]) -> Result<(), StoreError> {
     let exists = |order: &Uuid| known.iter().any(|known| known.order_id == *order);
     match batch.hints.iter().find(|order| !exists(order)) {
-        Some(order) => Err(StoreError::Unreadable(format!("the record is no transition, and there is no order {order}"))),
+        Some(order) => {
+            Err(StoreError::Unreadable(format!("the record is no transition, and there is no order {order}")))
+        }
         None => Ok(()),
     }
 }

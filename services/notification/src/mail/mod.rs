@@ -1,23 +1,33 @@
 //! One mail for each transition, sent from a ledger: never lost, in order, and with the same Message-ID if ever repeated.
 //!
 //! In: the topic `order-transitions`. Out: messages to a mail server or files, and [`MailService`](comanda_proto::v1).
-//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s; `outcome` decides what becomes of each. SQL is in
-//! `store` alone.
+//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s, which hand them to a `transport`; `verdict` decides what a failure
+//! means, with the help of `blame` and `history`. SQL is in `store` alone.
 //!
 //! The states: `due` -> `sending` (taken by an owner, committed before it is sent, a few together) -> `sent` or `dead`, or back to `due`.
 //! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.
 
 mod api;
+mod blame;
 mod claim;
 mod compose;
 mod config;
 mod context;
+mod failure;
+mod headers;
+mod hello;
+mod history;
+mod lease;
 mod ledger;
 mod locale;
+mod mask;
+mod names;
+mod notes;
 mod outcome;
 mod owner;
 mod pause;
 mod plan;
+mod reply;
 mod request;
 mod row;
 mod schedule;
@@ -27,6 +37,7 @@ mod smtp;
 mod store;
 mod templates;
 mod transport;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -39,14 +50,12 @@ use tracing::{info, warn};
 
 pub use self::{
     api::Api,
-    config::{Config, Secret},
+    config::Config,
     locale::Locale,
     schedule::Schedule,
     server::{Security, Server},
 };
-use self::{
-    compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route,
-};
+use self::{compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route};
 
 /// Full name of the gRPC service, for health.
 pub const SERVICE: &str = "comanda.v1.MailService";
@@ -93,7 +102,7 @@ impl App {
     pub fn start(self, tasks: &Tasks) {
         let Self { config, kafka, store, workflows, composer, route, due } = self;
         if config.no_mails {
-            return info!("no mails are sent, and none noted as due");
+            return info!("no mails are sent, and none entered as due");
         }
         let stop = tasks.stop_token();
         let ledger = Ledger { store: store.clone(), workflows: workflows.clone(), due: due.clone() };
@@ -106,7 +115,7 @@ impl App {
                 let context = SenderContext::new(&config, store, workflows, composer, route, due, tasks);
                 tasks.spawn("mail-senders", owner::run(Arc::new(context), stop));
             }
-            None => warn!("neither SMTP_URL nor COMANDA_MAIL_DIR is set: mails are noted as due and wait"),
+            None => warn!("neither SMTP_URL nor COMANDA_MAIL_DIR is set: mails are entered as due and wait"),
         }
     }
 }

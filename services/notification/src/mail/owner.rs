@@ -1,74 +1,40 @@
-//! An owner of claimed mails: one row that says it is alive, and the senders that work in its name.
+//! An owner of mails: its lease, and the senders that work in its name.
 //!
-//! A mail that an owner has taken is its own for as long as the row lives. An owner that could not renew it in time stops by its
-//! own clock, and the process goes on under another name: others may have its mails by then.
+//! A mail that an owner has taken is its own for as long as the lease lasts. An owner that could not renew it in time stops by its
+//! own clock, and the process goes on as a new owner: others may have its mails by then.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use comanda_kit::{backoff::sleep, postgres::StoreError};
+use comanda_kit::backoff::sleep;
 use metrics::gauge;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior},
+    time::{Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::{
     claim::claim,
-    context::SenderContext,
-    sender::{Sender, TOGETHER, ambiguous},
-    store::OWNER_SECONDS,
+    context::{SenderContext, ambiguous},
+    lease::Lease,
+    sender::{Sender, TOGETHER},
 };
 
-/// How long an owner trusts its row, from before it asked. Less than [`OWNER_SECONDS`].
-const TRUST: Duration = Duration::from_secs(9);
-/// How often the row is renewed.
+/// How often the lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(1);
-/// At the first of so many renewals, mails of lost owners are looked for even if no owner is known to have ended.
+/// At the first of this many renewals, mails of lost owners are looked for even if no owner is known to have ended.
 const LOOK_TICKS: u64 = 20;
-/// How often the mails that are not finished are counted, for the metrics.
+/// How often mails are counted for the metrics.
 const CENSUS: Duration = Duration::from_secs(15);
-const _: () = assert!(TRUST.as_secs_f64() < OWNER_SECONDS);
 
-/// What an owner knows of its row.
-#[derive(Debug)]
-pub struct Lease(Mutex<Instant>);
-
-impl Lease {
-    fn asked(at: Instant) -> Self {
-        Self(Mutex::new(at + TRUST))
-    }
-
-    /// Whether the owner may still begin something.
-    pub fn is_live(&self) -> bool {
-        Instant::now() < *self.trusted_until()
-    }
-
-    fn renew(&self, asked: Instant) {
-        *self.trusted_until() = asked + TRUST;
-    }
-
-    fn end(&self) {
-        *self.trusted_until() = Instant::now();
-    }
-
-    fn trusted_until(&self) -> MutexGuard<'_, Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sends mails until `stop`, under one name after the other.
+/// Sends mails until `stop`, as one owner after the other.
 pub async fn run(context: Arc<SenderContext>, stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
-        match Owner::begin(&context, &stop).await {
-            Ok(owner) => owner.run().await?,
+        match Lease::take(context.store.clone()).await {
+            Ok(lease) => Owner::new(&context, lease, &stop).run().await?,
             Err(error) => {
                 warn!("no mail can be sent: {error}");
                 sleep(RENEWAL, &stop).await;
@@ -80,17 +46,14 @@ pub async fn run(context: Arc<SenderContext>, stop: CancellationToken) -> Result
 
 struct Owner {
     context: Arc<SenderContext>,
-    id: Uuid,
     lease: Arc<Lease>,
-    /// Cancelled when the process stops or the row's life has ended.
+    /// Cancelled when the process stops or the lease has ended.
     stop: CancellationToken,
 }
 
 impl Owner {
-    async fn begin(context: &Arc<SenderContext>, stop: &CancellationToken) -> Result<Self, StoreError> {
-        let (id, lease) = (Uuid::new_v4(), Arc::new(Lease::asked(Instant::now())));
-        context.store.register(id).await?;
-        Ok(Self { context: context.clone(), id, lease, stop: stop.child_token() })
+    fn new(context: &Arc<SenderContext>, lease: Lease, stop: &CancellationToken) -> Self {
+        Self { context: context.clone(), lease: Arc::new(lease), stop: stop.child_token() }
     }
 
     /// Works until the stop, then gives back what was not begun.
@@ -101,11 +64,9 @@ impl Owner {
             done.cancel();
             sent
         });
-        // Every sender has noted what it began; what is left is what waited in the queue.
+        // Every sender has written what it began; what is left is what waited in the queue.
         sent?;
-        if let Err(error) = self.context.store.release(self.id).await {
-            warn!("claimed mails wait until their owner has run out: {error}");
-        }
+        self.lease.give_up().await;
         Ok(())
     }
 
@@ -113,18 +74,18 @@ impl Owner {
         let (queue, mails) = mpsc::channel(TOGETHER * usize::from(self.context.senders));
         let (mails, mut senders) = (Arc::new(tokio::sync::Mutex::new(mails)), JoinSet::new());
         for _ in 0..self.context.senders {
-            let sender = Sender::new(self.context.clone(), self.id, self.lease.clone(), self.stop.clone());
+            let sender = Sender::new(self.context.clone(), self.lease.clone(), self.stop.clone());
             senders.spawn(sender.run(mails.clone()));
         }
-        claim(&self.context, self.id, queue, &self.stop).await;
+        claim(&self.context, self.lease.owner, queue, &self.stop).await;
         while let Some(ended) = senders.join_next().await {
             ended?;
         }
         Ok(())
     }
 
-    /// Until `done`, keeps the row alive and takes over what other owners have left behind. Neither waits for the other: a slow
-    /// answer to one must not end the row.
+    /// Until `done`, renews the lease and takes over what other owners have left behind. Neither waits for the other: a slow
+    /// answer to one must not end the lease.
     async fn live(&self, done: &CancellationToken) {
         let renewing = async {
             let mut ticks = Ticks::every(RENEWAL, done);
@@ -151,23 +112,15 @@ impl Owner {
     }
 
     async fn renew(&self) {
-        if !self.lease.is_live() {
-            return;
-        }
-        let asked = Instant::now();
-        match self.context.store.renew(self.id).await {
-            Ok(true) => self.lease.renew(asked),
-            Ok(false) => self.lease.end(),
-            Err(error) => warn!("the owner of mails could not be renewed: {error}"),
-        }
-        if !self.lease.is_live() {
-            info!("the owner of mails has run out of time: going on under another name");
+        self.lease.renew().await;
+        if !self.lease.is_live() && !self.stop.is_cancelled() {
+            info!("the lease of these mails has ended: going on as a new owner");
             self.stop.cancel();
         }
     }
 
     async fn take_over(&self, look_anyway: bool) {
-        // Not once the row has run out: the senders may still hold answers that make mails of ours certain.
+        // Not once the lease has ended: the senders may still hold answers that make mails of ours certain.
         if self.stop.is_cancelled() {
             return;
         }

@@ -127,7 +127,13 @@ mod tests {
 
     fn transition(version: i64) -> OrderTransition {
         let transition_time = Some(Timestamp { seconds: 1_700_000_000, nanos: 0 });
-        OrderTransition { order_id: ORDER.to_string(), version, to_status: "s".into(), transition_time, ..Default::default() }
+        OrderTransition {
+            order_id: ORDER.to_string(),
+            version,
+            to_status: "s".into(),
+            transition_time,
+            ..Default::default()
+        }
     }
 
     const ORDER: Uuid = Uuid::from_u128(7);

@@ -162,7 +162,8 @@ fn states(violations: &mut Violations, filter: &MailFilter) -> Vec<i16> {
     let all = [MailState::Dead, MailState::Suppressed];
     let holds = filter.states().all(|state| all.contains(&state)) && filter.states.len() <= all.len();
     violations.require(holds, "filter.states", "must be MAIL_STATE_DEAD, MAIL_STATE_SUPPRESSED or both");
-    let chosen = all.into_iter().filter(|state| filter.states.is_empty() || filter.states().any(|wanted| wanted == *state));
+    let chosen =
+        all.into_iter().filter(|state| filter.states.is_empty() || filter.states().any(|wanted| wanted == *state));
     chosen.map(|state| state as i16).collect()
 }
 
@@ -277,7 +278,11 @@ mod tests {
         let expected = ["states", "statuses[0]", "undelivered_from_time", "undelivered_before_time", "reply_contains"];
         assert_eq!(fields[..5], expected.map(|field| format!("filter.{field}")));
         assert_eq!(fields[5], "page_size");
-        let both = ListMailsRequest { order_id: Uuid::now_v7().to_string(), filter: Some(MailFilter::default()), ..Default::default() };
+        let both = ListMailsRequest {
+            order_id: Uuid::now_v7().to_string(),
+            filter: Some(MailFilter::default()),
+            ..Default::default()
+        };
         assert_eq!(wrong_fields(List::read(&Scope::built_in(), &both).expect_err("both")), ["filter"]);
     }
 

@@ -10,7 +10,6 @@ use comanda_kit::{
     planted,
 };
 use comanda_proto::v1::Workflow;
-use futures::future::join_all;
 use metrics::{counter, gauge, histogram};
 use tokio::{
     sync::{Mutex, mpsc},
@@ -19,24 +18,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::{
     compose::Letter,
-    context::SenderContext,
-    outcome::{self, Cause, Outcome, Terms},
-    owner::Lease,
-    row::{Change, Claimed},
+    context::{SenderContext, ambiguous},
+    failure::Failure,
+    lease::Lease,
+    notes::Notes,
+    outcome::{self, Outcome, Pausing, Terms},
+    row::{Claimed, Key},
     transport::Transport,
+    verdict::{Facts, verdict},
 };
 
-/// After so long without a mail a connection is closed.
+/// A connection is closed after this time without a mail.
 const IDLE: Duration = Duration::from_secs(20);
-/// How many mails one sender takes from the queue together. Of a process that is killed under a backlog twice as many for each of its
-/// senders count as ambiguous: those in its hands and those in the queue.
+/// How many mails one sender takes from the queue together. If the process is killed under a backlog, twice as many for each of its
+/// senders count as ambiguous: those that it works on and those in the queue.
 pub const TOGETHER: usize = 8;
-/// How long an outcome waits for others before it is noted.
-const NOTED_WITHIN: Duration = Duration::from_millis(20);
 /// How long the server may still take to answer when we are stopping. Less than the hard stop of the process.
 const DRAIN: Duration = Duration::from_secs(7);
 
@@ -45,23 +44,22 @@ pub type Queue = Arc<Mutex<mpsc::Receiver<Claimed>>>;
 
 /// A sender of one owner.
 pub struct Sender {
-    pub context: Arc<SenderContext>,
-    pub owner: Uuid,
-    pub lease: Arc<Lease>,
-    pub stop: CancellationToken,
+    context: Arc<SenderContext>,
+    lease: Arc<Lease>,
+    stop: CancellationToken,
     transport: Transport,
-    /// Waits of this sender alone, while it can not connect: another one may well be connected.
+    /// Waits of this sender alone, while it cannot connect: another one may be connected.
     backoff: Backoff,
-    /// The notes of the last batch, on their way.
+    /// The results of the last batch, being written.
     noting: JoinSet<()>,
 }
 
 impl Sender {
     /// Not yet connected.
-    pub fn new(context: Arc<SenderContext>, owner: Uuid, lease: Arc<Lease>, stop: CancellationToken) -> Self {
+    pub fn new(context: Arc<SenderContext>, lease: Arc<Lease>, stop: CancellationToken) -> Self {
         let transport = context.route.open();
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        Self { context, owner, lease, stop, transport, backoff, noting: JoinSet::new() }
+        Self { context, lease, stop, transport, backoff, noting: JoinSet::new() }
     }
 
     /// Sends until the stop.
@@ -93,7 +91,7 @@ impl Sender {
 
     /// Tries mails one after the other.
     async fn handle(&mut self, mails: Vec<Claimed>) {
-        let mut notes = Notes::new(self.context.clone());
+        let mut notes = Notes::new(self.context.clone(), TOGETHER);
         let mut ready = Vec::with_capacity(mails.len());
         for mail in mails {
             match self.compose(&mail).await {
@@ -109,14 +107,14 @@ impl Sender {
                 }
             }
         }
-        // The notes of one batch are written while the next is sent, and no further.
+        // The results of one batch are written while the next one is sent, and no later.
         while self.noting.join_next().await.is_some() {}
         self.noting = notes.end();
     }
 
     async fn connect(&mut self) -> Result<(), Outcome> {
         tokio::select! {
-            connected = self.transport.connect() => connected,
+            connected = self.transport.connect() => connected.map_err(|failure| verdict(&failure, Facts::default())),
             () = self.stop.cancelled() => Err(Outcome::GivenBack),
         }
     }
@@ -127,27 +125,42 @@ impl Sender {
             if planted!("mail-sent-before-data") {
                 self.conclude(&mail, Outcome::Sent("250".into()), notes).await;
             }
-            let outcome = if works && self.lease.is_live() { self.send(&letter).await } else { Outcome::GivenBack };
+            let outcome =
+                if works && self.lease.is_live() { self.send(&mail, &letter).await } else { Outcome::GivenBack };
             works &= !matches!(outcome, Outcome::Paused(..));
             self.conclude(&mail, outcome, notes).await;
         }
     }
 
-    async fn send(&mut self, letter: &Letter) -> Outcome {
+    async fn send(&mut self, mail: &Claimed, letter: &Letter) -> Outcome {
         let started = Instant::now();
         let prepared = tokio::select! {
             prepared = self.transport.prepare(letter) => prepared,
-            () = self.stop.cancelled() => Err(Outcome::GivenBack),
+            () = self.stop.cancelled() => return Outcome::GivenBack,
         };
-        if let Err(outcome) = prepared {
-            return outcome;
+        if let Err(failure) = prepared {
+            return self.judge(mail, letter, failure);
         }
-        let outcome = tokio::select! {
-            outcome = self.transport.deliver(letter) => outcome,
-            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Outcome::Interrupted,
+        let delivered = tokio::select! {
+            delivered = self.transport.deliver(letter) => delivered,
+            () = async { self.stop.cancelled().await; tokio::time::sleep(DRAIN).await } => return Outcome::Interrupted,
         };
         histogram!("comanda_mail_send_seconds").record(started.elapsed());
-        outcome
+        match delivered {
+            Ok(reply) => Outcome::Sent(letter.masked(&reply)),
+            Err(failure) => self.judge(mail, letter, failure),
+        }
+    }
+
+    /// What a failure means for a mail, in the light of what the server did lately.
+    fn judge(&self, mail: &Claimed, letter: &Letter, failure: Failure) -> Outcome {
+        let failure = failure.map_text(|text| letter.masked(text));
+        let (others_refused, others_taken) = match failure.is_refusal_of_mail() {
+            true => self.context.history.refused(mail.key, &letter.to, &failure.text()),
+            false => (0, false),
+        };
+        let (tries, smtputf8) = (mail.attempts, letter.needs_smtputf8);
+        verdict(&failure, Facts { tries, smtputf8, others_refused, others_taken })
     }
 
     async fn compose(&self, mail: &Claimed) -> Result<Letter, Outcome> {
@@ -159,96 +172,68 @@ impl Sender {
         }
         let workflow = workflow(&self.context, mail).await;
         let letter = self.context.composer.compose(mail, &workflow, SystemTime::now());
-        letter.map_err(|error| Outcome::Dead(format!("can not be written: {error:#}")))
+        letter.map_err(|error| Outcome::Dead(format!("the mail could not be written: {error:#}")))
     }
 
-    /// Begins to note what became of a mail, and learns from it.
+    /// Passes a result on to be written, and acts on it.
     async fn conclude(&mut self, mail: &Claimed, outcome: Outcome, notes: &mut Notes) {
         let pause = match &outcome {
-            Outcome::Paused(Cause::Refused, reply) => {
-                warn!("the mail server refuses us, all mails wait: {reply}");
-                self.context.pause.begin()
-            }
+            Outcome::Paused(pausing, reply) => self.pause(*pausing, reply),
             _ => Duration::ZERO,
         };
         let chance = rand::random_range(-1.0..=1.0);
-        let terms = Terms { owner: self.owner, schedule: &self.context.schedule, chance, pause };
-        notes.add(outcome::change(mail, &outcome, &terms)).await;
-        self.learn(mail, &outcome).await;
+        let terms = Terms { owner: self.lease.owner, schedule: &self.context.schedule, chance, pause };
+        let change = outcome::change(mail, &outcome, &terms);
+        if change.is_undelivered {
+            let Key { order_id, version, copy } = change.key;
+            let reply = &change.reply;
+            warn!(%order_id, version, copy, reply, "a mail was not delivered; `comanda mail resend` sends it again");
+        }
+        notes.add(change).await;
+        self.learn(&outcome).await;
     }
 
-    /// Draws the consequences for this sender and for whoever watches it.
-    async fn learn(&mut self, mail: &Claimed, outcome: &Outcome) {
-        let (order_id, version) = (mail.key.order_id, mail.key.version);
+    /// Pauses all senders where the server refuses us, and returns for how long.
+    fn pause(&self, pausing: Pausing, reply: &str) -> Duration {
+        let (cause, what) = match pausing {
+            Pausing::Refused => ("refused", "the mail server refuses us, all mails wait"),
+            Pausing::Limited => ("limited", "the mail server takes no more mails for now, all wait"),
+            Pausing::Unreachable => return Duration::ZERO,
+        };
+        let pause = self.context.pause.begin();
+        warn!(cause, ?pause, reply, "{what}");
+        counter!("comanda_mail_pauses_total", "cause" => cause).increment(1);
+        pause
+    }
+
+    /// Draws the consequences for this sender and for the metrics.
+    async fn learn(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Sent(_) => {
                 self.backoff.reset();
+                self.context.history.taken();
                 self.context.pause.end();
             }
-            Outcome::Dead(_) => warn!(%order_id, version, "a mail is dead; ListMails tells why"),
             Outcome::TooOld => counter!("comanda_mails_too_old_total").increment(1),
             Outcome::Ambiguous(_) | Outcome::Interrupted => ambiguous(1),
-            Outcome::Paused(Cause::Unreachable, reply) => self.wait(reply).await,
-            Outcome::NoAddress | Outcome::Later(_) | Outcome::Paused(Cause::Refused, _) | Outcome::GivenBack => {}
+            Outcome::Paused(Pausing::Unreachable, reply) => self.wait(reply).await,
+            _ => {}
         }
-        if !matches!(outcome, Outcome::Sent(_)) {
+        if !matches!(outcome, Outcome::Sent(_) | Outcome::TooOld | Outcome::NoAddress) {
             self.transport.abandon();
         }
     }
 
     async fn wait(&mut self, reply: &str) {
         let delay = self.backoff.next_delay();
-        warn!("the mail server can not be reached, trying again in {delay:?}: {reply}");
+        warn!(reply, "the mail server cannot be reached, trying again in {delay:?}");
         gauge!("comanda_mail_unreachable").increment(1.0);
         sleep(delay, &self.stop).await;
         gauge!("comanda_mail_unreachable").decrement(1.0);
     }
 }
 
-/// What became of the mails of a batch, noted while further ones are sent: all at once at the end of the batch, and before that
-/// whenever [`NOTED_WITHIN`] has passed, which a slow server may take for a single mail.
-struct Notes {
-    changes: mpsc::Sender<Change>,
-    writer: JoinSet<()>,
-}
-
-impl Notes {
-    fn new(context: Arc<SenderContext>) -> Self {
-        let (changes, mut noted) = mpsc::channel(TOGETHER);
-        let mut writer = JoinSet::new();
-        writer.spawn(async move {
-            while let Some(first) = noted.recv().await {
-                let mut together = vec![first];
-                let collecting = async { while noted.recv_many(&mut together, TOGETHER).await > 0 {} };
-                // A timeout means that the batch goes on.
-                let _ = timeout(NOTED_WITHIN, collecting).await;
-                join_all(together.into_iter().map(|change| context.write(change))).await;
-                // A later mail of the order may go out now.
-                context.due.notify_one();
-            }
-        });
-        Self { changes, writer }
-    }
-
-    async fn add(&self, change: Change) {
-        self.changes.send(change).await.expect("the writer lasts as long as these");
-    }
-
-    /// The batch has ended; what becomes of it is still to be awaited.
-    fn end(self) -> JoinSet<()> {
-        self.writer
-    }
-}
-
-/// Counts mails that may be sent twice, with one Message-ID.
-pub fn ambiguous(count: u64) {
-    if count > 0 {
-        counter!("comanda_mail_ambiguous_total").increment(count);
-        warn!(count, "mails whose outcome is unknown are sent again, with the same Message-ID");
-    }
-}
-
-/// The workflow of a mail's order; an empty one where it can not be read, so that the mail is sent all the same.
+/// The workflow of a mail's order; an empty one where it cannot be read, so that the mail is sent all the same.
 async fn workflow(context: &SenderContext, mail: &Claimed) -> Arc<Workflow> {
     let contact = &mail.contact;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -256,7 +241,7 @@ async fn workflow(context: &SenderContext, mail: &Claimed) -> Arc<Workflow> {
         match context.workflows.get(&contact.workflow, contact.workflow_revision).await {
             Ok(workflow) => return workflow,
             Err(error) => {
-                warn!("a workflow can not be read: {error}");
+                warn!("a workflow cannot be read: {error}");
                 if !error.is_transient() {
                     return Arc::default();
                 }

@@ -5,7 +5,7 @@ use comanda_proto::v1::Item;
 use minijinja::{Environment, Value, context};
 use tracing::warn;
 
-use super::locale::Locale;
+use super::{locale::Locale, names::isolated};
 
 /// The template that every other one falls back to.
 const GENERIC: &str = "status";
@@ -18,12 +18,14 @@ const TEXTS: [(&str, &str); 4] = [
     ("status.en.html", include_str!("../../templates/status.en.html")),
 ];
 
-/// What a text can speak of.
+/// What a template can use.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
     pub number: i64,
     pub name: &'a str,
     pub items: &'a [Item],
+    /// The order's total as people read it, with its currency.
+    pub total: Option<&'a str>,
     /// The status as people call it.
     pub status: &'a str,
 }
@@ -36,6 +38,7 @@ impl Templates {
     /// Reads those that are built in.
     pub fn load() -> Result<Self> {
         let mut environment = Environment::new();
+        environment.add_filter("isolated", |text: &str| isolated(text));
         for (name, text) in TEXTS {
             environment.add_template(name, text)?;
         }
@@ -64,7 +67,7 @@ fn file(template: &str, locale: Locale, ending: &str) -> String {
 
 fn values(facts: &Facts<'_>) -> Value {
     let items: Vec<_> = facts.items.iter().map(|i| context! { name => &i.name, quantity => i.quantity }).collect();
-    context! { number => facts.number, name => facts.name, status => facts.status, items => items }
+    context! { number => facts.number, name => facts.name, status => facts.status, items => items, total => facts.total }
 }
 
 #[cfg(test)]
@@ -76,19 +79,32 @@ mod tests {
     }
 
     fn render(template: &str, locale: Locale, items: &[Item]) -> (String, String) {
-        let facts = Facts { number: 1042, name: "Ana <x>", items, status: "preparando" };
+        let facts = Facts { number: 1042, name: "Ana <x>", items, total: Some("900 CLP"), status: "preparando" };
         Templates::load().expect("valid templates").render(template, locale, &facts).expect("rendered")
     }
 
     #[test]
-    fn a_text_tells_number_products_and_status() {
+    fn a_text_has_status_number_products_and_total() {
         let (text, html) = render("status", Locale::Es, &[item("Mole", 2), item("Agua", 1)]);
-        let expected =
-            "Hola, Ana <x>:\n\nPedido número 1042\nProductos:\n- Mole × 2\n- Agua\n\nEstado de tu pedido: preparando.";
+        let expected = "Estado de tu pedido: preparando.\n\nHola, Ana <x>:\n\nPedido número 1042\nProductos:\n- Mole × 2\n- Agua\n\nTotal: 900 CLP";
         assert_eq!(text, expected);
-        assert!(html.contains("<li>Mole × 2</li>") && html.contains("<strong>preparando</strong>"));
+        assert!(
+            html.contains("<li><bdi>Mole</bdi> × 2</li>") && html.contains("<strong><bdi>preparando</bdi></strong>")
+        );
         let (text, _) = render("status", Locale::En, &[item("Mole", 1)]);
-        assert_eq!(text, "Hello Ana <x>,\n\nOrder number 1042\nProduct:\n- Mole\n\nStatus of your order: preparando.");
+        let expected = "Status of your order: preparando.\n\nHello Ana <x>,\n\nOrder number 1042\nProduct:\n- Mole\n\nTotal: 900 CLP";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_name_from_right_to_left_leaves_quantities_where_they_are() {
+        for locale in [Locale::Es, Locale::En] {
+            let (text, html) = render("status", locale, &[item("فلافل (L) 3", 4), item("Mole", 2)]);
+            assert!(text.contains("\n- \u{2068}فلافل (L) 3\u{2069} × 4\n- Mole × 2\n"), "{text}");
+            assert!(html.contains("<li><bdi>فلافل (L) 3</bdi> × 4</li>"), "{html}");
+            assert!(html.contains(&format!("<html lang=\"{}\" dir=\"ltr\">", locale.code())));
+            assert_eq!(html.matches("<bdi>").count(), html.matches("</bdi>").count());
+        }
     }
 
     #[test]

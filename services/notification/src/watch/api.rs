@@ -68,11 +68,7 @@ impl WatchService for Api {
 }
 
 impl Api {
-    async fn open_order(
-        &self,
-        scope: Scope,
-        request: WatchOrderRequest,
-    ) -> Result<(OrderStream, Resume), ApiError> {
+    async fn open_order(&self, scope: Scope, request: WatchOrderRequest) -> Result<(OrderStream, Resume), ApiError> {
         let (order_id, view) = parse(&request)?;
         let after_version = request.after_version;
         // Before the store is asked: what happens in between then waits in the subscription.
@@ -185,11 +181,13 @@ fn not_started(error: NotStarted) -> ApiError {
 }
 
 fn too_many() -> ApiError {
-    let message = format!("more than {MAX_SNAPSHOT} orders match; narrow the filter, or start with `now` and page ListOrders");
+    let message =
+        format!("more than {MAX_SNAPSHOT} orders match; narrow the filter, or start with `now` and page ListOrders");
     ApiError::new(Code::FailedPrecondition, reason::SNAPSHOT_TOO_LARGE, message)
 }
 
 fn too_far() -> ApiError {
-    let message = "too many orders would have to be looked at; narrow the filter, or start with `now` and page ListOrders";
+    let message =
+        "too many orders would have to be looked at; narrow the filter, or start with `now` and page ListOrders";
     ApiError::new(Code::ResourceExhausted, reason::SNAPSHOT_TOO_LARGE, message)
 }

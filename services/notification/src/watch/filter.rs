@@ -25,11 +25,7 @@ pub struct Filter {
 
 impl Filter {
     /// Checks a filter of a caller; `violations` are those of the rest of the request. No filter is the empty one.
-    pub fn parse(
-        scope: Scope,
-        filter: Option<WatchFilter>,
-        mut violations: Violations,
-    ) -> Result<Self, ApiError> {
+    pub fn parse(scope: Scope, filter: Option<WatchFilter>, mut violations: Violations) -> Result<Self, ApiError> {
         let mut wanted = filter.unwrap_or_default();
         check(&wanted, &mut violations);
         violations.check()?;

@@ -1,16 +1,14 @@
 //! WatchOrders: the transitions of many orders, from the hub's ring; first a snapshot from the store where the caller asks for one.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use comanda_kit::errors::ApiError;
 use comanda_proto::{
     errors::reason,
     frame::Frame,
-    v1::{Heartbeat, Order, OrderView, SnapshotComplete, WatchOrdersResponse, watch_orders_response::Event as Response},
+    v1::{
+        Heartbeat, Order, OrderView, SnapshotComplete, WatchOrdersResponse, watch_orders_response::Event as Response,
+    },
 };
 use tokio::time::Instant;
 use tonic::Code;

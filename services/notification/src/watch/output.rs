@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use comanda_kit::errors::ApiError;
 use comanda_proto::{errors::reason, frame::Frame};
 use futures::{Stream, StreamExt};

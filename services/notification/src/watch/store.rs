@@ -183,12 +183,7 @@ impl Store {
     }
 
     /// The history of an order above a version, or the first part of it.
-    pub async fn history(
-        &self,
-        scope: &Scope,
-        order_id: Uuid,
-        after_version: i64,
-    ) -> Result<History, StoreError> {
+    pub async fn history(&self, scope: &Scope, order_id: Uuid, after_version: i64) -> Result<History, StoreError> {
         self.read_history(Some(scope.tenant().to_owned()), order_id, after_version).await
     }
 

@@ -115,7 +115,11 @@ fn too_old() -> ApiError {
 }
 
 fn deadline_exceeded() -> ApiError {
-    ApiError::new(Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, "the deadline of the call has passed; resume the stream")
+    ApiError::new(
+        Code::DeadlineExceeded,
+        reason::DEADLINE_EXCEEDED,
+        "the deadline of the call has passed; resume the stream",
+    )
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ async fn four_transitions_are_four_mails_in_order() -> Result<()> {
     let accepted = world.smtp.accepted();
     let told: Vec<_> = accepted.iter().map(|mail| (mail.version(), mail.header("X-Comanda-Status"))).collect();
     assert_eq!(told, numbered().into_iter().map(|(version, status)| (version, status.to_owned())).collect::<Vec<_>>());
-    assert!(accepted.iter().all(|mail| mail.to == "ana@example.com"));
-    assert!(accepted[1].text.contains("Estado de tu pedido: preparing-es."));
+    assert!(accepted.iter().all(|mail| mail.to == ["ana@example.com"]));
+    assert!(accepted[1].text().contains("Estado de tu pedido: preparing-es."));
     service.stop().await
 }
 
@@ -62,7 +62,7 @@ async fn a_hole_in_the_topic_is_filled_from_the_history() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_a_hint_and_one_without_an_order_is_a_dead_letter() -> Result<()> {
+async fn a_record_that_cannot_be_read_is_a_hint_and_one_without_an_order_a_dead_letter() -> Result<()> {
     let world = World::new().await?;
     let service = world.start(&[]).await?;
     let order = world.order("ana@example.com", &STATUSES[..2]).await?;

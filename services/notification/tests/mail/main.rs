@@ -1,10 +1,11 @@
-//! Mails, against a real database, a real Kafka and a mail server that does as it is told.
+//! Mails, against a real database, a real Kafka and a mail server with a script.
 
-mod smtp_server;
 mod world;
 
 mod ledger;
 mod outcomes;
 mod owners;
 mod plans;
+mod refusals;
+mod resend;
 mod service;

@@ -1,16 +1,14 @@
-//! What becomes of a mail when the server does not simply take it.
+//! The outcome of a mail when the server does not accept it at once.
 
 use anyhow::Result;
 use comanda_kit::testing::eventually;
+use comanda_lab_smtp::{
+    Action::{self, Accept, Cut, Silence},
+    Phase,
+};
 use comanda_proto::v1::MailState::{Dead, Due, Sent};
 
-use super::{
-    smtp_server::{
-        Action::{self, Accept, Cut, Reply, Silence},
-        Phase,
-    },
-    world::{World, config},
-};
+use super::world::{World, config};
 
 const ANA: &str = "ana@example.com";
 
@@ -18,7 +16,7 @@ const ANA: &str = "ana@example.com";
 async fn a_451_is_retried_with_the_same_message_id_and_the_next_mail_waits() -> Result<()> {
     let world = World::without_topic().await?;
     for phase in [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot] {
-        world.smtp.once(phase, Reply("451 4.3.0 later"));
+        world.smtp.once(phase, Action::reply("451 4.3.0 later"));
     }
     let order = world.order_with_mails(ANA, 2).await?;
     let service = world.start(&[]).await?;
@@ -34,7 +32,7 @@ async fn a_451_is_retried_with_the_same_message_id_and_the_next_mail_waits() -> 
 async fn after_the_last_retry_a_mail_is_dead_and_the_next_one_goes_on() -> Result<()> {
     let world = World::without_topic().await?;
     for _ in 0..3 {
-        world.smtp.once(Phase::Rcpt, Reply("451 4.3.0 later"));
+        world.smtp.once(Phase::Rcpt, Action::reply("451 4.3.0 later"));
     }
     let order = world.order_with_mails(ANA, 2).await?;
     let service = world.start(&["--mail-retry-delays=10ms,10ms"]).await?;
@@ -47,7 +45,7 @@ async fn after_the_last_retry_a_mail_is_dead_and_the_next_one_goes_on() -> Resul
 async fn a_550_kills_its_mail_and_the_next_one_of_the_order_goes_on() -> Result<()> {
     let world = World::without_topic().await?;
     for phase in [Phase::Rcpt, Phase::Data, Phase::Dot] {
-        world.smtp.once(phase, Reply("550 5.1.1 unknown: ana@example.com"));
+        world.smtp.once(phase, Action::reply("550 5.1.1 unknown: ana@example.com"));
     }
     let order = world.order_with_mails(ANA, 4).await?;
     let service = world.start(&[]).await?;
@@ -60,12 +58,12 @@ async fn a_550_kills_its_mail_and_the_next_one_of_the_order_goes_on() -> Result<
 async fn a_refusal_of_the_sender_pauses_everything_and_kills_nothing() -> Result<()> {
     for (phase, line) in [
         (Phase::Greeting, "554 not you"),
-        (Phase::Ehlo, "550 not you"),
+        (Phase::Hello, "550 not you"),
         (Phase::Auth, "535 wrong password"),
         (Phase::Mail, "550 not from there"),
     ] {
         let world = World::without_topic().await?;
-        world.smtp.always(phase, Reply(line));
+        world.smtp.always(phase, Action::reply(line));
         let orders = [world.order_with_mails(ANA, 1).await?, world.order_with_mails(ANA, 1).await?];
         let service = world.start_with(config(&[&format!("--smtp-url={}", world.smtp.url_with_user())])).await?;
         eventually("the server has refused us some times", || async { (world.smtp.connections() >= 6).then_some(()) })
@@ -83,7 +81,7 @@ async fn a_refusal_of_the_sender_pauses_everything_and_kills_nothing() -> Result
 #[tokio::test]
 async fn the_reason_of_a_pause_stands_in_the_ledger() -> Result<()> {
     let world = World::without_topic().await?;
-    world.smtp.always(Phase::Auth, Reply("535 wrong password"));
+    world.smtp.always(Phase::Auth, Action::reply("535 wrong password"));
     let order = world.order_with_mails(ANA, 1).await?;
     let service = world.start_with(config(&[&format!("--smtp-url={}", world.smtp.url_with_user())])).await?;
     eventually("the error is shown", || async {
@@ -129,7 +127,7 @@ async fn goes_on(phase: Phase, action: Action, copies: usize) -> Result<()> {
     assert_eq!(ids.len(), orders.len(), "copies have the same Message-ID: {phase:?} {action:?}");
     assert_eq!(
         ambiguous,
-        usize::from(!matches!(phase, Phase::Greeting | Phase::Ehlo | Phase::Mail)),
+        usize::from(!matches!(phase, Phase::Greeting | Phase::Hello | Phase::Mail)),
         "{phase:?} {action:?}"
     );
     service.stop().await
@@ -137,7 +135,7 @@ async fn goes_on(phase: Phase, action: Action, copies: usize) -> Result<()> {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_or_hangs_up_delays_one_mail() -> Result<()> {
-    for phase in [Phase::Greeting, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot] {
+    for phase in [Phase::Greeting, Phase::Hello, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot] {
         goes_on(phase, Silence, 0).await?;
         goes_on(phase, Cut, 0).await?;
     }
@@ -166,18 +164,18 @@ async fn an_ambiguous_mail_says_so() -> Result<()> {
 
 #[tokio::test]
 async fn replies_are_never_taken_for_those_of_another_mail() -> Result<()> {
-    // A timeout while the server thinks, and a server that says something unasked: with a connection that goes on being used,
-    // every later reply would answer the question before (lettre's pool reports a refused mail as sent).
+    // A timeout while the server thinks, and a server that says something unasked: on a connection that is used further,
+    // every later reply would answer the command before, and a refused mail would count as sent.
     let world = World::without_topic().await?;
     world.smtp.once(Phase::Mail, Silence);
-    world.smtp.once(Phase::Rcpt, Action::Twice("250 and this"));
+    world.smtp.once(Phase::Rcpt, Action::Twice("250 and this".into()));
     let first = world.order_with_mails(ANA, 1).await?;
     let service = world.start(&["--smtp-connections=1"]).await?;
     world.states(first, &[Sent]).await;
-    world.smtp.once(Phase::Dot, Action::Twice("250 and this"));
+    world.smtp.once(Phase::Dot, Action::Twice("250 and this".into()));
     let second = world.order_with_mails(ANA, 1).await?;
     world.states(second, &[Sent]).await;
-    world.smtp.always(Phase::Dot, Reply("554 refused"));
+    world.smtp.always(Phase::Dot, Action::reply("554 5.6.0 refused"));
     let third = world.order_with_mails(ANA, 1).await?;
     world.states(third, &[Dead]).await;
     assert_eq!(world.smtp.accepted().len(), 2);
@@ -186,7 +184,7 @@ async fn replies_are_never_taken_for_those_of_another_mail() -> Result<()> {
 
 #[tokio::test]
 async fn a_kept_connection_that_the_server_has_closed_costs_no_try() -> Result<()> {
-    for action in [Cut, Reply("421 idle for too long")] {
+    for action in [Cut, Action::reply("421 idle for too long")] {
         let world = World::without_topic().await?;
         let service = world.start(&["--smtp-connections=1"]).await?;
         let first = world.order_with_mails(ANA, 1).await?;

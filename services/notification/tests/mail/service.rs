@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use comanda_kit::testing::eventually;
+use comanda_lab_smtp::{Action, Phase};
 use comanda_proto::{
     errors::reason,
     v1::MailState::{self, Dead, Due, Sent, Suppressed},
@@ -10,10 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use super::{
-    smtp_server::{Action::Reply, Phase},
-    world::{STATUSES, World, config},
-};
+use super::world::{STATUSES, World, config};
 
 const ANA: &str = "ana@example.com";
 
@@ -26,7 +24,7 @@ fn error<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
 #[tokio::test]
 async fn the_list_shows_each_mail_page_by_page() -> Result<()> {
     let world = World::without_topic().await?;
-    world.smtp.once(Phase::Rcpt, Reply("550 unknown"));
+    world.smtp.once(Phase::Rcpt, Action::reply("550 5.1.1 unknown"));
     let order = world.order_with_mails(ANA, 4).await?;
     let service = world.start(&[]).await?;
     world.states(order, &[Dead, Sent, Sent, Sent]).await;
@@ -35,7 +33,7 @@ async fn the_list_shows_each_mail_page_by_page() -> Result<()> {
     assert_eq!((first.len(), second.len(), &*end), (3, 1, ""));
     let versions: Vec<_> = first.iter().chain(&second).map(|mail| mail.version).collect();
     assert_eq!(versions, [1, 2, 3, 4]);
-    assert_eq!((first[0].state(), &*first[0].last_reply), (Dead, "550 unknown"));
+    assert_eq!((first[0].state(), &*first[0].last_reply), (Dead, "550 5.1.1 unknown"));
     assert_eq!((&*first[1].recipient, first[1].attempts, &*first[1].status), (ANA, 1, STATUSES[1]));
     assert_eq!(first[1].message_id, format!("<{order}.2.0@comanda.localhost>"));
     assert!(first[1].next_try_time.is_none() && first[1].update_time.is_some());
@@ -77,9 +75,9 @@ async fn a_mail_is_sent_again_as_a_copy_with_a_message_id_of_its_own() -> Result
 #[tokio::test]
 async fn a_mail_that_is_not_finished_or_was_never_due_is_not_sent_again() -> Result<()> {
     let world = World::without_topic().await?;
-    world.smtp.always(Phase::Rcpt, Reply("451 later"));
+    world.smtp.always(Phase::Rcpt, Action::reply("451 later"));
     let order = world.order_with_mails(ANA, 2).await?;
-    world.sql("UPDATE mails SET state = 6 WHERE version = 2").await?;
+    world.sql("UPDATE mails SET state = 6, status = 'archived', next_try_time = NULL WHERE version = 2").await?;
     let service = world.start(&["--mail-retry-delays=1h"]).await?;
     world.states(order, &[Due, Suppressed]).await;
     let precondition = |reason: &str| (Code::FailedPrecondition, reason.to_owned());
@@ -98,12 +96,20 @@ async fn mails_can_be_files() -> Result<()> {
     let order = world.order_with_mails(ANA, 2).await?;
     let service = world.start_with_directory(&directory).await?;
     world.states(order, &[Sent; 2]).await;
-    let mut names: Vec<_> =
-        std::fs::read_dir(&directory)?.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = std::fs::read_dir(&directory)?.map(name).collect::<Result<_>>()?;
     names.sort();
-    assert_eq!(names, ["1-1-0.eml", "1-2-0.eml"]);
-    let text = std::fs::read_to_string(directory.join("1-1-0.eml"))?;
+    assert_eq!(names, [format!("1-1-0-{order}.eml"), format!("1-2-0-{order}.eml")]);
+    let text = std::fs::read_to_string(directory.join(&names[0]))?;
     assert!(text.contains("Subject: Pedido 1 Producto: Mole\r\n"));
+    // Another database counts from 1 as well.
+    let other = World::without_topic().await?;
+    let other_order = other.order_with_mails(ANA, 1).await?;
+    let other_service = other.start_with_directory(&directory).await?;
+    other.states(other_order, &[Sent]).await;
+    assert_eq!(std::fs::read_dir(&directory)?.count(), 3);
+    assert_eq!(std::fs::read_to_string(directory.join(&names[0]))?, text);
+    other_service.stop().await?;
     service.stop().await?;
     Ok(std::fs::remove_dir_all(directory)?)
 }
@@ -131,8 +137,8 @@ async fn nobody_can_write_a_header_or_a_recipient() -> Result<()> {
     let service = world.start(&[]).await?;
     world.states(evil, &[Dead]).await;
     world.states(named, &[Sent]).await;
-    assert_eq!(world.smtp.commands("RCPT"), 1);
-    let text = world.smtp.accepted().remove(0).text;
+    assert_eq!(world.smtp.commands("RCPT").len(), 1);
+    let text = world.smtp.accepted().remove(0).text();
     let head = text.split("\n\n").next().unwrap_or_default();
     assert!(head.lines().all(|line| !line.starts_with("Bcc")), "{head}");
     service.stop().await

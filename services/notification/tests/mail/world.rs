@@ -11,6 +11,7 @@ use comanda_kit::{
     shutdown::Tasks,
     testing::{Environment, Replica, eventually},
 };
+use comanda_lab_smtp::ScriptedServer;
 use comanda_notification::mail::{self, App, Config};
 use comanda_proto::{
     access::Role,
@@ -18,8 +19,7 @@ use comanda_proto::{
     topics,
     v1::{
         Item, ListMailsRequest, Mail, MailState, Order, ResendDeadMailsRequest, ResendDeadMailsResponse,
-        ResendMailRequest, ResendMailResponse, Workflow, WorkflowStatus,
-        mail_service_client::MailServiceClient,
+        ResendMailRequest, ResendMailResponse, Workflow, WorkflowStatus, mail_service_client::MailServiceClient,
     },
 };
 use prost::Message;
@@ -27,8 +27,6 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tonic::{Status, service::Routes, transport::Channel};
 use uuid::Uuid;
-
-use super::smtp_server::SmtpServer;
 
 /// The statuses of the workflow, in the order of the versions.
 pub const STATUSES: [&str; 4] = ["received", "preparing", "dispatched", "delivered"];
@@ -39,7 +37,7 @@ pub const SILENT: &str = "archived";
 pub struct World {
     pub environment: Environment,
     pub pool: PgPool,
-    pub smtp: SmtpServer,
+    pub smtp: ScriptedServer,
 }
 
 /// The service, running.
@@ -75,7 +73,7 @@ impl World {
 
     async fn around(environment: Environment) -> Result<Self> {
         let pool = postgres::pool(&environment.postgres, "notification")?;
-        let world = Self { environment, pool, smtp: SmtpServer::start().await };
+        let world = Self { environment, pool, smtp: ScriptedServer::start().await? };
         world.add_workflow().await?;
         Ok(world)
     }

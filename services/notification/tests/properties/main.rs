@@ -23,9 +23,8 @@ use uuid::Uuid;
 fn filter() -> impl Strategy<Value = WatchFilter> {
     let text = || prop_oneof![9 => "[a-zñ]{0,9}", 1 => any::<String>(), 1 => (63..66_usize).prop_map(|count| "ñ".repeat(count))];
     let phase = prop_oneof![9 => 1..6_i32, 1 => any::<i32>()];
-    (text(), text(), vec(text(), 0..22), vec(phase, 0..22)).prop_map(|(customer_id, workflow, statuses, phases)| {
-        WatchFilter { customer_id, workflow, statuses, phases }
-    })
+    (text(), text(), vec(text(), 0..22), vec(phase, 0..22))
+        .prop_map(|(customer_id, workflow, statuses, phases)| WatchFilter { customer_id, workflow, statuses, phases })
 }
 
 fn parse(filter: Option<WatchFilter>) -> Result<Filter, comanda_kit::errors::ApiError> {

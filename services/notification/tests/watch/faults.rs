@@ -183,7 +183,11 @@ async fn fields_of_the_future_reach_the_watcher() {
     let mut client = tonic::client::Grpc::new(replica.connect().await.expect("it listens"));
     client.ready().await.expect("ready");
     let codec: ProstCodec<WatchOrderRequest, FutureResponse> = ProstCodec::default();
-    let request = tonic::Request::new(WatchOrderRequest { order_id: order_id.to_string(), after_version: 1, ..Default::default() });
+    let request = tonic::Request::new(WatchOrderRequest {
+        order_id: order_id.to_string(),
+        after_version: 1,
+        ..Default::default()
+    });
     let path = PathAndQuery::from_static("/comanda.v1.WatchService/WatchOrder");
     let mut stream = client.server_streaming(request, path, codec).await.expect("opened").into_inner();
 

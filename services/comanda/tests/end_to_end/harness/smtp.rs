@@ -1,5 +1,5 @@
-//! A mail server that keeps what it was sent. It takes its time to accept a message, so that a sender which is killed leaves mails
-//! behind whose outcome is unknown.
+//! A mail server that keeps the Message-IDs of what it accepted. It takes its time to accept a message, so that a sender which is killed
+//! leaves mails behind whose outcome is unknown.
 
 use std::{
     collections::BTreeMap,
@@ -7,21 +7,25 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
+use comanda_lab_smtp::{Action, Behaviour, Message, Phase, Server, Silence};
 
 const TIME_TO_ACCEPT: Duration = Duration::from_millis(10);
 
 type Accepted = BTreeMap<(String, i64), Vec<String>>;
 
-/// The server. It ends with the test's runtime.
-#[derive(Clone, Debug)]
+/// The server. It ends when it is dropped.
+#[derive(Debug)]
 pub struct SmtpServer {
     /// For `SMTP_URL`.
     pub url: String,
-    accepted: Arc<Mutex<Accepted>>,
+    state: Arc<State>,
+    _server: Server,
+}
+
+#[derive(Debug)]
+struct State {
+    refused_domain: &'static str,
+    accepted: Mutex<Accepted>,
 }
 
 impl SmtpServer {
@@ -30,72 +34,44 @@ impl SmtpServer {
         Self::refusing("").await
     }
 
-    /// One that refuses recipients with this domain, and says whom it refuses.
-    pub async fn refusing(domain: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("smtp://{}", listener.local_addr().expect("bound"));
-        let server = Self { url, accepted: Arc::default() };
-        let accepted = server.accepted.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // An error means that the other side has gone away.
-                tokio::spawn(converse(stream, domain, accepted.clone()));
-            }
-        });
-        server
+    /// One that refuses recipients with this domain, and repeats their addresses.
+    pub async fn refusing(refused_domain: &'static str) -> Self {
+        let state = Arc::new(State { refused_domain, accepted: Mutex::default() });
+        let server = Server::start(state.clone()).await.expect("a free port");
+        Self { url: server.url(), state, _server: server }
     }
 
     /// The Message-IDs of what was accepted, by order and version.
     pub fn accepted(&self) -> Accepted {
-        self.accepted.lock().expect("no test panics while it holds this").clone()
+        self.state.accepted.lock().expect("no test panics while it holds this").clone()
     }
 }
 
-async fn converse(stream: TcpStream, refused: &'static str, accepted: Arc<Mutex<Accepted>>) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 test\r\n").await?;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
+impl Behaviour for State {
+    fn offers(&self) -> Vec<String> {
+        vec!["AUTH PLAIN".into()]
+    }
+
+    fn action(&self, phase: Phase, line: &str) -> Action {
+        let is_refused = !self.refused_domain.is_empty() && line.contains(self.refused_domain);
+        if phase == Phase::Rcpt && is_refused {
+            return Action::reply(format!("550 no such user: {line}"));
         }
-        let refuses = !refused.is_empty() && line.contains(refused);
-        let reply = match line.get(..4).unwrap_or_default() {
-            "EHLO" => "250-test\r\n250 AUTH PLAIN\r\n".into(),
-            "AUTH" => "235 welcome\r\n".into(),
-            "RCPT" if refuses => format!("550 no such user: {}\r\n", line.trim()),
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                keep(&read_message(&mut stream).await?, &accepted);
-                tokio::time::sleep(TIME_TO_ACCEPT).await;
-                "250 kept\r\n".into()
-            }
-            "QUIT" => return stream.write_all(b"221 bye\r\n").await,
-            _ => "250 well\r\n".into(),
-        };
-        stream.write_all(reply.as_bytes()).await?;
+        Action::Consent
+    }
+
+    fn received(&self, message: Message, _is_accepted: bool, _reply: u16) {
+        let mut accepted = self.accepted.lock().expect("no test panics while it holds this");
+        let key = (message.header("X-Comanda-Order"), message.version());
+        accepted.entry(key).or_default().push(message.header("Message-ID"));
+    }
+
+    fn before_answer(&self) -> Silence<'_> {
+        Box::pin(tokio::time::sleep(TIME_TO_ACCEPT))
     }
 }
 
-async fn read_message(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
-    let mut message = String::new();
-    while !message.ends_with("\r\n.\r\n") {
-        if stream.read_line(&mut message).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(message)
-}
-
-fn keep(message: &str, accepted: &Mutex<Accepted>) {
-    let key = (header(message, "X-Comanda-Order"), header(message, "X-Comanda-Version").parse().expect("a version"));
-    let mut accepted = accepted.lock().expect("no test panics while it holds this");
-    accepted.entry(key).or_default().push(header(message, "Message-ID"));
-}
-
-/// A header of a message.
+/// A header of a message in a file.
 pub fn header(message: &str, name: &str) -> String {
-    let mut lines = message.lines().take_while(|line| !line.is_empty());
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value.unwrap_or_else(|| panic!("no header {name} in {message}")).to_owned()
+    Message { bytes: message.into(), ..Message::default() }.header(name)
 }

@@ -84,7 +84,7 @@ fn put_off(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()
         sleep(Duration::from_millis(BEFORE_MS)).await;
         let fault = field.recorder.number();
         field.recorder.record(What::Fault { fault, name: "mail server puts off".into(), target: "all".into() });
-        field.smtp.set(Mode::Refuse4xx(Phase::Recipient));
+        field.smtp.set(Mode::Refuse4xx(Phase::Rcpt));
         sleep(Duration::from_millis(terms.ms(SHORT_MS))).await;
         field.smtp.set(Mode::Accept);
         field.recorder.record(What::Heal { fault, failed: None });

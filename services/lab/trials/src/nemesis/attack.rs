@@ -21,7 +21,7 @@ use crate::{
     cluster::{Class, Cluster, Process, Role, Signal, Wire},
     dump,
     recorder::Recorder,
-    smtp::{Mode, Phase, SmtpServer},
+    smtp::{Mode, PHASES, Phase, SmtpServer},
 };
 
 /// Between repetitions of a fault that is done again and again.
@@ -187,10 +187,10 @@ impl Field {
 }
 
 fn mode(trouble: Trouble, seed: u64) -> Mode {
-    let phase = Phase::ALL[StdRng::seed_from_u64(seed).random_range(0..Phase::ALL.len())];
+    let phase = PHASES[StdRng::seed_from_u64(seed).random_range(0..PHASES.len())];
     match trouble {
         Trouble::PutsOff => Mode::Refuse4xx(phase),
-        Trouble::Refuses => Mode::Refuse5xx(Phase::Recipient),
+        Trouble::Refuses => Mode::Refuse5xx(Phase::Rcpt),
         Trouble::Silent => Mode::Silence(phase),
         Trouble::HangsUp => Mode::Cut(phase),
         Trouble::CutsBeforeDot => Mode::CutBeforeDot,

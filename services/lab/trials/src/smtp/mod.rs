@@ -1,58 +1,43 @@
-//! A mail server that does as it is told: accepts, refuses, falls silent or hangs up in any phase of the conversation. Each message
-//! that it has read to the end goes into the history, with what was answered.
+//! The trial's mail server: accepts, refuses, falls silent or hangs up in any phase of the conversation. Each message that it has read to the
+//! end goes into the history, with the answer.
 
-mod conversation;
-mod message;
 mod mode;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context, Result};
-use rand::{SeedableRng, rngs::StdRng};
-use tokio::{
-    io::BufReader,
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use comanda_checker::history::What;
+use comanda_lab_smtp::{Action, Behaviour, Message, Server, Silence};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::watch;
 
-use self::conversation::Conversation;
-pub use self::mode::{Action, Mode, Phase};
+pub use self::mode::{Mode, PHASES};
 use crate::recorder::Recorder;
-
-/// Connections that are served at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 256;
+pub use comanda_lab_smtp::Phase;
 
 /// The server. It ends when it is dropped.
 #[derive(Debug)]
 pub struct SmtpServer {
-    address: SocketAddr,
+    server: Server,
     mode: watch::Sender<Mode>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 impl SmtpServer {
     /// Listens on a free port of this machine. `seed` is that of a mixed mode's choices.
     pub async fn start(recorder: Recorder, seed: u64) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port for the trial's mail server")?;
-        let (address, mode) = (listener.local_addr()?, watch::Sender::new(Mode::Accept));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let host = Host { listener, mode: mode.subscribe(), recorder, rng: StdRng::seed_from_u64(seed) };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(host.serve()));
-        Ok(Self { address, mode, stop, tasks })
+        let mode = watch::Sender::new(Mode::Accept);
+        let rng = Mutex::new(StdRng::seed_from_u64(seed));
+        let treatment = Treatment { mode: mode.subscribe(), recorder, rng };
+        let server = Server::start(Arc::new(treatment)).await.context("no free port for the trial's mail server")?;
+        Ok(Self { server, mode })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Treats clients so from now on. Connections that were left silent are closed.
@@ -65,59 +50,46 @@ impl SmtpServer {
         *self.mode.borrow()
     }
 
-    /// Hangs up on everybody and waits until nothing is under way.
+    /// Hangs up on every client and waits until nothing is under way.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.server.stop().await;
     }
 }
 
-impl Drop for SmtpServer {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-struct Host {
-    listener: TcpListener,
+struct Treatment {
     mode: watch::Receiver<Mode>,
     recorder: Recorder,
-    rng: StdRng,
+    rng: Mutex<StdRng>,
 }
 
-impl Host {
-    /// Serves for ever; conversations end with it.
-    async fn serve(mut self) {
-        let (mut conversations, places) = (JoinSet::new(), Arc::new(Semaphore::new(CONNECTIONS)));
-        loop {
-            let place = places.clone().acquire_owned().await.expect("never closed");
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let conversation = self.conversation(stream);
-                    conversations.spawn(async move {
-                        // An error is how a conversation ends.
-                        _ = conversation.hold().await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    eprintln!("the trial's mail server can not accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-            while conversations.try_join_next().is_some() {}
-        }
+impl Treatment {
+    fn chance(&self) -> f64 {
+        self.rng.lock().expect("no holder panics").random()
+    }
+}
+
+impl Behaviour for Treatment {
+    fn action(&self, phase: Phase, _line: &str) -> Action {
+        self.mode.borrow().action(phase, self.chance())
     }
 
-    fn conversation(&mut self, stream: TcpStream) -> Conversation {
-        Conversation {
-            stream: BufReader::new(stream),
-            mode: self.mode.clone(),
-            recorder: self.recorder.clone(),
-            rng: StdRng::from_rng(&mut self.rng),
-            recipients: Vec::new(),
-        }
+    fn cuts_message(&self) -> bool {
+        self.mode.borrow().cuts_message(self.chance())
+    }
+
+    /// Before the answer is sent: what a client knows must be in the history.
+    fn received(&self, message: Message, _is_accepted: bool, reply: u16) {
+        let message_id = message.find_header("Message-ID").unwrap_or_default();
+        self.recorder.record(What::Mail { message_id, recipients: message.to, reply });
+    }
+
+    fn silence(&self) -> Silence<'_> {
+        let mut mode = self.mode.clone();
+        mode.mark_unchanged();
+        Box::pin(async move {
+            // An error means that the server is gone.
+            let _ = mode.changed().await;
+        })
     }
 }
 

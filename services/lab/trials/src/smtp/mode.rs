@@ -1,31 +1,14 @@
-//! What a mail server does to whoever talks to it. Pure.
+//! How the trial's mail server treats its clients. Pure.
 
-/// Where a conversation stands: what the client has just done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// It has connected.
-    Greeting,
-    /// It has said EHLO or HELO.
-    Hello,
-    /// It has named the sender.
-    Mail,
-    /// It has named a recipient.
-    Recipient,
-    /// It wants to send the message.
-    Data,
-    /// It has sent the whole message, with its final dot.
-    Dot,
-}
+use comanda_lab_smtp::{Action, Phase};
 
-impl Phase {
-    /// All of them, in the order of a conversation.
-    pub const ALL: [Self; 6] = [Self::Greeting, Self::Hello, Self::Mail, Self::Recipient, Self::Data, Self::Dot];
-}
+/// The phases that a mode may be about, in the order of a conversation.
+pub const PHASES: [Phase; 6] = [Phase::Greeting, Phase::Hello, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
 
 /// How a server treats its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Takes every message.
+    /// Accepts every message.
     #[default]
     Accept,
     /// Puts clients off in this phase.
@@ -46,33 +29,19 @@ pub enum Mode {
     Mixed,
 }
 
-/// What is done in one phase of one conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Answer as the client hopes.
-    Consent,
-    /// Answer as the client hopes, then close the connection.
-    ConsentAndCut,
-    /// Answer this.
-    Refuse(&'static str),
-    /// Never answer.
-    Silence,
-    /// Close the connection.
-    Cut,
-}
-
-/// Of the steps of a mixed mode, so many are not consented to.
+/// The share of the steps of a mixed mode that are not consented to.
 const TROUBLE: f64 = 0.05;
 
 const LATER: &str = "451 4.3.0 not now";
-const NEVER: &str = "554 5.0.0 never";
+/// Kills a mail: it is about the recipient.
+const NEVER: &str = "550 5.1.1 no such user";
 
 impl Mode {
     /// What to do in a phase. `chance`, from 0 up to 1, is new for each.
     pub fn action(self, phase: Phase, chance: f64) -> Action {
         match self {
-            Self::Refuse4xx(at) if at == phase => Action::Refuse(LATER),
-            Self::Refuse5xx(at) if at == phase => Action::Refuse(NEVER),
+            Self::Refuse4xx(at) if at == phase => Action::reply(LATER),
+            Self::Refuse5xx(at) if at == phase => Action::reply(NEVER),
             Self::Silence(at) if at == phase => Action::Silence,
             Self::Cut(at) if at == phase => Action::Cut,
             Self::CutAfterDot if phase == Phase::Dot => Action::Cut,
@@ -89,9 +58,9 @@ impl Mode {
 }
 
 fn mixed(chance: f64) -> Action {
-    const TROUBLES: [Action; 4] = [Action::Refuse(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut];
-    let trouble = (chance / TROUBLE * TROUBLES.len() as f64) as usize;
-    TROUBLES.get(trouble).copied().unwrap_or(Action::Consent)
+    let troubles = [Action::reply(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut];
+    let trouble = (chance / TROUBLE * troubles.len() as f64) as usize;
+    troubles.get(trouble).cloned().unwrap_or(Action::Consent)
 }
 
 #[cfg(test)]
@@ -100,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_mode_disturbs_its_own_phase_alone() {
-        for at in Phase::ALL {
-            for phase in Phase::ALL {
+        for at in PHASES {
+            for phase in PHASES {
                 let expected = if phase == at { Action::Silence } else { Action::Consent };
                 assert_eq!(Mode::Silence(at).action(phase, 0.0), expected);
             }
@@ -115,9 +84,9 @@ mod tests {
         let actions: Vec<_> = (0..1000).map(|n| Mode::Mixed.action(Phase::Dot, f64::from(n) / 1000.0)).collect();
         let consents = actions.iter().filter(|action| **action == Action::Consent).count();
         assert_eq!(consents, 950);
-        for trouble in [Action::Refuse(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut] {
+        for trouble in [Action::reply(LATER), Action::Cut, Action::Silence, Action::ConsentAndCut] {
             assert!(actions.contains(&trouble), "{trouble:?}");
         }
-        assert!(!actions.contains(&Action::Refuse(NEVER)));
+        assert!(!actions.contains(&Action::reply(NEVER)));
     }
 }

@@ -28,8 +28,9 @@ pub struct Found {
 impl Store {
     /// Whether the caller's tenant has such an order.
     pub async fn order_exists(&self, scope: &Scope, order: Uuid) -> Result<bool, StoreError> {
-        let statement =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM ordering.order_contacts WHERE order_id = $1 AND tenant = $2)");
+        let statement = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM ordering.order_contacts WHERE order_id = $1 AND tenant = $2)",
+        );
         bounded(statement.bind(order).bind(scope.tenant()).fetch_one(&self.pool)).await
     }
 
@@ -44,7 +45,8 @@ impl Store {
              ORDER BY m.version, m.copy
              LIMIT $5",
         );
-        let statement = statement.bind(above.order_id).bind(above.version).bind(above.copy).bind(scope.tenant()).bind(most);
+        let statement =
+            statement.bind(above.order_id).bind(above.version).bind(above.copy).bind(scope.tenant()).bind(most);
         bounded(statement.fetch_all(&self.pool)).await
     }
 
@@ -72,7 +74,8 @@ impl Store {
              ORDER BY m.undelivered_time, m.order_id, m.version, m.copy
              LIMIT $11",
         );
-        let (time, key) = after.unwrap_or((OffsetDateTime::UNIX_EPOCH, Key { order_id: Uuid::nil(), version: 0, copy: 0 }));
+        let (time, key) =
+            after.unwrap_or((OffsetDateTime::UNIX_EPOCH, Key { order_id: Uuid::nil(), version: 0, copy: 0 }));
         let statement = statement
             .bind(scope.tenant())
             .bind(filter.from.unwrap_or(OffsetDateTime::UNIX_EPOCH))

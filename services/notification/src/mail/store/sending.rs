@@ -6,7 +6,10 @@ use comanda_kit::postgres::{StoreError, bounded};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{super::row::{Change, Claimed, Key}, Store, code};
+use super::{
+    super::row::{Change, Claimed, Key},
+    Store, code,
+};
 
 impl Store {
     /// Takes due mails for an owner that is alive, which counts as a try: none whose order has an earlier one that is not finished.
