@@ -24,6 +24,11 @@ pub fn try_parse_from<C: Parser>(words: impl IntoIterator<Item = impl Into<OsStr
     parsed.map_err(|error| without_secrets(error.format(&mut command), &command))
 }
 
+/// The value of a variable that is no argument; an empty one is no value.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !is_empty(value))
+}
+
 /// Takes the variables away that say nothing, as `value_of` gives their values.
 pub fn with_variables(command: Command, value_of: &dyn Fn(&OsStr) -> Option<OsString>) -> Command {
     command
@@ -34,7 +39,7 @@ pub fn with_variables(command: Command, value_of: &dyn Fn(&OsStr) -> Option<OsSt
 fn with_variable(arg: Arg, value_of: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg {
     let Some(value) = arg.get_env().and_then(value_of) else { return arg };
     let is_switch = is_switch(&arg);
-    let says_nothing = value.to_str().is_some_and(|text| text.trim().is_empty()) || is_switch && is_false(&value);
+    let says_nothing = is_empty(&value) || is_switch && is_false(&value);
     match (says_nothing, is_switch) {
         (true, _) => arg.env(Resettable::Reset),
         (false, true) => arg.value_parser(BoolishValueParser::new()),
@@ -45,6 +50,10 @@ fn with_variable(arg: Arg, value_of: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg
 /// Whether an argument is given or not, and has no value on the command line.
 pub fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+fn is_empty(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
 fn is_false(value: &OsStr) -> bool {

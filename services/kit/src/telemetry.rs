@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 
+use crate::settings;
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
@@ -34,8 +36,9 @@ const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256
 /// Starts logging to standard error. Colours only on a terminal.
 pub fn init_logs(config: &Config) {
     // An empty variable is no setting; to the filter it would mean errors alone.
-    let chosen = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.trim().is_empty());
-    let filter = chosen.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new("info"));
+    let chosen = settings::variable(EnvFilter::DEFAULT_ENV);
+    let chosen = chosen.and_then(|filter| EnvFilter::try_new(filter.to_str()?).ok());
+    let filter = chosen.unwrap_or_else(|| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only if a logger is set already, which is then the one to use.
     let _ = match config.log_format {

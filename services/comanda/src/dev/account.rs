@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use comanda_kit::settings;
 
 const ROOT: u32 = 0;
 /// Accounts to become, the first that exists.
@@ -22,8 +23,8 @@ pub fn default_data_dir() -> Result<PathBuf> {
     if uid()? == ROOT {
         return Ok("/var/lib/comanda-dev".into());
     }
-    let share = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let share = settings::variable("XDG_DATA_HOME").map(PathBuf::from);
+    let home = settings::variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
     let base = share.or(home).context("HOME is not set; choose a --data-dir")?;
     Ok(base.join("comanda-dev"))
 }

@@ -1,13 +1,14 @@
 //! Kafka brokers of the run's own.
 
 use std::{
-    env, fs,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use comanda_kit::settings;
 use futures::future::try_join_all;
 use rdkafka::{
     ClientConfig,
@@ -171,7 +172,7 @@ share.coordinator.state.topic.min.isr={in_sync}
 
 /// Where Kafka's programs are: `scripts/kafka fetch` puts them there.
 fn jars() -> Result<PathBuf> {
-    let folder = |name: &str| env::var_os(name).map(PathBuf::from);
+    let folder = |name: &str| settings::variable(name).map(PathBuf::from);
     let cache = folder("COMANDA_CACHE")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("comanda")))
         .or_else(|| folder("HOME").map(|home| home.join(".cache/comanda")))

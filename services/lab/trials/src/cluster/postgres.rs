@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use comanda_kit::settings;
 use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
@@ -94,7 +95,7 @@ async fn create_database(address: SocketAddr) -> Result<()> {
 
 /// Where the server's programs are.
 fn programs() -> Result<PathBuf> {
-    let named = env::var_os("COMANDA_POSTGRES_BIN").map(PathBuf::from);
+    let named = settings::variable("COMANDA_POSTGRES_BIN").map(PathBuf::from);
     let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
