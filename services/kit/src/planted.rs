@@ -44,7 +44,7 @@ pub fn is_active(name: &str) -> bool {
 pub fn altered(statement: &str, bugs: &[(&str, &str, &str)]) -> &'static str {
     let mut altered = statement.to_owned();
     for (_, from, to) in bugs.iter().filter(|(name, ..)| is_active(name)) {
-        assert!(altered.contains(from), "the statement has no {from:?}: plant the bug anew\n{statement}");
+        assert!(altered.contains(from), "the statement has no {from:?}: plant the bug again\n{statement}");
         altered = altered.replace(from, to);
     }
     altered.leak()
@@ -79,11 +79,44 @@ macro_rules! planted_sql {
     }};
 }
 
-/// A statement, or what planted bugs make of it: the statement, in a build without them.
+/// A statement, or what planted bugs make of it: the statement, in a build without them. It does not compile where a part to replace is not
+/// in the statement any more.
 #[cfg(not(feature = "planted"))]
 #[macro_export]
 macro_rules! planted_sql {
-    ($statement:expr, $($name:literal: $from:literal => $to:literal),+ $(,)?) => {
+    ($statement:expr, $($name:literal: $from:literal => $to:literal),+ $(,)?) => {{
+        $(const _: () = assert!($crate::planted::holds($statement, $from));)+
         $statement
-    };
+    }};
+}
+
+/// Whether a statement holds a text.
+pub const fn holds(statement: &str, text: &str) -> bool {
+    let (statement, text) = (statement.as_bytes(), text.as_bytes());
+    let mut at = 0;
+    while at + text.len() <= statement.len() {
+        let mut same = 0;
+        while same < text.len() && statement[at + same] == text[same] {
+            same += 1;
+        }
+        if same == text.len() {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds;
+
+    #[test]
+    fn a_part_of_a_statement_is_found_at_its_beginning_and_end() {
+        let statement = "SELECT version FROM states";
+        for part in ["SELECT", "version FROM", "states", statement, ""] {
+            assert!(holds(statement, part), "{part}");
+        }
+        assert!(!holds(statement, "versions") && !holds("", "SELECT"));
+    }
 }
