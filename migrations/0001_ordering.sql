@@ -3,10 +3,12 @@
 
 CREATE SCHEMA ordering;
 
--- What people call an order: counted for each tenant, so that a number reveals nothing of other tenants. Gaps are normal.
+-- What people call an order: counted for each tenant, so that a number reveals nothing of other tenants. The row stays locked until the
+-- orders are committed, so the orders of a tenant become visible in the order of their numbers and times.
 CREATE TABLE ordering.numbers (
-    tenant      text COLLATE "C" PRIMARY KEY,
-    last_number bigint NOT NULL
+    tenant           text COLLATE "C" PRIMARY KEY,
+    last_number      bigint      NOT NULL,
+    last_create_time timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 -- Immutable but for erasing a person's data. order_id is a UUIDv7, so the table can be partitioned by time one day;

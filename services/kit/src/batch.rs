@@ -3,7 +3,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use metrics::histogram;
+use metrics::{counter, histogram};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::shutdown::Tasks;
@@ -32,7 +32,7 @@ pub enum NotWritten {
 
 type Queued<T, R> = (T, oneshot::Sender<R>);
 
-/// The entrance of the queue.
+/// A handle to the queue. Clones share it.
 #[derive(Debug)]
 pub struct Batcher<T, R> {
     queue: mpsc::Sender<Queued<T, R>>,
@@ -45,8 +45,11 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the writers. `write` answers each item of its batch, in order. They end once every entrance is gone and the queue is
-    /// empty, so that what was let in is also written when the process stops.
+    /// Starts the writers. `write` answers each item of its batch, in order. They end once every handle is dropped and the queue is
+    /// empty, so that accepted items are also written when the process stops.
+    ///
+    /// An item whose receiver was dropped before its batch began is not written: its caller has gone, and under overload such writes would
+    /// keep callers who still wait from theirs. Once a batch has begun, all of it is written.
     pub fn start<F>(
         tasks: &Tasks,
         name: &'static str,
@@ -62,10 +65,14 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
             let (items, write) = (items.clone(), write.clone());
             tasks.spawn(name, async move {
                 while let Some(batch) = take(&items, limits.batch).await {
+                    let batch = awaited(batch, name);
+                    if batch.is_empty() {
+                        continue;
+                    }
                     histogram!("comanda_batch_size", "batch" => name).record(batch.len() as f64);
                     let (items, waiting): (Vec<T>, Vec<oneshot::Sender<R>>) = batch.into_iter().unzip();
                     for (result, waiting) in write(items).await.into_iter().zip(waiting) {
-                        // Fails only where nobody waits any more: the client hung up.
+                        // Fails only where the receiver was dropped: the caller has gone.
                         let _ = waiting.send(result);
                     }
                 }
@@ -80,7 +87,7 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         self.enqueue(item)?.await.map_err(|_| NotWritten::Stopped)
     }
 
-    /// Lets one item in; the result comes through the receiver.
+    /// Queues one item; the result comes through the receiver.
     pub fn enqueue(&self, item: T) -> Result<oneshot::Receiver<R>, NotWritten> {
         let (result, waiting) = oneshot::channel();
         self.queue.try_send((item, result)).map_err(|error| match error {
@@ -90,7 +97,7 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         Ok(waiting)
     }
 
-    /// How many more items the queue would take now.
+    /// How many more items the queue can hold now.
     pub fn room(&self) -> usize {
         self.queue.capacity()
     }
@@ -100,6 +107,14 @@ async fn take<T>(items: &Mutex<mpsc::Receiver<T>>, most: usize) -> Option<Vec<T>
     let mut batch = Vec::new();
     let count = items.lock().await.recv_many(&mut batch, most).await;
     (count > 0).then_some(batch)
+}
+
+/// The items that someone still waits for.
+fn awaited<T, R>(mut batch: Vec<Queued<T, R>>, name: &'static str) -> Vec<Queued<T, R>> {
+    let all = batch.len();
+    batch.retain(|(_, waiting)| !waiting.is_closed());
+    counter!("comanda_batch_abandoned_total", "batch" => name).increment((all - batch.len()) as u64);
+    batch
 }
 
 #[cfg(test)]
@@ -131,5 +146,40 @@ mod tests {
         for (item, result) in (1..=3).zip(rest) {
             assert_eq!(result.await, Ok((item, 3)));
         }
+    }
+
+    #[tokio::test]
+    async fn an_item_is_written_unless_its_caller_left_before_its_batch_began() {
+        let (gate, tasks) = (Arc::new(Semaphore::new(0)), Tasks::new());
+        let limits = Limits { queue: 8, batch: 10, writers: 1 };
+        let (held, written) = (gate.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let seen = written.clone();
+        let batcher = Batcher::start(&tasks, "test", limits, move |items: Vec<u32>| {
+            let (gate, seen) = (held.clone(), seen.clone());
+            async move {
+                seen.lock().expect("no holder panics").push(items.clone());
+                gate.acquire().await.expect("never closed").forget();
+                items
+            }
+        });
+        let begun = batcher.enqueue(0).expect("room");
+        while written.lock().expect("no holder panics").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // Too late: the batch has begun.
+        drop(begun);
+        let receivers: Vec<_> = (1..=4).map(|item| batcher.enqueue(item).expect("room")).collect();
+        let stays: Vec<_> = receivers.into_iter().enumerate().filter(|(n, _)| n % 2 == 1).map(|(_, it)| it).collect();
+        gate.add_permits(2);
+        for (receiver, item) in stays.into_iter().zip([2, 4]) {
+            assert_eq!(receiver.await, Ok(item));
+        }
+        assert_eq!(*written.lock().expect("no holder panics"), [vec![0], vec![2, 4]]);
+        // A batch that nobody waits for is none at all.
+        drop(batcher.enqueue(5));
+        let last = batcher.write(6);
+        gate.add_permits(1);
+        assert_eq!(last.await, Ok(6));
+        assert_eq!(written.lock().expect("no holder panics").len(), 3);
     }
 }

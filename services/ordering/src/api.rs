@@ -1,12 +1,18 @@
-//! OrderService: requests in, checked; orders out.
+//! OrderService: checks requests, calls the store or the writer, and builds the responses.
 
 use std::time::Duration;
 
-use comanda_kit::errors::{ApiError, Violations};
+use comanda_kit::{
+    access::Scope,
+    errors::{ApiError, Violations},
+    postgres::StoreError,
+    workflows::Workflows,
+};
 use comanda_proto::v1::{
-    BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
-    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, batch_create_orders_response, get_order_request::Key,
-    order_service_server::OrderService,
+    BatchCreateOrdersRequest, BatchCreateOrdersResponse, BatchGetOrdersRequest, BatchGetOrdersResponse,
+    CreateOrderRequest, CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse, GetOrderRequest,
+    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, OrderView, batch_create_orders_response,
+    get_order_request::Key, order_service_server::OrderService,
 };
 use tokio::{
     sync::oneshot,
@@ -15,15 +21,15 @@ use tokio::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    catalog::Catalog,
+    batch_get::BatchGet,
+    erase::Erasure,
     list::List,
     order::{NewOrder, workflow_of},
+    share::Share,
     store::Store,
+    view,
     writer::{self, Outcome, Writer},
 };
-
-/// Whose orders all are, until there is authentication. The only place that says so.
-pub const TENANT: &str = "default";
 
 /// How long a caller waits for an order to be written: as long as one statement may take.
 const PATIENCE: Duration = Duration::from_millis(5500);
@@ -31,27 +37,29 @@ const PATIENCE: Duration = Duration::from_millis(5500);
 /// The service.
 pub struct Api {
     store: Store,
-    catalog: Catalog,
+    workflows: Workflows,
     writer: Writer,
+    share: Share,
 }
 
 impl Api {
-    /// Reads through `store`, writes through `writer`.
-    pub fn new(store: Store, catalog: Catalog, writer: Writer) -> Self {
-        Self { store, catalog, writer }
+    /// Reads through `store`, of many orders at once only in a `share` of its connections, and writes through `writer`.
+    pub fn new(store: Store, workflows: Workflows, writer: Writer, share: Share) -> Self {
+        Self { store, workflows, writer, share }
     }
 
-    async fn parse(&self, request: CreateOrderRequest) -> Result<NewOrder, ApiError> {
-        let pinned = self.catalog.current(workflow_of(&request)).await?;
-        NewOrder::parse(request, pinned)
+    async fn parse(&self, scope: Scope, request: CreateOrderRequest) -> Result<NewOrder, ApiError> {
+        let workflow = self.workflows.current(workflow_of(&request)).await?;
+        NewOrder::parse(scope, request, workflow)
     }
 
     async fn enqueue(
         &self,
+        scope: Scope,
         request: CreateOrderRequest,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Outcome>, ApiError> {
-        self.writer.enqueue(in_time(deadline, self.parse(request)).await?)
+        self.writer.enqueue(in_time(deadline, self.parse(scope, request)).await?)
     }
 }
 
@@ -61,8 +69,8 @@ impl OrderService for Api {
         &self,
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
-        let deadline = Instant::now() + PATIENCE;
-        let receiver = self.enqueue(request.into_inner(), deadline).await?;
+        let (scope, deadline) = (Scope::of(request.extensions())?, Instant::now() + PATIENCE);
+        let receiver = self.enqueue(scope, request.into_inner(), deadline).await?;
         Ok(Response::new(in_time(deadline, writer::outcome(receiver)).await?))
     }
 
@@ -70,6 +78,7 @@ impl OrderService for Api {
         &self,
         request: Request<BatchCreateOrdersRequest>,
     ) -> Result<Response<BatchCreateOrdersResponse>, Status> {
+        let (scope, deadline) = (Scope::of(request.extensions())?, Instant::now() + PATIENCE);
         let rows = request.into_inner().requests;
         let mut violations = Violations::default();
         violations.require((1..=100).contains(&rows.len()), "requests", "must be 1 to 100");
@@ -77,10 +86,9 @@ impl OrderService for Api {
         if !self.writer.has_room(rows.len()) {
             return Err(ApiError::overloaded().into());
         }
-        let deadline = Instant::now() + PATIENCE;
         let mut waiting = Vec::with_capacity(rows.len());
         for row in rows {
-            waiting.push(self.enqueue(row, deadline).await);
+            waiting.push(self.enqueue(scope.clone(), row, deadline).await);
         }
         let mut results = Vec::with_capacity(waiting.len());
         for row in waiting {
@@ -93,30 +101,56 @@ impl OrderService for Api {
     }
 
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
-        let (order, key) = match request.into_inner().key {
+        let (scope, request) = (Scope::of(request.extensions())?, request.into_inner());
+        let mut violations = Violations::default();
+        let view = view::parse(&mut violations, request.view, OrderView::Full);
+        violations.require(request.key.is_some(), "key", "must be an order_id or a number");
+        let (found, key) = match request.key {
             Some(Key::OrderId(text)) => {
-                let mut violations = Violations::default();
                 let order_id = violations.uuid("order_id", &text);
                 violations.check()?;
-                (self.store.order(TENANT, order_id).await, text)
+                (self.store.order(&scope, order_id).await, text)
             }
-            Some(Key::Number(number)) => (self.store.order_by_number(TENANT, number).await, number.to_string()),
-            None => return Err(ApiError::invalid_field("key", "must be an order_id or a number").into()),
+            Some(Key::Number(number)) => {
+                violations.check()?;
+                (self.store.order_by_number(&scope, number).await, number.to_string())
+            }
+            None => return Err(violations.check().err().unwrap_or_else(ApiError::internal).into()),
         };
-        match order.map_err(ApiError::from)? {
-            Some(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
-            None => Err(ApiError::order_not_found(key).into()),
-        }
+        let row = found.map_err(ApiError::from)?.ok_or_else(|| ApiError::order_not_found(key))?;
+        let order = row.into_order(view).map_err(|error| ApiError::from(StoreError::from(error)))?;
+        Ok(Response::new(GetOrderResponse { order: Some(order) }))
+    }
+
+    async fn batch_get_orders(
+        &self,
+        request: Request<BatchGetOrdersRequest>,
+    ) -> Result<Response<BatchGetOrdersResponse>, Status> {
+        let scope = Scope::of(request.extensions())?;
+        let batch = BatchGet::parse(request.into_inner())?;
+        let _place = self.share.enter().await?;
+        Ok(Response::new(batch.answer(&self.store, &scope).await?))
     }
 
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
-        let list = List::parse(request.into_inner())?;
-        Ok(Response::new(list.page(&self.store, TENANT).await?))
+        let scope = Scope::of(request.extensions())?;
+        let list = List::parse(&scope, request.into_inner())?;
+        let _place = self.share.enter().await?;
+        Ok(Response::new(list.page(&self.store, &scope).await?))
+    }
+
+    async fn erase_customer(
+        &self,
+        request: Request<EraseCustomerRequest>,
+    ) -> Result<Response<EraseCustomerResponse>, Status> {
+        let scope = Scope::of(request.extensions())?;
+        let erasure = Erasure::parse(&scope, request.into_inner())?;
+        let _place = self.share.enter().await?;
+        Ok(Response::new(erasure.run(&self.store, &scope).await?))
     }
 }
 
-/// What comes until the deadline; after it the outcome is unknown. The queue before the writer is no call to the database and so has
-/// no other deadline.
+/// Waits until the deadline; after it the outcome is unknown. The queue before the writer has no other one.
 async fn in_time<T>(deadline: Instant, result: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
     timeout_at(deadline, result).await.unwrap_or_else(|_| Err(ApiError::unavailable()))
 }

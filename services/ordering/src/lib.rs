@@ -1,12 +1,15 @@
 //! The ordering service: takes orders, stores them, shows them and publishes each.
 //!
-//! A request is checked by [`order`], written in a batch with others by [`writer`] and published by the relay. [`store`] holds the SQL,
-//! [`api`] the gRPC service.
+//! A request to create an order is checked by [`order`], written in a batch with others by [`writer`], and published by the relay. [`list`],
+//! [`batch_get`] and [`erase`] are the calls that work on many orders. [`store`] holds the SQL, [`api`] the gRPC service.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use comanda_kit::{backoff::sleep, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint, shutdown::Tasks};
+use comanda_kit::{
+    backoff::sleep, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint, shutdown::Tasks,
+    workflows::Workflows,
+};
 use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -14,44 +17,46 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::warn;
 
-use crate::{
-    api::{Api, TENANT},
-    catalog::Catalog,
-    store::Store,
-    writer::Writer,
-};
+use crate::{api::Api, share::Share, store::Store, writer::Writer};
 
 pub mod api;
-pub mod catalog;
+pub mod batch_get;
+pub mod erase;
 pub mod list;
 pub mod money;
 pub mod order;
+pub mod position;
+pub mod room;
+pub mod share;
 pub mod store;
+pub mod view;
 pub mod writer;
 
 const MAX_REQUEST_BYTES: usize = 256 * 1024;
-/// How often request ids that ran out are forgotten, and how many in one statement.
+/// How often request ids of more than 7 days are forgotten, and how many in one statement.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 const FORGET_BATCH: i64 = 10_000;
 
 /// The service, not yet running.
 pub struct App {
     pool: PgPool,
+    share: Share,
     kafka: kafka::Config,
 }
 
 impl App {
-    /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
+    /// Checks the settings. A database or broker that is down is waited for later, while the server answers NOT_SERVING.
     pub fn build(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
-        Ok(Self { pool: postgres::pool(postgres, store::SCHEMA)?, kafka: kafka.clone() })
+        let pool = postgres::pool(postgres, store::SCHEMA)?;
+        Ok(Self { pool, share: Share::of(postgres.database_connections), kafka: kafka.clone() })
     }
 
     /// Starts writers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, kafka } = self;
+        let Self { pool, share, kafka } = self;
         let store = Store::new(pool.clone());
         let nudge = Arc::new(Notify::new());
-        let writer = Writer::start(store.clone(), TENANT, nudge.clone(), tasks);
+        let writer = Writer::start(store.clone(), nudge.clone(), tasks);
 
         let elector = Elector::new(pool.clone());
         let topic = kafka.topic(topics::ORDERS);
@@ -64,7 +69,7 @@ impl App {
             Ok(())
         });
 
-        let service = OrderServiceServer::new(Api::new(store.clone(), Catalog::new(store), writer));
+        let service = OrderServiceServer::new(Api::new(store.clone(), Workflows::new(pool.clone()), writer, share));
         Ok(Endpoint {
             routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
             services: vec!["comanda.v1.OrderService"],

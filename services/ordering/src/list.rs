@@ -1,127 +1,165 @@
 //! Lists of orders: what is asked for, checked, and how far one call goes.
 
+use std::time::Duration;
+
 use comanda_kit::{
+    access::Scope,
     errors::{ApiError, Violations},
     page,
+    postgres::StoreError,
 };
-use comanda_proto::{
-    v1::{ListOrdersRequest, ListOrdersResponse, Phase},
-    views::{OrderRow, offset_date_time},
-};
-use prost::Message;
+use comanda_proto::v1::{ListOrdersRequest, ListOrdersResponse, Order, OrderView, Phase};
+use prost_types::Timestamp;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{Store, Window};
+use crate::{
+    batch_get::by_id,
+    position::{Cursor, first_microsecond},
+    room::Room,
+    store::{Position, Step, Store, Window},
+    view,
+};
 
 /// How many orders one call looks at.
 const MAX_WALK: usize = 10_000;
-/// How many it fetches at a time, at most.
-const STRIDE: i64 = 500;
-/// Where a page is cut.
-const MAX_PAGE_BYTES: usize = 1024 * 1024;
+/// How many one statement looks at, at most.
+const STRIDE: usize = 501;
+/// How long one call goes on to look for more.
+const WORK: Duration = Duration::from_secs(3);
 
-/// A list that was asked for properly.
+/// A valid request.
 #[derive(Debug)]
 pub struct List {
+    /// What a page token holds for: the request without page and view.
     filter: ListOrdersRequest,
     window: Window,
     page_size: usize,
+    view: OrderView,
+}
+
+/// A page, while orders are looked for.
+#[derive(Debug, Default)]
+struct Page {
+    found: Vec<Uuid>,
+    room: Room,
+    walked: usize,
+    /// Of the last order that was looked at.
+    position: Option<Position>,
+    is_full: bool,
 }
 
 impl List {
     /// Checks a request.
-    pub fn parse(mut request: ListOrdersRequest) -> Result<Self, ApiError> {
+    pub fn parse(scope: &Scope, mut request: ListOrdersRequest) -> Result<Self, ApiError> {
         let mut violations = Violations::default();
         let page_size = page::size(&mut violations, std::mem::take(&mut request.page_size), 50, 500) as usize;
+        let view = view::parse(&mut violations, std::mem::take(&mut request.view), OrderView::Basic);
         let page_token = std::mem::take(&mut request.page_token);
-        violations.require(request.statuses.len() <= 20, "statuses", "must be at most 20");
-        for (index, status) in request.statuses.iter().take(20).enumerate() {
-            violations.text(format!("statuses[{index}]"), status, 1, 63);
-        }
-        for (index, phase) in request.phases.iter().enumerate().take(20) {
-            let known = Phase::try_from(*phase).is_ok_and(|phase| phase != Phase::Unspecified);
-            violations.require(known, format!("phases[{index}]"), "must be a known phase");
-        }
-        violations.text("customer_id", &request.customer_id, 0, 64);
-        violations.text("workflow", &request.workflow, 0, 63);
-        let created_from = time(&request.created_from, "created_from", &mut violations);
-        let created_before = time(&request.created_before, "created_before", &mut violations);
+        check_filters(&request, &mut violations);
+        let from = bound(&request.created_from_time, "created_from_time", &mut violations);
+        let before = bound(&request.created_before_time, "created_before_time", &mut violations);
         violations.check()?;
-        let after = page::position(&request, &page_token)?.map(|position| decode(&position)).transpose()?;
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let (customer_id, workflow) = (some(&request.customer_id), some(&request.workflow));
-        let window = Window { customer_id, workflow, created_from, created_before, after };
-        Ok(Self { filter: request, window, page_size })
-    }
-
-    /// Walks from newest to oldest until the page is full, the list ends or enough was looked at.
-    pub async fn page(mut self, store: &Store, tenant: &str) -> Result<ListOrdersResponse, ApiError> {
-        // Where statuses are asked for, most rows may not match: they are walked over in long strides.
-        let narrowed = !self.filter.statuses.is_empty() || !self.filter.phases.is_empty();
-        let stride = if narrowed { STRIDE } else { STRIDE.min(self.page_size as i64 + 1) };
-        let (mut response, mut walked, mut bytes) = (ListOrdersResponse::default(), 0, 0);
-        while walked < MAX_WALK {
-            let rows = store.list(tenant, &self.window, stride).await?;
-            if rows.is_empty() {
-                return Ok(response);
-            }
-            for row in rows {
-                let position = (row.create_time, row.order_id);
-                if self.matches(&row) {
-                    let order = row.into_order().map_err(comanda_kit::postgres::StoreError::from)?;
-                    bytes += order.encoded_len();
-                    if response.orders.len() == self.page_size || bytes > MAX_PAGE_BYTES && !response.orders.is_empty()
-                    {
-                        response.next_page_token = self.token();
-                        return Ok(response);
-                    }
-                    response.orders.push(order);
-                }
-                walked += 1;
-                self.window.after = Some(position);
-            }
+        let customer_id = (!request.customer_id.is_empty()).then(|| request.customer_id.clone());
+        let mut window = Window { customer_id, from, below: None };
+        if let Some(before) = before {
+            window.narrow((before, Uuid::nil()));
         }
-        response.next_page_token = self.token();
-        Ok(response)
+        if let Some(cursor) = page::position::<Cursor>(scope, &request, &page_token)? {
+            window.narrow(cursor.position().ok_or_else(page::bad_token)?);
+        }
+        Ok(Self { filter: request, window, page_size, view })
     }
 
-    fn matches(&self, row: &OrderRow) -> bool {
+    /// Walks from newest to oldest until the page is full, the list ends, or enough was looked at.
+    pub async fn page(mut self, store: &Store, scope: &Scope) -> Result<ListOrdersResponse, ApiError> {
+        let (deadline, stride, mut page) = (Instant::now() + WORK, self.stride(), Page::default());
+        let is_last = loop {
+            let steps = match store.walk(scope, &self.window, stride as i64).await {
+                Ok(steps) => steps,
+                // What was found so far is a short page.
+                Err(StoreError::TooSlow(_)) if page.walked > 0 => break false,
+                Err(error) => return Err(error.into()),
+            };
+            let count = steps.len();
+            steps.into_iter().for_each(|step| page.take(&self, step));
+            if page.is_full || count < stride {
+                break !page.is_full;
+            }
+            if page.walked >= MAX_WALK || Instant::now() >= deadline {
+                break false;
+            }
+            self.window.below = page.position;
+        };
+        let token = page.position.filter(|_| !is_last).map(|position| self.token(scope, position));
+        let orders = self.show(store, scope, &page.found).await?;
+        Ok(ListOrdersResponse { orders, next_page_token: token.unwrap_or_default() })
+    }
+
+    /// Where a filter may leave out most orders, they are walked over in long strides.
+    fn stride(&self) -> usize {
+        let is_narrow =
+            !self.filter.statuses.is_empty() || !self.filter.phases.is_empty() || !self.filter.workflow.is_empty();
+        if is_narrow { STRIDE } else { self.page_size + 1 }
+    }
+
+    fn matches(&self, workflow: &str, status: &str, phase: i32) -> bool {
         let Self { filter, .. } = self;
-        (filter.statuses.is_empty() || filter.statuses.contains(&row.status))
-            && (filter.phases.is_empty() || filter.phases.contains(&row.phase.into()))
+        (filter.workflow.is_empty() || filter.workflow == workflow)
+            && (filter.statuses.is_empty() || filter.statuses.iter().any(|wanted| wanted == status))
+            && (filter.phases.is_empty() || filter.phases.contains(&phase))
     }
 
-    /// Continues after the last order that was walked over.
-    fn token(&self) -> String {
-        self.window.after.map(|position| page::token(&self.filter, &encode(position))).unwrap_or_default()
+    /// The orders that were found, as they are now: one that has changed since may match no more.
+    async fn show(&self, store: &Store, scope: &Scope, found: &[Uuid]) -> Result<Vec<Order>, ApiError> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut orders = by_id(store.orders(scope, found).await?, self.view)?;
+        let shown = found.iter().filter_map(|order_id| orders.remove(order_id));
+        Ok(shown.filter(|order| self.matches(&order.workflow, &order.status, order.phase)).collect())
+    }
+
+    fn token(&self, scope: &Scope, position: Position) -> String {
+        page::token(scope, &self.filter, &Cursor::at(position))
     }
 }
 
-fn time(time: &Option<prost_types::Timestamp>, field: &str, violations: &mut Violations) -> Option<OffsetDateTime> {
-    let time = time.as_ref()?;
-    let parsed = offset_date_time(time).filter(is_storable);
-    violations.require(parsed.is_some(), field, "must be a time between the years 0 and 9999");
-    parsed
+impl Page {
+    /// Looks at the next order. A full page looks at none.
+    fn take(&mut self, list: &List, step: Step) {
+        let matches = list.matches(&step.workflow, &step.status, step.phase.into());
+        self.is_full = self.is_full || matches && !(self.found.len() < list.page_size && self.room.take(step.bytes));
+        if self.is_full {
+            return;
+        }
+        if matches {
+            self.found.push(step.order_id);
+        }
+        self.walked += 1;
+        self.position = Some(step.position());
+    }
 }
 
-/// Postgres's times begin in the year -4712; those of a token or a filter need not go back so far.
-fn is_storable(time: &OffsetDateTime) -> bool {
-    (0..=9999).contains(&time.year())
+fn check_filters(request: &ListOrdersRequest, violations: &mut Violations) {
+    violations.require(request.statuses.len() <= 20, "statuses", "must be at most 20");
+    for (index, status) in request.statuses.iter().take(20).enumerate() {
+        violations.text(format_args!("statuses[{index}]"), status, 1, 63);
+    }
+    violations.require(request.phases.len() <= 20, "phases", "must be at most 20");
+    for (index, phase) in request.phases.iter().enumerate().take(20) {
+        let is_known = Phase::try_from(*phase).is_ok_and(|phase| phase != Phase::Unspecified);
+        violations.require(is_known, format_args!("phases[{index}]"), "must be a known phase");
+    }
+    violations.text("customer_id", &request.customer_id, 0, 64);
+    violations.text("workflow", &request.workflow, 0, 63);
 }
 
-fn encode((create_time, order_id): (OffsetDateTime, Uuid)) -> Vec<u8> {
-    // Postgres keeps microseconds.
-    let micros = (create_time.unix_timestamp_nanos() / 1000) as i64;
-    [micros.to_be_bytes().as_slice(), order_id.as_bytes()].concat()
-}
-
-fn decode(position: &[u8]) -> Result<(OffsetDateTime, Uuid), ApiError> {
-    let (micros, order_id) = position.split_first_chunk::<8>().ok_or_else(page::bad_token)?;
-    let nanos = i128::from(i64::from_be_bytes(*micros)) * 1000;
-    let create_time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().filter(is_storable);
-    let create_time = create_time.ok_or_else(page::bad_token)?;
-    Ok((create_time, Uuid::from_slice(order_id).map_err(|_| page::bad_token())?))
+fn bound(time: &Option<Timestamp>, field: &str, violations: &mut Violations) -> Option<OffsetDateTime> {
+    let bound = first_microsecond(time.as_ref()?);
+    violations.require(bound.is_some(), field, "must be a time between the years 1 and 9999");
+    bound
 }
 
 #[cfg(test)]
@@ -131,42 +169,49 @@ mod tests {
 
     use super::*;
 
-    /// Filters, tokens of theirs and of others, and what nobody would ask for.
+    /// Filters of every kind, valid or not.
     fn request() -> impl Strategy<Value = ListOrdersRequest> {
         let time = || {
             prop::option::of(
                 (any::<i64>(), any::<i32>())
-                    .prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds: seconds >> 25, nanos }),
+                    .prop_map(|(seconds, nanos)| Timestamp { seconds: seconds >> 25, nanos: nanos >> 1 }),
             )
         };
         let text = || prop_oneof![9 => "[a-z]{0,8}", 1 => any::<String>()];
         let (statuses, phases) = (prop::collection::vec(text(), 0..22), prop::collection::vec(0..7, 0..4));
-        (text(), text(), statuses, phases, time(), time(), -1..=502).prop_map(
-            |(customer_id, workflow, statuses, phases, created_from, created_before, page_size)| ListOrdersRequest {
-                page_size,
-                page_token: String::new(),
-                statuses,
-                phases,
-                customer_id,
-                workflow,
-                created_from,
-                created_before,
+        (text(), text(), statuses, phases, time(), time(), -1..=502, -1..4).prop_map(
+            |(customer_id, workflow, statuses, phases, created_from_time, created_before_time, page_size, view)| {
+                ListOrdersRequest {
+                    page_size,
+                    page_token: String::new(),
+                    statuses,
+                    phases,
+                    customer_id,
+                    workflow,
+                    created_from_time,
+                    created_before_time,
+                    view,
+                }
             },
         )
     }
 
-    /// A token whose hash is right and whose position is anything.
-    fn with_token(request: ListOrdersRequest, position: &[u8]) -> ListOrdersRequest {
-        let page_token = page::token(&ListOrdersRequest { page_size: 0, ..request.clone() }, position);
-        ListOrdersRequest { page_token, ..request }
+    fn parse(request: ListOrdersRequest) -> Result<List, ApiError> {
+        List::parse(&Scope::built_in(), request)
     }
 
-    fn check(request: ListOrdersRequest) {
-        match List::parse(request) {
+    /// A token whose hash is right, whatever its position is.
+    fn with_token(request: ListOrdersRequest, cursor: &impl prost::Message) -> ListOrdersRequest {
+        let filter = ListOrdersRequest { page_size: 0, view: 0, page_token: String::new(), ..request.clone() };
+        ListOrdersRequest { page_token: page::token(&Scope::built_in(), &filter, cursor), ..request }
+    }
+
+    fn must_be_readable(request: ListOrdersRequest) {
+        match parse(request) {
             Ok(List { window, page_size, .. }) => {
                 assert!((1..=500).contains(&page_size));
-                let times = [window.created_from, window.created_before, window.after.map(|(time, _)| time)];
-                assert!(times.iter().flatten().all(|time| (0..=9999).contains(&time.year())), "{times:?}");
+                let times = [window.from, window.below.map(|(time, _)| time)];
+                assert!(times.iter().flatten().all(|time| (1..=9999).contains(&time.year())), "{times:?}");
             }
             Err(error) => drop(wrong_fields(error)),
         }
@@ -174,41 +219,86 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_list_is_what_the_database_can_walk_or_is_refused_by_field(request in request()) {
-            check(request);
+        fn a_list_is_one_that_the_database_can_read_or_is_refused_by_field(request in request()) {
+            must_be_readable(request);
         }
 
         #[test]
-        fn a_token_that_somebody_made_up_is_a_position_or_is_refused(
-            request in request(), micros in any::<i64>(), rest in prop::collection::vec(any::<u8>(), 14..18), shift in 0..40
+        fn a_forged_token_is_a_position_or_is_refused(request in request(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            must_be_readable(with_token(request.clone(), &bytes));
+            must_be_readable(ListOrdersRequest { page_token: String::from_utf8_lossy(&bytes).into_owned(), ..request });
+        }
+
+        #[test]
+        fn pages_hold_what_fits_and_together_everything_that_matches(
+            bytes in prop::collection::vec((0..400_000_i64, any::<bool>()), 0..40), page_size in 1..6
         ) {
-            let micros: i64 = micros >> shift;
-            let position = [&micros.to_be_bytes()[..], &rest].concat();
-            check(with_token(request.clone(), &position));
-            check(ListOrdersRequest { page_token: String::from_utf8_lossy(&position).into_owned(), ..request });
+            let request = ListOrdersRequest { page_size, workflow: "ride".into(), ..Default::default() };
+            let list = parse(request).expect("valid");
+            let steps: Vec<_> = bytes.iter().enumerate().map(|(n, (bytes, matches))| step(n, *bytes, *matches)).collect();
+            let (mut at, mut found) = (0, Vec::new());
+            while at < steps.len() {
+                let mut page = Page::default();
+                steps[at..].iter().for_each(|step| page.take(&list, step.clone()));
+                prop_assert!(page.walked > 0 && page.found.len() <= page_size as usize);
+                prop_assert_eq!(page.position, Some(steps[at + page.walked - 1].position()));
+                at += page.walked;
+                found.extend(page.found);
+            }
+            let expected: Vec<_> = steps.iter().filter(|step| step.workflow == "ride").map(|step| step.order_id).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    fn step(n: usize, bytes: i64, matches: bool) -> Step {
+        Step {
+            order_id: Uuid::from_u128(n as u128),
+            create_time: time::OffsetDateTime::UNIX_EPOCH,
+            workflow: if matches { "ride" } else { "delivery" }.into(),
+            status: "received".into(),
+            phase: 1,
+            bytes,
         }
     }
 
     #[test]
-    fn a_token_of_a_time_that_the_database_does_not_know_is_refused() {
-        let before_all_time = (-300_000_000_000_000_000_i64).to_be_bytes();
-        let request = with_token(ListOrdersRequest::default(), &[&before_all_time[..], &[0; 16]].concat());
-        assert_eq!(wrong_fields(List::parse(request).expect_err("refused")), ["page_token"]);
-    }
-
-    #[test]
-    fn a_position_survives_its_token_and_nonsense_is_refused() {
+    fn a_token_holds_for_its_filter_and_tenant_whatever_the_page_size_and_the_view() {
         let position = (time::macros::datetime!(2026-11-22 10:00:00.123456 UTC), Uuid::now_v7());
-        assert_eq!(decode(&encode(position)).expect("ours"), position);
-        for nonsense in [&b""[..], b"1234567", b"123456789", &[0xff; 24]] {
-            assert!(decode(nonsense).is_err() || nonsense.len() == 24);
-        }
+        let request =
+            with_token(ListOrdersRequest { workflow: "ride".into(), ..Default::default() }, &Cursor::at(position));
+        let other_page = ListOrdersRequest { page_size: 7, view: OrderView::Full.into(), ..request.clone() };
+        assert_eq!(parse(other_page).expect("valid").window.below, Some(position));
+        let other_filter = ListOrdersRequest { workflow: "delivery".into(), ..request.clone() };
+        assert_eq!(wrong_fields(parse(other_filter).expect_err("refused")), ["page_token"]);
+        let foreign = Scope::new("acme", "ana", comanda_proto::access::Role::Owner);
+        assert_eq!(wrong_fields(List::parse(&foreign, request).expect_err("refused")), ["page_token"]);
     }
 
     #[test]
-    fn what_is_out_of_range_is_named() {
-        let request = ListOrdersRequest { page_size: 501, phases: vec![99], ..Default::default() };
-        let message = tonic::Status::from(List::parse(request).expect_err("refused")).message().to_owned();
-        assert!(message.contains("page_size") && message.contains("phases[0]"), "{message}");
+    fn an_upper_bound_and_a_token_are_one_bound_the_lower() {
+        let position = (time::macros::datetime!(2026-11-22 10:00 UTC), Uuid::max());
+        let below = |seconds| {
+            let created_before_time = Some(Timestamp { seconds, nanos: 1 });
+            let request = ListOrdersRequest { created_before_time, ..Default::default() };
+            parse(with_token(request, &Cursor::at(position))).expect("valid").window.below
+        };
+        assert_eq!(below(position.0.unix_timestamp()), Some(position));
+        let earlier = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(1);
+        assert_eq!(below(0), Some((earlier, Uuid::nil())));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_list_is_named() {
+        let request = ListOrdersRequest {
+            page_size: -1,
+            view: 3,
+            phases: vec![99],
+            created_from_time: Some(Timestamp { seconds: 0, nanos: -1 }),
+            ..Default::default()
+        };
+        assert_eq!(
+            wrong_fields(parse(request).expect_err("refused")),
+            ["page_size", "view", "phases[0]", "created_from_time"]
+        );
     }
 }

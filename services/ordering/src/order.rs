@@ -1,23 +1,30 @@
 //! What a valid order is. [`NewOrder::parse`] is the only way to make one, so having one is the proof.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use comanda_kit::errors::{ApiError, Violations};
-use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase};
-use email_address::EmailAddress;
+use comanda_kit::{
+    access::Scope,
+    errors::{ApiError, Violations},
+    mail_address::{MailAddress, NotAnAddress},
+};
+use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase, Workflow};
 use prost::Message;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{catalog::Pinned, money};
+use crate::money;
 
 /// The workflow of an order that names none.
 pub const DEFAULT_WORKFLOW: &str = "delivery";
+const MAX_ITEMS: usize = 100;
+const MAX_LABELS: usize = 16;
 
 /// An order that may be stored.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// Chosen here; lost again if the request id turns out to be known.
+    /// Who orders, and for which tenant.
+    pub scope: Scope,
+    /// Chosen here; dropped again if the request id turns out to be known.
     pub order_id: Uuid,
     /// The caller's id of the request and the hash of its content.
     pub request: Option<(Uuid, Vec<u8>)>,
@@ -25,8 +32,8 @@ pub struct NewOrder {
     pub customer: Customer,
     /// Items, total and labels.
     pub content: Order,
-    /// The workflow that it is pinned to.
-    pub pinned: Pinned,
+    /// The workflow, in the revision that it is pinned to.
+    pub workflow: Arc<Workflow>,
 }
 
 /// The workflow that a request asks for.
@@ -35,39 +42,44 @@ pub fn workflow_of(request: &CreateOrderRequest) -> &str {
 }
 
 impl NewOrder {
-    /// Checks a request. `pinned` is the current revision of its workflow, if there is such a workflow.
-    pub fn parse(mut request: CreateOrderRequest, pinned: Option<Pinned>) -> Result<Self, ApiError> {
+    /// Checks a request. `workflow` is the current revision of its workflow, if there is such a workflow.
+    pub fn parse(scope: Scope, request: CreateOrderRequest, workflow: Option<Arc<Workflow>>) -> Result<Self, ApiError> {
         let mut violations = Violations::default();
-        let request_id = violations.optional_uuid("request_id", &request.request_id);
-        let customer = request.customer.clone().unwrap_or_default();
-        check_customer(&customer, &mut violations);
+        let request_id = violations.request_id("request_id", &request.request_id);
+        check_customer(request.customer.as_ref().unwrap_or(&Customer::default()), &mut violations);
         check_items(&request.items, &mut violations);
+        violations.visible_text("workflow", &request.workflow, 0, 63);
         check_labels(&request, &mut violations);
-        violations.require(pinned.is_some(), "workflow", "there is no such workflow; ListWorkflows names them");
+        violations.require(workflow.is_some(), "workflow", "there is no such workflow; ListWorkflows names them");
         let total = money::total(&request.items);
         violations.require(total.is_some(), "items", "the total is too large");
         violations.check()?;
 
-        request.request_id.clear();
-        let request_hash = Sha256::digest(request.encode_to_vec()).to_vec();
         Ok(Self {
+            scope,
             order_id: Uuid::now_v7(),
-            request: request_id.map(|id| (id, request_hash)),
-            customer,
+            request: request_id.map(|id| (id, hash(&request))),
+            customer: request.customer.unwrap_or_default(),
             content: Order { items: request.items, total, labels: request.labels, ..Order::default() },
-            pinned: pinned.expect("checked above"),
+            workflow: workflow.expect("checked above"),
         })
+    }
+
+    /// The status that it begins with.
+    pub fn first_status(&self) -> &str {
+        self.workflow.statuses.first().map_or("", |status| &status.name)
     }
 
     /// The order as it is right after it was stored.
     pub fn into_order(self, number: i64, create_time: prost_types::Timestamp) -> Order {
+        let status = self.first_status().to_owned();
         Order {
             order_id: self.order_id.to_string(),
             number,
             customer: Some(self.customer),
-            workflow: self.pinned.workflow,
-            workflow_revision: self.pinned.revision,
-            status: self.pinned.first_status,
+            workflow: self.workflow.name.clone(),
+            workflow_revision: self.workflow.revision,
+            status,
             phase: Phase::Active.into(),
             version: 1,
             create_time: Some(create_time),
@@ -77,15 +89,17 @@ impl NewOrder {
     }
 }
 
+/// The hash of a request without its request_id.
+fn hash(request: &CreateOrderRequest) -> Vec<u8> {
+    let content = CreateOrderRequest { request_id: String::new(), ..request.clone() };
+    Sha256::digest(content.encode_to_vec()).to_vec()
+}
+
 fn check_customer(customer: &Customer, violations: &mut Violations) {
-    violations.text("customer.customer_id", &customer.customer_id, 1, 64);
-    violations.text("customer.name", &customer.name, 0, 256);
-    let email = &customer.email;
-    violations.require(
-        email.is_empty() || is_address(email),
-        "customer.email",
-        "must be an e-mail address of at most 254 characters, or empty",
-    );
+    violations.visible_text("customer.customer_id", &customer.customer_id, 1, 64);
+    violations.visible_text("customer.name", &customer.name, 0, 256);
+    let has_address = customer.email.is_empty() || MailAddress::parse(&customer.email).is_ok();
+    violations.require(has_address, "customer.email", NotAnAddress);
     let is_tag = |tag: &str| {
         tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
     };
@@ -94,37 +108,26 @@ fn check_customer(customer: &Customer, violations: &mut Violations) {
     violations.require(is_locale, "customer.locale", "must be a BCP 47 language tag such as es or es-MX, or empty");
 }
 
-/// Whether mails can be sent there. The parser of whole addresses is no help: it takes a name beside the address (`Ana <ana@example.com>`),
-/// and every mail to that would fail.
-fn is_address(email: &str) -> bool {
-    let parts = email.rsplit_once('@').filter(|_| email.len() <= 254 && !email.contains(char::is_control));
-    parts.is_some_and(|(user, domain)| EmailAddress::is_valid_local_part(user) && EmailAddress::is_valid_domain(domain))
-}
-
 fn check_items(items: &[Item], violations: &mut Violations) {
-    violations.require((1..=100).contains(&items.len()), "items", "must be 1 to 100");
+    violations.require((1..=MAX_ITEMS).contains(&items.len()), "items", "must be 1 to 100");
     // What lies beyond the limit is not looked at: the answer stays small.
-    for (index, item) in items.iter().take(100).enumerate() {
-        let field = |name: &str| format!("items[{index}].{name}");
-        violations.text(field("sku"), &item.sku, 0, 64);
-        violations.text(field("name"), &item.name, 1, 256);
-        violations.require((1..=10_000).contains(&item.quantity), field("quantity"), "must be 1 to 10,000");
-        let is_price = item.unit_price.as_ref().is_some_and(money::is_price);
-        let rule =
-            "must have a currency_code of three upper-case letters, units of 0 or more and nanos of 0 to 999,999,999";
-        violations.require(is_price, field("unit_price"), rule);
+    for (index, item) in items.iter().take(MAX_ITEMS).enumerate() {
+        violations.visible_text(format_args!("items[{index}].sku"), &item.sku, 0, 64);
+        violations.visible_text(format_args!("items[{index}].name"), &item.name, 1, 256);
+        let is_quantity = (1..=10_000).contains(&item.quantity);
+        violations.require(is_quantity, format_args!("items[{index}].quantity"), "must be 1 to 10,000");
+        if let Err(wrong) = money::check_price(item.unit_price.as_ref()) {
+            violations.require(false, format_args!("items[{index}].unit_price"), wrong);
+        }
     }
-    let currencies: BTreeSet<_> =
-        items.iter().filter_map(|item| Some(&item.unit_price.as_ref()?.currency_code)).collect();
-    violations.require(currencies.len() <= 1, "items", "must all have the same currency");
+    violations.require(money::is_of_one_currency(items), "items", "must all have the same currency");
 }
 
 fn check_labels(request: &CreateOrderRequest, violations: &mut Violations) {
-    violations.text("workflow", &request.workflow, 0, 63);
-    violations.require(request.labels.len() <= 16, "labels", "must be at most 16");
-    for (key, value) in request.labels.iter().take(16) {
-        violations.text("labels (a key)", key, 1, 63);
-        violations.text(format!("labels[{}]", key.escape_debug()), value, 0, 256);
+    violations.require(request.labels.len() <= MAX_LABELS, "labels", "must be at most 16");
+    for (key, value) in request.labels.iter().take(MAX_LABELS) {
+        violations.visible_text("labels (a key)", key, 1, 63);
+        violations.text(format_args!("labels[{}]", key.escape_debug()), value, 0, 256);
     }
 }
 
@@ -151,19 +154,20 @@ mod tests {
         }
     }
 
-    fn pinned() -> Option<Pinned> {
-        Some(Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() })
+    fn delivery() -> Option<Arc<Workflow>> {
+        Some(Arc::new(Workflow { name: "delivery".into(), revision: 1, ..Workflow::default() }))
     }
 
     fn fields(request: CreateOrderRequest) -> Vec<String> {
-        let status = Status::from(NewOrder::parse(request, pinned()).expect_err("must be refused"));
+        let status =
+            Status::from(NewOrder::parse(Scope::built_in(), request, delivery()).expect_err("must be refused"));
         let bad_request = status.get_details_bad_request().expect("violations");
         bad_request.field_violations.into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]
     fn a_valid_order_is_accepted_with_its_total() {
-        let order = NewOrder::parse(valid(), pinned()).expect("valid");
+        let order = NewOrder::parse(Scope::built_in(), valid(), delivery()).expect("valid");
         assert_eq!(order.content.total, Some(Money { currency_code: "USD".into(), units: 7, nanos: 500_000_000 }));
     }
 
@@ -203,19 +207,19 @@ mod tests {
         let with_name = |count: usize| {
             let mut request = valid();
             request.items[0].name = "ñ".repeat(count);
-            NewOrder::parse(request, pinned()).is_ok()
+            NewOrder::parse(Scope::built_in(), request, delivery()).is_ok()
         };
         assert!(!with_name(0) && with_name(1) && with_name(256) && !with_name(257));
         let with_quantity = |quantity: i32| {
             let mut request = valid();
             request.items[0].quantity = quantity;
-            NewOrder::parse(request, pinned()).is_ok()
+            NewOrder::parse(Scope::built_in(), request, delivery()).is_ok()
         };
         assert!(!with_quantity(0) && with_quantity(1) && with_quantity(10_000) && !with_quantity(10_001));
         let with_items = |count: usize| {
             let mut request = valid();
             request.items = vec![request.items[0].clone(); count];
-            NewOrder::parse(request, pinned()).is_ok()
+            NewOrder::parse(Scope::built_in(), request, delivery()).is_ok()
         };
         assert!(!with_items(0) && with_items(1) && with_items(100) && !with_items(101));
     }
@@ -230,7 +234,9 @@ mod tests {
 
     #[test]
     fn the_hash_ignores_the_request_id_and_sees_everything_else() {
-        let hash = |request| NewOrder::parse(request, pinned()).expect("valid").request.expect("has an id").1;
+        let hash = |request| {
+            NewOrder::parse(Scope::built_in(), request, delivery()).expect("valid").request.expect("has an id").1
+        };
         let other_id = CreateOrderRequest { request_id: Uuid::new_v4().to_string(), ..valid() };
         assert_eq!(hash(valid()), hash(other_id));
         let mut other_label = valid();

@@ -20,10 +20,10 @@ use crate::{
     store::{Earlier, Store, Stored},
 };
 
-/// One writer: what comes in during a commit goes out with the next. A second one halves the batches, and each has its price.
+/// One writer: orders that arrive during a commit are written by the next one. A second writer would only halve the batches.
 const LIMITS: Limits = Limits { queue: 1024, batch: 256, writers: 1 };
 
-/// What became of one order.
+/// How one order ended: stored, or refused.
 pub type Outcome = Result<CreateOrderResponse, ApiError>;
 
 /// The way into the database.
@@ -34,15 +34,15 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writers; `nudge` is notified after each commit.
-    pub fn start(store: Store, tenant: &'static str, nudge: Arc<Notify>, tasks: &Tasks) -> Self {
+    pub fn start(store: Store, nudge: Arc<Notify>, tasks: &Tasks) -> Self {
         let batcher = Batcher::start(tasks, "create orders", LIMITS, move |orders| {
             let (store, nudge) = (store.clone(), nudge.clone());
-            async move { write(&store, tenant, &nudge, orders).await }
+            async move { write(&store, &nudge, orders).await }
         });
         Self { batcher }
     }
 
-    /// Lets an order in; a full queue refuses it at once.
+    /// Queues an order; a full queue refuses it at once. An order whose receiver is dropped before its batch begins is not written.
     pub fn enqueue(&self, order: NewOrder) -> Result<oneshot::Receiver<Outcome>, ApiError> {
         self.batcher.enqueue(order).map_err(|not_written| match not_written {
             NotWritten::Full => ApiError::overloaded(),
@@ -50,30 +50,25 @@ impl Writer {
         })
     }
 
-    /// Whether so many orders would be let in now.
+    /// Whether the queue has room for this many orders now.
     pub fn has_room(&self, orders: usize) -> bool {
         self.batcher.room() >= orders
     }
 }
 
-/// What a receiver of [`Writer::enqueue`] comes to. A writer that went away leaves the outcome unknown.
+/// Waits for the outcome of [`Writer::enqueue`]. If the writer has stopped, the outcome is unknown.
 pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
     receiver.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
 }
 
-async fn write(store: &Store, tenant: &str, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outcome> {
-    match write_together(store, tenant, nudge, &orders).await {
+async fn write(store: &Store, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outcome> {
+    match write_together(store, nudge, &orders).await {
         Ok(outcomes) => outcomes,
-        // One order that the database will not have must not fail the others.
+        // One order that the database refuses must not fail the others.
         Err(StoreError::Refused(_)) if orders.len() > 1 => {
             let mut outcomes = Vec::with_capacity(orders.len());
             for order in orders {
-                let alone = write_together(store, tenant, nudge, &[order]).await;
-                outcomes.push(
-                    alone
-                        .map_err(ApiError::from)
-                        .and_then(|mut one| one.pop().unwrap_or_else(|| Err(ApiError::internal()))),
-                );
+                outcomes.push(write_alone(store, nudge, order).await);
             }
             outcomes
         }
@@ -81,20 +76,19 @@ async fn write(store: &Store, tenant: &str, nudge: &Notify, orders: Vec<NewOrder
     }
 }
 
-async fn write_together(
-    store: &Store,
-    tenant: &str,
-    nudge: &Notify,
-    orders: &[NewOrder],
-) -> Result<Vec<Outcome>, StoreError> {
-    let stored = store.insert(tenant, orders).await?;
+async fn write_alone(store: &Store, nudge: &Notify, order: NewOrder) -> Outcome {
+    let mut outcomes = write_together(store, nudge, &[order]).await?;
+    outcomes.pop().unwrap_or_else(|| Err(ApiError::internal()))
+}
+
+async fn write_together(store: &Store, nudge: &Notify, orders: &[NewOrder]) -> Result<Vec<Outcome>, StoreError> {
+    let stored = store.insert(orders).await?;
     if !stored.is_empty() {
         nudge.notify_one();
     }
-    let known: Vec<Uuid> =
-        orders.iter().filter(|order| !stored.contains_key(&order.order_id)).filter_map(request_id).collect();
-    // Whoever repeats a request is not told that nothing was done, and nobody else hears of it if the look-up fails.
-    let earlier = match store.earlier(tenant, &known).await {
+    let repeated: Vec<_> = orders.iter().filter(|order| !stored.contains_key(&order.order_id)).collect();
+    // A look-up that fails concerns only those who repeat a request: they get UNAVAILABLE, the others their orders.
+    let earlier = match store.earlier(&repeated).await {
         Ok(earlier) => earlier,
         Err(error) => {
             warn!("repeated requests were not looked up: {error}");
@@ -104,22 +98,18 @@ async fn write_together(
     Ok(orders.iter().map(|order| outcome_of(order, &stored, &earlier)).collect())
 }
 
-fn request_id(order: &NewOrder) -> Option<Uuid> {
-    order.request.as_ref().map(|(id, _)| *id)
-}
-
 fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap<Uuid, Earlier>) -> Outcome {
     if let Some(stored) = stored.get(&order.order_id) {
         let order = order.clone().into_order(stored.number, timestamp(stored.create_time));
         return Ok(CreateOrderResponse { order: Some(order), replayed: false });
     }
     let Some((request_id, hash)) = &order.request else { return Err(ApiError::internal()) };
-    match earlier.get(request_id) {
+    match earlier.get(&order.order_id) {
         Some(earlier) if earlier.hash == *hash || planted!("replay-without-hash") => {
             Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
         }
         Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
-        // Not found in time, or it ran out between the two statements: the next try tells.
+        // Not found in time, or forgotten between the two statements: the next try will tell.
         None => Err(ApiError::unavailable()),
     }
 }

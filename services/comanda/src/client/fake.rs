@@ -6,7 +6,8 @@ use std::{
 };
 
 use comanda_proto::v1::{
-    BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
+    BatchCreateOrdersRequest, BatchCreateOrdersResponse, BatchGetOrdersRequest, BatchGetOrdersResponse,
+    EraseCustomerRequest, EraseCustomerResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
     GetOrderResponse, ListOrdersRequest, ListOrdersResponse, WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest,
     WatchOrdersResponse,
     order_service_server::{OrderService, OrderServiceServer},
@@ -91,7 +92,21 @@ impl OrderService for Fake {
         Err(Status::unimplemented(""))
     }
 
+    async fn batch_get_orders(
+        &self,
+        _: Request<BatchGetOrdersRequest>,
+    ) -> Result<Response<BatchGetOrdersResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn erase_customer(
+        &self,
+        _: Request<EraseCustomerRequest>,
+    ) -> Result<Response<EraseCustomerResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }

@@ -36,7 +36,7 @@ impl Client {
             OrderKey::Number(number) => Key::Number(number),
         });
         let mut orders = self.servers.orders().await?;
-        let request = self.servers.request(GetOrderRequest { key });
+        let request = self.servers.request(GetOrderRequest { key, ..Default::default() });
         let answer = self.servers.answer(orders.get_order(request)).await?;
         answer.order.ok_or_else(|| Failure::refused("the server answered without an order"))
     }

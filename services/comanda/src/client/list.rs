@@ -1,7 +1,7 @@
 //! `comanda order list`.
 
 use clap::Args;
-use comanda_proto::v1::{ListOrdersRequest, ListOrdersResponse, Phase};
+use comanda_proto::v1::{ListOrdersRequest, ListOrdersResponse, OrderView, Phase};
 use prost_types::Timestamp;
 
 use super::{Client, show};
@@ -71,8 +71,9 @@ fn request(args: &ListArgs, remaining: usize, page_token: String) -> ListOrdersR
         phases: args.phase.iter().map(|phase| i32::from(*phase)).collect(),
         customer_id: args.customer.clone(),
         workflow: args.workflow.clone(),
-        created_from: args.created_from,
-        created_before: args.created_before,
+        created_from_time: args.created_from,
+        created_before_time: args.created_before,
+        view: OrderView::Full.into(),
     }
 }
 

@@ -110,9 +110,9 @@ fn parse_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use comanda_kit::testing::outside::damaged;
-    use comanda_ordering::{catalog::Pinned, order::NewOrder};
-    use comanda_proto::v1::{CreateOrderRequest, Customer, Item};
+    use comanda_kit::{access::Scope, testing::outside::damaged};
+    use comanda_ordering::order::NewOrder;
+    use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Workflow};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -137,8 +137,8 @@ mod tests {
         let customer = Some(Customer { customer_id: "c".into(), ..Customer::default() });
         let request_id = row.request_id("").to_string();
         let request = CreateOrderRequest { request_id, customer, items: vec![item], ..CreateOrderRequest::default() };
-        let pinned = Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() };
-        NewOrder::parse(request, Some(pinned)).is_ok()
+        let delivery = Workflow { name: "delivery".into(), revision: 1, ..Workflow::default() };
+        NewOrder::parse(Scope::built_in(), request, Some(delivery.into())).is_ok()
     }
 
     proptest! {

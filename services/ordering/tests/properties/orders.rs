@@ -1,12 +1,19 @@
 //! Whatever is asked for is an order that can be stored, published and mailed, or is refused with the fields that are wrong.
 
-use comanda_kit::testing::outside::{damaged, wrong_fields};
-use comanda_ordering::{catalog::Pinned, order::NewOrder};
+use std::sync::Arc;
+
+use comanda_kit::{
+    access::Scope,
+    currency,
+    mail_address::MailAddress,
+    testing::outside::{damaged, wrong_fields},
+    text::has_visible,
+};
+use comanda_ordering::order::NewOrder;
 use comanda_proto::{
     Money,
-    v1::{CreateOrderRequest, Customer, Item},
+    v1::{CreateOrderRequest, Customer, Item, Workflow},
 };
-use lettre::Address;
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
 use uuid::Uuid;
@@ -19,6 +26,7 @@ fn text(most: usize) -> impl Strategy<Value = String> {
         1 => Just(String::new()),
         1 => (most - 1..=most + 1).prop_map(|count| "ñ".repeat(count)),
         1 => "[a-z]{0,3}[\u{0}-\u{1f}\u{7f}-\u{9f}][a-z]{0,3}",
+        1 => "[ \u{a0}\u{200b}\u{202e}\u{feff}\u{3164}]{1,3}",
     ]
 }
 
@@ -33,7 +41,12 @@ fn email() -> impl Strategy<Value = String> {
 }
 
 fn request_id() -> impl Strategy<Value = String> {
-    prop_oneof![10 => any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()), 5 => Just(String::new()), 1 => any::<String>()]
+    prop_oneof![
+        10 => any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()),
+        5 => Just(String::new()),
+        1 => any::<String>(),
+        1 => Just(Uuid::max().to_string()),
+    ]
 }
 
 fn locale() -> impl Strategy<Value = String> {
@@ -41,9 +54,9 @@ fn locale() -> impl Strategy<Value = String> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let currency_code = prop_oneof![30 => Just("CLP".to_owned()), 1 => any::<String>(), 1 => Just("USD".to_owned())];
+    let currency_code = prop_oneof![30 => Just("CLP".to_owned()), 1 => any::<String>(), 1 => Just("USD".to_owned()), 1 => "XXX|HRK|ZZZ"];
     let units = prop_oneof![30 => 0..1_000_000_i64, 1 => any::<i64>()];
-    let nanos = prop_oneof![30 => 0..1_000_000_000, 1 => any::<i32>()];
+    let nanos = prop_oneof![30 => Just(0), 2 => (0..100).prop_map(|cents| cents * 10_000_000), 1 => any::<i32>()];
     let unit_price = option::weighted(0.98, (currency_code, units, nanos));
     let quantity = prop_oneof![30 => 1..=10_000, 1 => any::<i32>()];
     (text(64), text(256), quantity, unit_price).prop_map(|(sku, name, quantity, unit_price)| Item {
@@ -79,8 +92,8 @@ fn request() -> impl Strategy<Value = CreateOrderRequest> {
 }
 
 fn parse(request: CreateOrderRequest) -> Result<NewOrder, comanda_kit::errors::ApiError> {
-    let pinned = Pinned { workflow: "delivery".into(), revision: 1, first_status: "received".into() };
-    NewOrder::parse(request, Some(pinned))
+    let delivery = Workflow { name: "delivery".into(), revision: 1, ..Workflow::default() };
+    NewOrder::parse(Scope::built_in(), request, Some(Arc::new(delivery)))
 }
 
 /// A request's fields that an error may name.
@@ -109,9 +122,10 @@ fn must_be_storable(order: &NewOrder) {
     texts.extend(order.content.labels.iter().flat_map(|(key, value)| [key, value]));
     assert!(texts.iter().all(|text| !text.contains(char::is_control) && text.chars().count() <= 256), "{texts:?}");
     assert!((1..=100).contains(&order.content.items.len()));
+    let names = order.content.items.iter().map(|item| &item.name).chain([customer_id]);
+    assert!(names.chain(Some(name).filter(|name| !name.is_empty())).all(|name| has_visible(name)), "{order:?}");
     if !email.is_empty() {
-        let address: Address = email.parse().unwrap_or_else(|error| panic!("no mail can go to {email:?}: {error}"));
-        assert_eq!(&address.to_string(), email);
+        MailAddress::parse(email).unwrap_or_else(|error| panic!("no mail can go to {email:?}: {error}"));
     }
 }
 
@@ -120,8 +134,11 @@ fn must_be_what_was_asked(order: &NewOrder, request: &CreateOrderRequest) {
     assert_eq!(order.content.labels, request.labels);
     assert_eq!(Some(&order.customer), request.customer.as_ref());
     assert_eq!(order.request.as_ref().map(|(id, _)| *id), Uuid::try_parse(&request.request_id).ok());
+    assert!(order.request.as_ref().is_none_or(|(id, _)| !id.is_nil() && !id.is_max()));
     let total = order.content.total.as_ref().expect("every order has a total");
     assert!(total.units >= 0 && (0..1_000_000_000).contains(&total.nanos), "{total:?}");
+    let prices = order.content.items.iter().filter_map(|item| item.unit_price.as_ref()).chain([total]);
+    assert!(prices.into_iter().all(currency::is_exact), "{order:?}");
 }
 
 proptest! {

@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use comanda_proto::{
-    Money, topics,
+    Money,
+    events::OrderPlaced,
+    topics,
     v1::{
-        BatchCreateOrdersRequest, CreateOrderRequest, Customer, GetOrderRequest, Item, OrderPlaced, Phase,
+        BatchCreateOrdersRequest, CreateOrderRequest, Customer, GetOrderRequest, Item, Phase,
         batch_create_orders_response::result::Outcome, get_order_request::Key,
     },
 };
@@ -26,7 +28,7 @@ async fn a_created_order_is_answered_found_again_and_published() -> Result<()> {
     assert_eq!((order.phase(), order.version, order.status_time), (Phase::Active, 1, order.create_time));
 
     for key in [Key::OrderId(order.order_id.clone()), Key::Number(order.number)] {
-        let found = client.get_order(GetOrderRequest { key: Some(key) }).await?.into_inner();
+        let found = client.get_order(GetOrderRequest { key: Some(key), view: 0 }).await?.into_inner();
         assert_eq!(found.order.as_ref(), Some(&order));
     }
 
@@ -41,16 +43,20 @@ async fn a_created_order_is_answered_found_again_and_published() -> Result<()> {
         workflow_revision: order.workflow_revision,
         status: order.status,
         create_time: order.create_time,
+        tenant: "default".into(),
+        total: order.total.clone(),
+        item_count: 2,
     };
     assert_eq!((&record.key, event), (&order.order_id, &expected));
     let time = order.create_time.expect("always there").to_string();
     let headers = [
         ("ce_specversion", "1.0"),
         ("ce_id", &format!("{}/placed", order.order_id)),
-        ("ce_type", "comanda.v1.OrderPlaced"),
+        ("ce_type", "comanda.events.v1.OrderPlaced"),
         ("ce_source", "/comanda/ordering"),
         ("ce_time", &time),
         ("ce_subject", &order.order_id),
+        ("ce_tenant", "default"),
         ("content-type", "application/protobuf"),
     ];
     let headers: BTreeMap<_, _> = headers.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
@@ -66,11 +72,11 @@ async fn an_order_that_is_not_there_is_not_found() -> Result<()> {
     let fixture = Fixture::without_topics().await?;
     let (replica, mut client) = fixture.serve().await?;
     for key in [Key::OrderId(uuid::Uuid::now_v7().to_string()), Key::Number(12), Key::Number(-1)] {
-        let refused = client.get_order(GetOrderRequest { key: Some(key) }).await.expect_err("not there");
+        let refused = client.get_order(GetOrderRequest { key: Some(key), view: 0 }).await.expect_err("not there");
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "ORDER_NOT_FOUND"));
     }
     for (key, field) in [(None, "key"), (Some(Key::OrderId("12".into())), "order_id")] {
-        let refused = client.get_order(GetOrderRequest { key }).await.expect_err("no key");
+        let refused = client.get_order(GetOrderRequest { key, view: 0 }).await.expect_err("no key");
         assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec![field.to_string()]));
     }
     replica.stop().await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use comanda_kit::{
+    access::{Access, Scope},
     lease::{Elector, Lease},
     postgres,
     relay::Relay,
@@ -12,15 +13,16 @@ use comanda_kit::{
 };
 use comanda_ordering::{
     App,
-    api::TENANT,
-    catalog::Pinned,
     order::NewOrder,
     store::{SCHEMA, Store},
 };
 use comanda_proto::{
-    Money, topics,
+    Money,
+    access::Role,
+    events::OrderPlaced,
+    topics,
     v1::{
-        CreateOrderRequest, Customer, Item, Order, OrderPlaced, Phase, Workflow, WorkflowStatus,
+        CreateOrderRequest, Customer, Item, Order, Phase, Workflow, WorkflowStatus,
         order_service_client::OrderServiceClient,
     },
 };
@@ -58,22 +60,67 @@ impl Fixture {
             .bind(definition.encode_to_vec())
             .execute(&sql)
             .await?;
-        run(&sql, "INSERT INTO state_machine.current_workflows (name, revision) VALUES ('delivery', 7)").await?;
+        run(
+            &sql,
+            "INSERT INTO state_machine.current_workflows (name, revision, chosen_by) VALUES ('delivery', 7, 'test')",
+        )
+        .await?;
         Ok(Self { environment, sql })
     }
 
     /// Starts a replica of the whole service.
     pub async fn start(&self) -> Result<Replica> {
+        self.start_for(Scope::built_in())
+    }
+
+    /// Starts a replica whose every caller has this scope.
+    fn start_for(&self, scope: Scope) -> Result<Replica> {
         let tasks = Tasks::new();
         let app = App::build(&self.environment.postgres, &self.environment.kafka)?;
-        Replica::serve(app.start(&tasks)?, tasks).await
+        Replica::serve_to(Access::everyone_is(scope), vec![app.start(&tasks)?], tasks)
     }
 
     /// Starts a replica and connects to it.
     pub async fn serve(&self) -> Result<(Replica, Client)> {
-        let replica = self.start().await?;
+        self.serve_for(Scope::built_in()).await
+    }
+
+    /// Starts a replica whose every caller has this scope, and connects to it.
+    pub async fn serve_for(&self, scope: Scope) -> Result<(Replica, Client)> {
+        let replica = self.start_for(scope)?;
         let client = OrderServiceClient::new(replica.connect().await?);
         Ok((replica, client))
+    }
+
+    /// Stores the state that the state machine would give an order.
+    pub async fn set_state(&self, order: &Order, version: i64, status: &str, phase: Phase) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO state_machine.states
+                 (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time)
+             SELECT order_id, tenant, workflow, workflow_revision, $2, $3, $4, now()
+             FROM ordering.orders
+             WHERE order_id = $1",
+        )
+        .bind(id(order))
+        .bind(version)
+        .bind(status)
+        .bind(phase as i16)
+        .execute(&self.sql)
+        .await?;
+        Ok(())
+    }
+
+    /// Inserts small orders of a tenant behind the service's back. `content` and `create_time` are SQL expressions over the number n.
+    pub async fn fill(&self, tenant: &str, count: i64, customer: &str, content: &str, create_time: &str) -> Result<()> {
+        let statement = format!(
+            "INSERT INTO ordering.orders
+                 (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency, total_units, total_nanos,
+                  item_count, workflow, workflow_revision, first_status, create_time)
+             SELECT gen_random_uuid(), '{tenant}', n, {customer}, '', '', '', {content}, 'CLP', 0, 0, 0, 'delivery', 7, 'received',
+                    {create_time}
+             FROM generate_series(1, {count}) n"
+        );
+        run(&self.sql, &statement).await
     }
 
     /// A pool as the service has it.
@@ -84,7 +131,7 @@ impl Fixture {
     /// Stores orders as the service does, while no relay runs.
     pub async fn place(&self, count: usize) -> Result<Vec<Uuid>> {
         let orders: Vec<_> = (0..count).map(|_| new_order(request())).collect();
-        let stored = Store::new(self.pool()?).insert(TENANT, &orders).await?;
+        let stored = Store::new(self.pool()?).insert(&orders).await?;
         assert_eq!(stored.len(), count);
         Ok(orders.into_iter().map(|order| order.order_id).collect())
     }
@@ -168,8 +215,18 @@ pub async fn run(sql: &PgPool, statement: &str) -> Result<()> {
 }
 
 pub fn new_order(request: CreateOrderRequest) -> NewOrder {
-    let pinned = Pinned { workflow: "delivery".into(), revision: 7, first_status: "received".into() };
-    NewOrder::parse(request, Some(pinned)).expect("a valid request")
+    new_order_for(Scope::built_in(), request)
+}
+
+pub fn new_order_for(scope: Scope, request: CreateOrderRequest) -> NewOrder {
+    let received = WorkflowStatus { name: "received".into(), ..WorkflowStatus::default() };
+    let delivery = Workflow { name: "delivery".into(), revision: 7, statuses: vec![received], ..Workflow::default() };
+    NewOrder::parse(scope, request, Some(Arc::new(delivery))).expect("a valid request")
+}
+
+/// The owner of another tenant.
+pub fn acme() -> Scope {
+    Scope::new("acme", "owner", Role::Owner)
 }
 
 /// A valid request without a request id.

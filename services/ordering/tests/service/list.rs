@@ -2,7 +2,7 @@ use anyhow::Result;
 use comanda_proto::v1::{ListOrdersRequest, Order, Phase};
 use tonic::{Code, Status};
 
-use crate::fixture::{Client, Fixture, create, fields, id, request, request_of, run};
+use crate::fixture::{Client, Fixture, create, fields, request, request_of, run};
 
 /// The ids of all orders of a list, page by page.
 async fn walk(client: &Client, mut filter: ListOrdersRequest) -> Result<Vec<Vec<String>>, Status> {
@@ -15,6 +15,13 @@ async fn walk(client: &Client, mut filter: ListOrdersRequest) -> Result<Vec<Vec<
         }
         filter.page_token = page.next_page_token;
     }
+}
+
+/// The content of an order with one label of this text, in hexadecimal.
+fn content_of(text: String) -> String {
+    let labels = [("note".to_owned(), text)].into();
+    let content = prost::Message::encode_to_vec(&Order { labels, ..Order::default() });
+    content.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn newest_first(mut orders: Vec<Order>) -> Vec<String> {
@@ -33,7 +40,7 @@ async fn pages_show_every_order_once_newest_first_while_new_ones_arrive() -> Res
     for _ in 0..30 {
         orders.push(create(&client, request()).await?);
     }
-    // A batch has one time for all its orders: the id decides.
+    // Orders that were stored together have the same time: the id decides.
     run(&fixture.sql, "UPDATE ordering.orders SET create_time = date_trunc('hour', create_time) WHERE number <= 15")
         .await?;
     for order in orders.iter_mut().filter(|order| order.number <= 15) {
@@ -63,17 +70,8 @@ async fn filters_narrow_a_list_and_a_token_holds_for_its_filter_only() -> Result
     for customer in ["a", "b", "a", "b", "a"] {
         orders.push(create(&client, request_of(customer)).await?);
     }
-    for (order, status, phase) in [(&orders[0], "delivered", 2i16), (&orders[1], "preparing", 1)] {
-        sqlx::query(
-            "INSERT INTO state_machine.states (order_id, workflow, workflow_revision, version, status, phase, status_time)
-             VALUES ($1, 'delivery', 7, 2, $2, $3, now())",
-        )
-        .bind(id(order))
-        .bind(status)
-        .bind(phase)
-        .execute(&fixture.sql)
-        .await?;
-    }
+    fixture.set_state(&orders[0], 2, "delivered", Phase::Succeeded).await?;
+    fixture.set_state(&orders[1], 2, "preparing", Phase::Active).await?;
     let times: Vec<_> = orders.iter().map(|order| order.create_time).collect();
     let filter = ListOrdersRequest::default;
     let active = vec![Phase::Active.into()];
@@ -85,7 +83,7 @@ async fn filters_narrow_a_list_and_a_token_holds_for_its_filter_only() -> Result
         (ListOrdersRequest { statuses: vec!["delivered".into(), "preparing".into()], ..filter() }, vec![1, 0]),
         (ListOrdersRequest { phases: active.clone(), ..filter() }, vec![4, 3, 2, 1]),
         (ListOrdersRequest { phases: active, customer_id: "a".into(), ..filter() }, vec![4, 2]),
-        (ListOrdersRequest { created_from: times[1], created_before: times[4], ..filter() }, vec![3, 2, 1]),
+        (ListOrdersRequest { created_from_time: times[1], created_before_time: times[4], ..filter() }, vec![3, 2, 1]),
     ];
     for (filter, expected) in cases {
         let expected: Vec<_> = expected.into_iter().map(|index: usize| orders[index].order_id.clone()).collect();
@@ -111,18 +109,27 @@ async fn a_list_that_is_asked_for_wrongly_names_every_field() -> Result<()> {
     let (replica, mut client) = fixture.serve().await?;
     let never = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     let wrong = ListOrdersRequest {
-        page_size: 501,
+        page_size: -1,
         statuses: vec![String::new()],
         phases: vec![0],
         customer_id: "a\0".into(),
         workflow: "w".repeat(64),
-        created_from: Some(never),
-        created_before: Some(never),
+        created_from_time: Some(never),
+        created_before_time: Some(never),
+        view: 9,
         page_token: "nonsense".into(),
     };
     let refused = client.list_orders(wrong).await.expect_err("must be refused");
-    let expected =
-        ["page_size", "statuses[0]", "phases[0]", "customer_id", "workflow", "created_from", "created_before"];
+    let expected = [
+        "page_size",
+        "view",
+        "statuses[0]",
+        "phases[0]",
+        "customer_id",
+        "workflow",
+        "created_from_time",
+        "created_before_time",
+    ];
     assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, expected.map(String::from).to_vec()));
     let refused = client
         .list_orders(ListOrdersRequest { page_token: "nonsense".into(), ..Default::default() })
@@ -137,23 +144,11 @@ async fn a_rare_status_is_found_behind_short_pages_and_large_pages_are_cut() -> 
     let fixture = Fixture::without_topics().await?;
     let (replica, client) = fixture.serve().await?;
     let rare = create(&client, request()).await?;
-    sqlx::query(
-        "INSERT INTO state_machine.states (order_id, workflow, workflow_revision, version, status, phase, status_time)
-         VALUES ($1, 'delivery', 7, 4, 'delivered', 2, now())",
-    )
-    .bind(id(&rare))
-    .execute(&fixture.sql)
-    .await?;
-    // Large contents make a page of 500 larger than a mebibyte.
-    run(
-        &fixture.sql,
-        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                      workflow_revision, first_status)
-         SELECT gen_random_uuid(), 'default', 'c', repeat('x', CASE WHEN n > 10400 THEN 4000 ELSE 0 END), '', '', '',
-                'delivery', 7, 'received'
-         FROM generate_series(1, 10500) n",
-    )
-    .await?;
+    fixture.set_state(&rare, 4, "delivered", Phase::Succeeded).await?;
+    // Large orders make a page of 500 larger than a mebibyte.
+    let large = content_of("x".repeat(4000));
+    let content = format!("CASE WHEN n > 10400 THEN '\\x{large}'::bytea ELSE '' END");
+    fixture.fill("default", 10_500, "'c'", &content, "now()").await?;
 
     let filter = ListOrdersRequest { statuses: vec!["delivered".into()], ..Default::default() };
     let pages = walk(&client, filter).await?;

@@ -2,10 +2,9 @@
 //! Postgres counts what each index and table was read: that tells what plans were run, not what plans were hoped for.
 
 use anyhow::Result;
-use comanda_ordering::{
-    api::TENANT,
-    store::{Store, Window},
-};
+use comanda_kit::access::Scope;
+use comanda_ordering::store::{Store, Window};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, Stepper, new_order, request_with_id, run};
@@ -22,17 +21,25 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
     let pool = fixture.pool()?;
     let (store, mut relay) = (Store::new(pool.clone()), Stepper::new(&fixture)?);
     let orders: Vec<_> = (0..256).map(|_| new_order(request_with_id())).collect();
-    store.insert(TENANT, &orders).await?;
-    let requests: Vec<_> = orders.iter().filter_map(|order| Some(order.request.as_ref()?.0)).collect();
-    assert_eq!(store.earlier(TENANT, &requests).await?.len(), 256);
-    assert!(store.insert(TENANT, &orders.iter().cloned().map(renamed).collect::<Vec<_>>()).await?.is_empty());
-    let order = store.order(TENANT, some).await?.expect("is there");
-    assert!(store.order_by_number(TENANT, order.number).await?.is_some());
+    store.insert(&orders).await?;
+    let again: Vec<_> = orders.iter().cloned().map(renamed).collect();
+    assert!(store.insert(&again).await?.is_empty());
+    assert_eq!(store.earlier(&again.iter().collect::<Vec<_>>()).await?.len(), 256);
+    let scope = Scope::built_in();
+    let order = store.order(&scope, some).await?.expect("is there");
+    assert!(store.order_by_number(&scope, order.number).await?.is_some());
+    let ids: Vec<_> = orders.iter().map(|order| order.order_id).collect();
+    assert_eq!((store.orders(&scope, &ids).await?.len(), store.sizes(&scope, &ids).await?.len()), (256, 256));
     for customer_id in [None, Some("c-77".to_string())] {
-        let first = store.list(TENANT, &Window { customer_id: customer_id.clone(), ..Window::default() }, 51).await?;
-        let after = first.last().map(|row| (row.create_time, row.order_id));
-        assert!(!store.list(TENANT, &Window { customer_id, after, ..Window::default() }, 51).await?.is_empty());
+        let mut window = Window { customer_id, from: Some(OffsetDateTime::UNIX_EPOCH), below: None };
+        for _ in 0..3 {
+            let steps = store.walk(&scope, &window, 20).await?;
+            window.below = Some(steps.last().expect("a page").position());
+        }
     }
+    let contents = store.contents(&scope, "c-77", None, 50).await?;
+    let contents: Vec<_> = contents.into_iter().map(|row| (row.order_id, b"x".to_vec())).collect();
+    assert_eq!(store.erase(&scope, contents).await?, 50);
     let lease = relay.lead().await?;
     assert_eq!(relay.relay.publish_next(lease).await?, 1000);
     assert_eq!(relay.relay.publish_next(lease).await?, 1000);
@@ -55,21 +62,15 @@ async fn fill(fixture: &Fixture) -> Result<()> {
     for table in tables {
         run(&fixture.sql, &format!("ALTER TABLE {table} SET (autovacuum_enabled = false)")).await?;
     }
+    fixture.fill("default", ROWS, "'c-' || n % 200", "''", "now() - n * interval '1 second'").await?;
     run(
         &fixture.sql,
-        &format!(
-            "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                          workflow_revision, first_status, create_time)
-             SELECT gen_random_uuid(), 'default', 'c-' || n % 200, '', '', '', '', 'delivery', 7, 'received',
-                    now() - n * interval '1 second'
-             FROM generate_series(1, {ROWS}) n;
-             INSERT INTO ordering.requests (tenant, request_id, hash, order_id)
-             SELECT tenant, gen_random_uuid(), '', order_id FROM ordering.orders;
-             INSERT INTO ordering.outbox SELECT order_id, 1 FROM ordering.orders;
-             INSERT INTO state_machine.states
-                 (order_id, workflow, workflow_revision, version, status, phase, status_time, due_at)
-             SELECT order_id, 'delivery', 7, 1, 'received', 1, now(), now() FROM ordering.orders"
-        ),
+        "INSERT INTO ordering.requests (tenant, request_id, hash, order_id)
+         SELECT tenant, gen_random_uuid(), '', order_id FROM ordering.orders;
+         INSERT INTO ordering.outbox SELECT order_id, 1 FROM ordering.orders;
+         INSERT INTO state_machine.states
+             (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+         SELECT order_id, tenant, 'delivery', 7, 1, 'received', 1, now(), now() FROM ordering.orders",
     )
     .await
 }

@@ -41,9 +41,9 @@ async fn an_order_that_commits_late_is_published_though_later_ones_went_before()
     let mut relay = Stepper::new(&fixture)?;
     let mut late = fixture.sql.begin().await?;
     sqlx::raw_sql(
-        "INSERT INTO ordering.orders (order_id, tenant, customer_id, customer_name, email, locale, content, workflow,
-                                      workflow_revision, first_status)
-         VALUES ('00000000-0000-7000-8000-000000000000', 'default', 'c', '', '', '', '', 'delivery', 7, 'received');
+        "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
+                                      total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
+         VALUES ('00000000-0000-7000-8000-000000000000', 'default', 1, 'c', '', '', '', '', 'CLP', 0, 0, 1, 'delivery', 7, 'received');
          INSERT INTO ordering.outbox (order_id, version) VALUES ('00000000-0000-7000-8000-000000000000', 1)",
     )
     .execute(&mut *late)

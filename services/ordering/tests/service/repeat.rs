@@ -3,7 +3,7 @@ use comanda_proto::v1::{CreateOrderRequest, Phase};
 use futures::future::join_all;
 use tonic::Code;
 
-use crate::fixture::{Fixture, create, id, reason, request_with_id};
+use crate::fixture::{Fixture, create, reason, request_with_id};
 
 #[tokio::test]
 async fn concurrent_calls_with_one_request_id_create_one_order() -> Result<()> {
@@ -34,13 +34,7 @@ async fn a_repeated_call_shows_the_order_as_it_is_now() -> Result<()> {
     let (replica, mut client) = fixture.serve().await?;
     let request = request_with_id();
     let order = create(&client, request.clone()).await?;
-    sqlx::query(
-        "INSERT INTO state_machine.states (order_id, workflow, workflow_revision, version, status, phase, status_time)
-         VALUES ($1, 'delivery', 7, 4, 'delivered', 2, now())",
-    )
-    .bind(id(&order))
-    .execute(&fixture.sql)
-    .await?;
+    fixture.set_state(&order, 4, "delivered", Phase::Succeeded).await?;
 
     let again = client.create_order(request).await?.into_inner();
     assert!(again.replayed);

@@ -142,7 +142,7 @@ fn batch(rng: &mut StdRng) -> Vec<u8> {
 
 fn get(rng: &mut StdRng) -> Vec<u8> {
     let key = if rng.random_bool(0.5) { Key::OrderId(id(rng)) } else { Key::Number(number(rng)) };
-    GetOrderRequest { key: rng.random_bool(0.9).then_some(key) }.encode_to_vec()
+    GetOrderRequest { key: rng.random_bool(0.9).then_some(key), view: number32(rng) }.encode_to_vec()
 }
 
 /// A token of a list with this filter: none, nonsense, or one with the right hash and any position.
@@ -173,8 +173,9 @@ fn list(rng: &mut StdRng) -> Vec<u8> {
         phases: if wild { some(rng, 20, number32) } else { Vec::new() },
         customer_id: if wild { text(rng) } else { String::new() },
         workflow: if wild { text(rng) } else { String::new() },
-        created_from: time(rng),
-        created_before: time(rng),
+        created_from_time: time(rng),
+        created_before_time: time(rng),
+        view: number32(rng),
     };
     ListOrdersRequest { page_token: token(&filter, rng), page_size: number32(rng), ..filter }.encode_to_vec()
 }

@@ -1,0 +1,90 @@
+//! What the relay publishes.
+
+use comanda_kit::{
+    kafka,
+    postgres::{StoreError, bounded},
+    relay::{Outbox, Outgoing, Pointer},
+};
+use comanda_proto::{Money, events::OrderPlaced, views::timestamp};
+use prost::Message;
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Store;
+
+#[derive(FromRow)]
+struct PlacedRow {
+    order_id: Uuid,
+    version: i64,
+    tenant: String,
+    number: i64,
+    customer_id: String,
+    workflow: String,
+    workflow_revision: i32,
+    first_status: String,
+    create_time: OffsetDateTime,
+    currency: String,
+    total_units: i64,
+    total_nanos: i32,
+    item_count: i32,
+}
+
+#[async_trait::async_trait]
+impl Outbox for Store {
+    async fn records(&self, pointers: &[Pointer]) -> Result<Vec<Outgoing>, StoreError> {
+        let keys: Vec<_> = pointers.iter().map(|pointer| pointer.key).collect();
+        let versions: Vec<_> = pointers.iter().map(|pointer| pointer.version).collect();
+        let mut connection = self.dedicated.take().await?;
+        // The inner limit keeps Postgres from turning the join round: without statistics it would read every order first.
+        let rows: Result<Vec<PlacedRow>, _> = bounded(
+            sqlx::query_as(
+                "SELECT o.order_id, o.version, f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision, f.first_status,
+                        f.create_time, f.currency, f.total_units, f.total_nanos, f.item_count
+                 FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
+                 CROSS JOIN LATERAL (
+                     SELECT tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
+                            currency, total_units, total_nanos, item_count
+                     FROM order_facts
+                     WHERE order_id = o.order_id
+                     LIMIT 1
+                 ) f",
+            )
+            .bind(keys)
+            .bind(versions)
+            .fetch_all(&mut *connection),
+        )
+        .await;
+        Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
+    }
+
+    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
+        let statement = sqlx::query_scalar(
+            "SELECT extract(epoch FROM now() - f.create_time)::float8
+             FROM (SELECT order_id FROM outbox ORDER BY order_id LIMIT 1) o
+             CROSS JOIN LATERAL (SELECT create_time FROM order_facts WHERE order_id = o.order_id LIMIT 1) f",
+        );
+        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
+    }
+}
+
+fn outgoing(row: PlacedRow) -> Outgoing {
+    let event = OrderPlaced {
+        order_id: row.order_id.to_string(),
+        number: row.number,
+        customer_id: row.customer_id,
+        workflow: row.workflow,
+        workflow_revision: row.workflow_revision,
+        status: row.first_status,
+        create_time: Some(timestamp(row.create_time)),
+        tenant: row.tenant,
+        total: Some(Money { currency_code: row.currency, units: row.total_units, nanos: row.total_nanos }),
+        item_count: row.item_count,
+    };
+    Outgoing {
+        key: row.order_id,
+        version: row.version,
+        headers: kafka::headers(&event),
+        payload: event.encode_to_vec(),
+    }
+}
