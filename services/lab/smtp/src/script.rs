@@ -27,7 +27,8 @@ impl Dialect {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Standard, Self::LineFeed, Self::Bare, Self::Latin1];
 
-    fn written(self, reply: &str) -> Vec<u8> {
+    /// A reply, whose lines have CRLF between them, as it goes over the wire.
+    pub fn written(self, reply: &str) -> Vec<u8> {
         let lines = reply.split("\r\n");
         match self {
             Self::Standard => format!("{reply}\r\n").into_bytes(),

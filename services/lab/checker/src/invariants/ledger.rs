@@ -45,6 +45,10 @@ pub fn is_due(case: &Case<'_>, row: &OrderRow, step: &Transition) -> bool {
     told && !row.email.is_empty()
 }
 
+fn refused_recipients(case: &Case<'_>) -> bool {
+    case.faults.iter().any(|fault| fault.tells_of(&["refuses recipients"]))
+}
+
 fn truth(case: &Case<'_>, row: &OrderRow, step: &Transition, mail: &MailRow<'_>) -> Option<String> {
     let (version, due) = (step.version, is_due(case, row, step));
     if due && mail.recipient != row.email {
@@ -56,10 +60,8 @@ fn truth(case: &Case<'_>, row: &OrderRow, step: &Transition, mail: &MailRow<'_>)
         "suppressed" => due.then_some("suppressed, and a mail is due"),
         _ if !due => Some("in the ledger as a mail, and none is due"),
         "sent" => (!replied(|code| code == 250)).then_some("sent, but no mail server ever accepted it"),
-        // A refusal before the final dot leaves no mail; it takes a fault of the mail server.
-        "dead" => {
-            (!replied(|code| code >= 500) && case.calm()).then_some("dead, though the mail server refused nothing")
-        }
+        // Only a refusal of the recipient kills a mail; it takes a fault in which the mail server refuses recipients.
+        "dead" => (!refused_recipients(case)).then_some("dead, though the mail server refused no recipient"),
         "due" | "sending" => case.drained().then_some("unfinished, though everything had come to rest"),
         _ => Some("in a state that no mail has"),
     };

@@ -10,9 +10,13 @@ use super::{
     unread,
 };
 
+/// A thousand answers of 1 MiB are asked for and none is read. Some hundred are being made at the same time.
+const UNREAD: Bounds = Bounds { peak_mib: 320, left_mib: 32 };
+
 /// Makes them all.
 pub async fn attack(stage: &mut Stage, target: &Target) -> Result<()> {
     unread::prepare(target).await?;
+    stage.attack("unread answers", UNREAD, unread::answers(target)).await?;
     // What some connections can have the server hold: each an answer of a page in each of its streams.
     let bounds = Bounds { peak_mib: 512, left_mib: 32 };
     stage

@@ -10,7 +10,7 @@ use comanda_proto::{
         order_service_client::OrderServiceClient, watch_orders_request::Start,
     },
 };
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use prost::Message;
 use tokio::time::sleep;
 
@@ -27,6 +27,10 @@ use crate::raw::{
 /// Connections, and calls of each.
 const CONNECTIONS: usize = 4;
 const CALLS: u32 = 100;
+/// Connections that answer pings, what each may have under way by the contract of the server, and how long they hold it.
+const LIVING: usize = 4;
+const MOST_CALLS: u32 = 256;
+const HELD: Duration = Duration::from_secs(12);
 /// A peer that answers no ping is gone after this, by the contract of the server; and what may be added to it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,6 +53,23 @@ pub async fn prepare(target: &Target) -> Result<()> {
         OrderServiceClient::new(target.channel()).batch_create_orders(request).await.context("orders were refused")?;
     }
     Ok(())
+}
+
+/// As many calls as connections may have, each for the largest answer there is, on connections that live (they answer pings) and whose
+/// windows stay closed: what a server holds for them must have a bound.
+pub async fn answers(target: &Target) -> Result<Seen> {
+    let mut wires = Vec::new();
+    for _ in 0..LIVING {
+        let mut wire = Wire::connect(target.address).await?;
+        let calls = (0..MOST_CALLS).flat_map(|number| large_answer(target, 2 * number + 1));
+        let bytes: Vec<u8> = hello(&[(INITIAL_WINDOW, 0)]).into_iter().chain(calls).collect();
+        wire.send(&bytes, PATIENCE).await;
+        wires.push(wire);
+    }
+    let ends = join_all(wires.into_iter().map(|wire| wire.answer_pings(HELD))).await;
+    let closed = ends.iter().filter(|answers| answers.closed).count();
+    let resets: usize = ends.iter().flat_map(|answers| answers.resets.values()).sum();
+    Ok(Seen::from(format!("{closed} of {LIVING} connections closed, {resets} streams reset")))
 }
 
 /// Asks for the largest answers there are, with the largest windows, and reads none of them.

@@ -36,6 +36,7 @@ use crate::run;
 pub const TRIALS: &[Trial] = &[
     kafka_away::ALONE,
     postgres_frozen::FROZEN,
+    postgres_frozen::BEYOND_POLL,
     killed::ALONE,
     killed::OF_TWO,
     mail_away::REFUSING,

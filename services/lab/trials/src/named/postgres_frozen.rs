@@ -27,6 +27,29 @@ pub const FROZEN: Trial = Trial {
     goals,
 };
 
+/// Longer than a consumer may take between two polls.
+pub const BEYOND_POLL: Trial = Trial {
+    name: "postgres-frozen-beyond-poll",
+    about: "Postgres is stopped for 25 s where a consumer may take 8 s between two polls: every group goes on by itself",
+    plan: |terms| Plan {
+        settings: vec![(
+            "COMANDA_KAFKA_CONFIG",
+            "{\"session.timeout.ms\": 6000, \"max.poll.interval.ms\": 8000}".to_owned(),
+        )],
+        faults: vec![step(5_000, terms.ms(25_000), Kind::PostgresFrozen, &[])],
+        length_ms: 15_000 + terms.ms(25_000),
+        ..Plan::default()
+    },
+    act: None,
+    goals: |facts| {
+        vec![Goal::most(
+            "s from its return until every order had ended and all was told",
+            facts.told_s("postgres frozen"),
+            60.0,
+        )]
+    },
+};
+
 fn goals(facts: &Facts<'_>) -> Vec<Goal> {
     let Some((from_us, to_us)) = facts.span_us("postgres frozen") else {
         return vec![Goal::least("faults", Some(0.0), 1.0)];

@@ -21,7 +21,7 @@ use crate::{
     cluster::{Class, Cluster, Process, Role, Signal, Wire},
     dump,
     recorder::Recorder,
-    smtp::{Mode, PHASES, Phase, SmtpServer},
+    smtp::{Dialect, Mode, PHASES, Phase, REFUSALS_OF_THE_PACE, REFUSALS_OF_US, SmtpServer},
 };
 
 /// Between repetitions of a fault that is done again and again.
@@ -187,7 +187,12 @@ impl Field {
 }
 
 fn mode(trouble: Trouble, seed: u64) -> Mode {
-    let phase = PHASES[StdRng::seed_from_u64(seed).random_range(0..PHASES.len())];
+    let mut random = StdRng::seed_from_u64(seed);
+    let phase = PHASES[random.random_range(0..PHASES.len())];
+    let policy = |refusals: &[(Phase, &'static str)]| {
+        let (phase, text) = refusals[StdRng::seed_from_u64(seed).random_range(0..refusals.len())];
+        Mode::Policy(phase, text)
+    };
     match trouble {
         Trouble::PutsOff => Mode::Refuse4xx(phase),
         Trouble::Refuses => Mode::Refuse5xx(Phase::Rcpt),
@@ -196,6 +201,11 @@ fn mode(trouble: Trouble, seed: u64) -> Mode {
         Trouble::CutsBeforeDot => Mode::CutBeforeDot,
         Trouble::CutsAfterDot => Mode::CutAfterDot,
         Trouble::CutsAfterReply => Mode::CutAfterReply,
+        Trouble::SpeaksBare => Mode::Speak(Dialect::Bare),
+        Trouble::SpeaksLineFeed => Mode::Speak(Dialect::LineFeed),
+        Trouble::SpeaksLatin1 => Mode::Speak(Dialect::Latin1),
+        Trouble::RefusesUs => policy(&REFUSALS_OF_US),
+        Trouble::OverQuota => policy(&REFUSALS_OF_THE_PACE),
         Trouble::Mixed => Mode::Mixed,
     }
 }

@@ -104,13 +104,23 @@ pub enum Trouble {
     CutsAfterDot,
     /// It takes messages, says so and hangs up.
     CutsAfterReply,
+    /// It answers with codes alone, without any text.
+    SpeaksBare,
+    /// It ends its lines with LF alone.
+    SpeaksLineFeed,
+    /// Its texts are no UTF-8.
+    SpeaksLatin1,
+    /// It refuses the client or its sender, in the phase in which mail servers say so.
+    RefusesUs,
+    /// It says that too much was sent.
+    OverQuota,
     /// A little of everything.
     Mixed,
 }
 
 impl Trouble {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::PutsOff,
         Self::Refuses,
         Self::Silent,
@@ -118,18 +128,28 @@ impl Trouble {
         Self::CutsBeforeDot,
         Self::CutsAfterDot,
         Self::CutsAfterReply,
+        Self::SpeaksBare,
+        Self::SpeaksLineFeed,
+        Self::SpeaksLatin1,
+        Self::RefusesUs,
+        Self::OverQuota,
         Self::Mixed,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Self::PutsOff => "puts off",
-            Self::Refuses => "refuses",
+            Self::Refuses => "refuses recipients",
             Self::Silent => "silent",
             Self::HangsUp => "hangs up",
             Self::CutsBeforeDot => "cuts before the dot",
             Self::CutsAfterDot => "cuts after the dot",
             Self::CutsAfterReply => "cuts after the reply",
+            Self::SpeaksBare => "speaks bare codes",
+            Self::SpeaksLineFeed => "speaks with line feeds alone",
+            Self::SpeaksLatin1 => "speaks Latin-1",
+            Self::RefusesUs => "refuses us",
+            Self::OverQuota => "refuses for a quota",
             Self::Mixed => "mixed",
         }
     }

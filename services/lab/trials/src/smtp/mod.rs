@@ -14,9 +14,9 @@ use comanda_lab_smtp::{Action, Behaviour, Message, Server, Silence};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
 
-pub use self::mode::{Mode, PHASES};
+pub use self::mode::{Mode, PHASES, REFUSALS_OF_THE_PACE, REFUSALS_OF_US};
 use crate::recorder::Recorder;
-pub use comanda_lab_smtp::Phase;
+pub use comanda_lab_smtp::{Dialect, Phase};
 
 /// The server. It ends when it is dropped.
 #[derive(Debug)]
@@ -71,6 +71,10 @@ impl Treatment {
 impl Behaviour for Treatment {
     fn action(&self, phase: Phase, _line: &str) -> Action {
         self.mode.borrow().action(phase, self.chance())
+    }
+
+    fn written(&self, reply: &str) -> Vec<u8> {
+        self.mode.borrow().dialect().written(reply)
     }
 
     fn cuts_message(&self) -> bool {
