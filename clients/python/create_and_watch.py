@@ -6,26 +6,23 @@ Give both the same address for `comanda dev` and `comanda all`. Needs grpcio, go
 (see buf.gen.yaml) on the path.
 """
 
-import pathlib
 import sys
-import time
 import uuid
 
 import grpc
 
+import comanda_client
 from comanda.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc, watch_service_pb2, watch_service_pb2_grpc
 from google.type import money_pb2
 
-SERVICE_CONFIG = pathlib.Path(__file__).parent.parent / "service-config.json"
-
 
 def connect(address):
-    """A channel that retries calls which may safely be repeated."""
-    return grpc.insecure_channel(address, options=[("grpc.service_config", SERVICE_CONFIG.read_text())])
+    """A channel. Pings find out whether the other side of a silent stream is still there."""
+    return grpc.insecure_channel(address, options=[("grpc.keepalive_time_ms", 20_000), ("grpc.keepalive_timeout_ms", 10_000)])
 
 
 def create(channel):
-    """Creates an order. The request id makes a repeated call, by us or by the channel, return the same order."""
+    """Creates an order. The request id makes a repeated call return the same order."""
     request = order_service_pb2.CreateOrderRequest(
         request_id=str(uuid.uuid4()),
         customer=order_pb2.Customer(customer_id="python", email="ana@example.com", locale="es"),
@@ -37,25 +34,15 @@ def create(channel):
             )
         ],
     )
-    return order_service_pb2_grpc.OrderServiceStub(channel).CreateOrder(request, timeout=10).order
+    return comanda_client.call(order_service_pb2_grpc.OrderServiceStub(channel).CreateOrder, request).order
 
 
 def watch(channel, order_id):
-    """Yields every transition of an order once, in order, whatever happens to the stream meanwhile."""
-    stub = watch_service_pb2_grpc.WatchServiceStub(channel)
-    version = 0
-    while True:
-        try:
-            request = watch_service_pb2.WatchOrderRequest(order_id=order_id, after_version=version)
-            for response in stub.WatchOrder(request):
-                if response.WhichOneof("event") == "transition":
-                    version = response.transition.version
-                    yield response.transition
-            return  # The order has ended.
-        except grpc.RpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED):
-                raise
-            time.sleep(0.5)
+    """Yields every transition of an order once, in order, until it has ended."""
+    request = watch_service_pb2.WatchOrderRequest(order_id=order_id)
+    for response in comanda_client.watch_order(watch_service_pb2_grpc.WatchServiceStub(channel), request):
+        if response.WhichOneof("event") == "transition":
+            yield response.transition
 
 
 def main():

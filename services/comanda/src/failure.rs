@@ -5,10 +5,12 @@ use std::{
     process::ExitCode,
 };
 
+use crate::terminal::escape_lines;
+
 /// What the shell sees. Code 2, wrong usage, comes from the parser of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Whoever read our output has left (`| head`): nothing failed and nobody listens.
+    /// The reader of our output has closed it (`| head`): nothing failed.
     Silent = 0,
     /// Refused or failed: nothing was applied.
     Refused = 1,
@@ -52,8 +54,8 @@ impl Failure {
     /// Tells standard error and returns the exit code.
     pub fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            // Nothing is left to tell it to if standard error is closed.
-            let _ = writeln!(io::stderr(), "error: {}", self.message);
+            // Where standard error is closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {}", escape_lines(&self.message));
         }
         ExitCode::from(self.exit as u8)
     }

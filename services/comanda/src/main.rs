@@ -7,6 +7,7 @@ mod failure;
 mod migrate;
 mod operate;
 mod roles;
+mod terminal;
 
 use std::{future::Future, process::ExitCode};
 
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 use comanda_kit::{settings, telemetry};
 
 use crate::{
-    client::{health::HealthArgs, mail::MailArgs, order::OrderArgs},
+    client::{health::HealthArgs, mail::MailArgs, order::OrderArgs, workflow::WorkflowArgs},
     failure::{Exit, Failure},
     migrate::MigrateArgs,
     operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
@@ -32,12 +33,12 @@ Examples:
   comanda order watch 1042
   comanda order import products.csv
 
-Exit codes of 'order' and 'mail':
+Exit codes of 'order', 'mail' and 'workflow':
   0  done
   1  refused: nothing was applied
   2  wrong usage
   3  no server reached, or the outcome is unknown: repeat with the same request id
-  4  there is no such order or mail
+  4  there is no such order, mail or workflow
 
 Exit codes of all other commands:
   0  done
@@ -87,6 +88,8 @@ enum Command {
     Order(Box<OrderArgs>),
     /// Look at the mails of an order, or send one again.
     Mail(MailArgs),
+    /// Look at the workflows that orders follow.
+    Workflow(WorkflowArgs),
     /// Ask servers whether they serve.
     Healthcheck(HealthArgs),
 }
@@ -120,6 +123,7 @@ impl Command {
             Self::Load(args) => block_on(comanda_load::command::run(*args)),
             Self::Order(args) => block_on(client::order::run(*args)),
             Self::Mail(args) => block_on(client::mail::run(args)),
+            Self::Workflow(args) => block_on(client::workflow::run(args)),
             Self::Healthcheck(args) => block_on(client::health::run(args)),
         }
     }

@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod deadline;
 pub mod dedicated;
 pub mod errors;
+mod free_text;
 pub mod kafka;
 pub mod lease;
 pub mod mail_address;

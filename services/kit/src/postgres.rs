@@ -21,7 +21,6 @@ pub use self::{
     exclusive::Exclusive,
     readiness::{readiness, wait_until_ready},
 };
-use crate::secret::Secret;
 
 /// The schema of the one database, as one linear history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -48,19 +47,9 @@ pub struct Config {
         default_value = "postgres://comanda@127.0.0.1:5433/comanda"
     )]
     pub database_url: String,
-    /// A file that holds the database's URL; it counts more than the URL itself.
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = Secret::read)]
-    pub database_url_file: Option<Secret>,
     /// How many connections each role's pool may open. Up to 9 more are opened beside it, for work that never pauses.
     #[arg(long, env = "COMANDA_DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,
-}
-
-impl Config {
-    /// The database's URL, which may hold a password.
-    pub fn url(&self) -> &str {
-        self.database_url_file.as_ref().map_or(&self.database_url, Secret::reveal)
-    }
 }
 
 /// Opens a pool whose connections see `schema` as their own. Connects lazily: it works while the database is down.
@@ -77,7 +66,7 @@ pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
 
 /// How a connection is opened that sees `schema` as its own.
 fn options(config: &Config, schema: &str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(config.url())
+    Ok(PgConnectOptions::from_str(&config.database_url)
         .context("DATABASE_URL must look like postgres://user@host:port/name")?
         .options([
             ("search_path", schema),
@@ -139,7 +128,7 @@ where
 
 /// Brings the database's schema up to date.
 pub async fn migrate(config: &Config) -> Result<()> {
-    let options = PgConnectOptions::from_str(config.url())
+    let options = PgConnectOptions::from_str(&config.database_url)
         .context("DATABASE_URL must look like postgres://user@host:port/name")?
         .options([("search_path", "public"), ("lock_timeout", "5s"), ("client_min_messages", "warning")]);
     let pool =

@@ -106,7 +106,10 @@ impl<O: Outbox> Relay<O> {
                 }
                 Err(error) => {
                     let topic = self.log.topic();
-                    warn!(topic, "a round of the relay failed; what was not acked and deleted is published again: {error:#}");
+                    warn!(
+                        topic,
+                        "a round of the relay failed; what was not acked and deleted is published again: {error:#}"
+                    );
                     backoff.wait(stop).await;
                 }
             }

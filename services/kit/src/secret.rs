@@ -20,12 +20,6 @@ impl Secret {
         std::env::var(variable).ok().filter(|text| !text.is_empty()).map(Self)
     }
 
-    /// The content of a file, without the line end that editors add.
-    pub fn read(file: &str) -> Result<Self, String> {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read it: {error}"))?;
-        Ok(Self::new(text.trim_end_matches(['\r', '\n'])))
-    }
-
     /// The text itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -55,16 +49,5 @@ mod tests {
         let secret: Secret = "geheim".parse().expect("anything");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "(hidden) Some((hidden))");
         assert_eq!(secret.reveal(), "geheim");
-    }
-
-    #[test]
-    fn a_file_may_hold_it() {
-        let file = std::env::temp_dir().join(format!("comanda-secret-{}", uuid::Uuid::new_v4()));
-        let path = file.display().to_string();
-        assert!(Secret::read(&path).expect_err("no such file").contains("cannot read it"));
-        std::fs::write(&file, "ge heim\r\n").expect("written");
-        let secret = Secret::read(&path).expect("read");
-        std::fs::remove_file(file).expect("removed");
-        assert_eq!(secret.reveal(), "ge heim");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * An empty variable is no setting.
 //! * A switch takes 1/0, yes/no, true/false and on/off from its variable. False is the same as not given, so it conflicts with nothing.
+//! * A free text (marked by [`clap::ValueHint::Other`]) may begin with a hyphen.
 //! * No message shows the value of a variable that may hold a secret (one with `hide_env_values`).
 
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,8 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+use crate::free_text;
+
 /// Reads the command line of this process; ends it after `--help`, and with code 2 after wrong usage.
 pub fn parse<C: Parser>() -> C {
     try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
@@ -20,6 +23,7 @@ pub fn parse<C: Parser>() -> C {
 /// Reads a command line; the first word is the name of the program.
 pub fn try_parse_from<C: Parser>(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<C, Error> {
     let mut command = with_variables(C::command(), &|name| std::env::var_os(name));
+    let words = free_text::join(&command, words);
     let parsed = command.try_get_matches_from_mut(words).and_then(|mut matches| C::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| without_secrets(error.format(&mut command), &command))
 }

@@ -114,7 +114,11 @@ impl Known {
         }
     }
 
-    fn note(&mut self, name: &str, answer: Result<HashMap<String, i32>, StoreError>) -> Result<Option<i32>, StoreError> {
+    fn note(
+        &mut self,
+        name: &str,
+        answer: Result<HashMap<String, i32>, StoreError>,
+    ) -> Result<Option<i32>, StoreError> {
         (self.asked, self.is_silent) = (Some(Instant::now()), answer.is_err());
         match answer {
             Ok(current) => self.current = current,

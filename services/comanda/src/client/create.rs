@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use comanda_proto::v1::{CreateOrderRequest, CreateOrderResponse, Customer, Item};
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ Where the outcome is unknown (exit code 3), repeat the command with the request 
 created once, however often it is repeated within 7 days.")]
 pub struct CreateArgs {
     /// The product's name.
-    #[arg(long, value_name = "NAME", requires = "price")]
+    #[arg(long, value_name = "NAME", requires = "price", value_hint = ValueHint::Other)]
     product: Option<String>,
     /// The price of one, an exact decimal.
     #[arg(long, requires = "product")]
@@ -35,7 +35,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "product")]
     quantity: i32,
     /// One line of the order; may be repeated, also beside --product.
-    #[arg(long, value_name = "NAME=PRICE[*QUANTITY]")]
+    #[arg(long, value_name = "NAME=PRICE[*QUANTITY]", value_hint = ValueHint::Other)]
     item: Vec<Line>,
     /// The currency of all prices (ISO 4217).
     #[arg(long, default_value = "USD", value_parser = parse_currency)]
@@ -46,21 +46,23 @@ pub struct CreateArgs {
     #[arg(long, default_value = "", hide_default_value = true)]
     workflow: String,
     /// A label of your own; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    #[arg(long, value_name = "KEY=VALUE", value_hint = ValueHint::Other, value_parser = parse_label)]
     label: Vec<(String, String)>,
-    /// A UUID that makes it safe to repeat the command; made up without it.
+    /// A UUID that makes it safe to repeat the command; chosen at random without it.
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
 }
 
-/// Who orders.
+/// The customer.
 #[derive(Args, Clone, Debug)]
 struct CustomerArgs {
     /// Your key for the customer.
     #[arg(long, value_name = "ID", default_value = super::DEFAULT_CUSTOMER)]
+    #[arg(value_hint = ValueHint::Other)]
     customer: String,
     /// The customer's name.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    #[arg(value_hint = ValueHint::Other)]
     customer_name: String,
     /// Where mails go; no mails without it.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -80,12 +82,10 @@ struct Line {
 
 /// Creates the order and prints it.
 pub async fn run(client: &Client, args: CreateArgs) -> Result<(), Failure> {
-    let mut orders = client.servers.orders().await?;
     let message = request(args);
-    let advice = format!("repeat it with --request-id {}: it can not create a second order", message.request_id);
-    let call = orders.create_order(client.servers.request(message));
+    let advice = format!("repeat it with --request-id {}: it cannot create a second order", message.request_id);
     let answer =
-        client.servers.answer(call).await.map_err(|status| Failure::from(status).advise_if_unknown(&advice))?;
+        client.api.create_order(message).await.map_err(|error| Failure::from(error).advise_if_unknown(&advice))?;
     print(client, &answer)
 }
 
@@ -148,11 +148,12 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use comanda_kit::settings;
 
     use tonic::Status;
 
     use super::{
-        super::fake::{Fake, Script},
+        super::fake::{Fake, Script, serve},
         *,
     };
     use crate::failure::Exit;
@@ -164,7 +165,7 @@ mod tests {
     }
 
     fn parse(args: &[&str]) -> Result<CreateOrderRequest, clap::Error> {
-        Cli::try_parse_from([&["create"], args].concat()).map(|cli| request(cli.args))
+        settings::try_parse_from([&["create"], args].concat()).map(|cli: Cli| request(cli.args))
     }
 
     #[test]
@@ -178,13 +179,35 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_outcome_names_the_request_id_that_was_sent() {
-        let fake = Fake { create: Script::new([Err(Status::unavailable("restart"))]), ..Fake::default() };
-        let (fake, client) = fake.serve().await;
+        // More of them than the time of a call allows for.
+        let restart = std::iter::repeat_n(Err(Status::unavailable("restart")), 1000);
+        let fake = Fake { create: Script::new(restart), ..Fake::default() };
+        let (fake, client) = serve(fake, &["--timeout-ms", "400"]).await;
         let cli = Cli::parse_from(["create", "--item", "Taxi=8"]);
         let failure = run(&client, cli.args).await.expect_err("unavailable");
         let request_id = fake.create.asked().remove(0).request_id;
         assert_eq!(failure.exit, Exit::Unknown);
         assert!(failure.message.contains(&format!("--request-id {request_id}")), "{}", failure.message);
+    }
+
+    #[test]
+    fn texts_may_begin_with_a_hyphen() {
+        let order = ["--product", "-Sin sal", "--price", "8", "--item", "-x=1", "--label", "-k=-v"];
+        let customer = ["--customer", "-7", "--customer-name", "-Ana"];
+        let request = parse(&[&order[..], &customer].concat()).expect("valid");
+        assert_eq!(
+            (&*request.items[0].name, &*request.items[1].name, &*request.labels["-k"]),
+            ("-Sin sal", "-x", "-v")
+        );
+        assert_eq!(request.customer.map(|customer| customer.name).as_deref(), Some("-Ana"));
+        let error = parse(&["--product", "--price", "8"]).expect_err("no product").to_string();
+        assert!(error.contains("a value is required for '--product <NAME>'"), "{error}");
+    }
+
+    #[test]
+    fn the_server_chooses_the_locale_where_none_is_given() {
+        let customer = parse(&["--item", "a=1"]).expect("valid").customer.unwrap_or_default();
+        assert_eq!(customer.locale, "");
     }
 
     #[test]

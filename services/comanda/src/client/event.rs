@@ -3,7 +3,8 @@
 use comanda_proto::v1::{Order, OrderTransition};
 use prost_types::Timestamp;
 
-use super::print::{Paint, clean, columns, time, word};
+use super::print::{Paint, columns, time, word};
+use crate::terminal::escape;
 
 /// A step.
 pub fn transition(transition: &OrderTransition, paint: Paint) -> String {
@@ -11,11 +12,11 @@ pub fn transition(transition: &OrderTransition, paint: Paint) -> String {
         "" => transition.to_status.clone(),
         from => format!("{from} -> {}", transition.to_status),
     };
-    let line = line(transition.time, transition.number, transition.version, &step);
-    format!("{}  {}", paint.phase(transition.phase(), &line), paint.dim(&clean(&cause(transition))))
+    let line = line(transition.transition_time, transition.number, transition.version, &step);
+    format!("{}  {}", paint.phase(transition.phase(), &line), paint.dim(&escape(&cause(transition))))
 }
 
-/// Where an order stands, as a line among steps.
+/// An order as it is, as a line among steps.
 pub fn standing(order: &Order, paint: Paint) -> String {
     let line = line(order.status_time, order.number, order.version, &format!("is {}", order.status));
     let next = order.next_transition_time.map(|next| format!("next step {}", time(Some(next))));
@@ -50,15 +51,15 @@ mod tests {
             from_status: "preparing".into(),
             to_status: "cancelled".into(),
             phase: Phase::Cancelled.into(),
-            time: Some(Timestamp { seconds: 0, nanos: 5 }),
+            transition_time: Some(Timestamp { seconds: 0, nanos: 5 }),
             trigger: Trigger::Cancel.into(),
             actor: "ana".into(),
-            reason: "too late".into(),
+            reason: "too late\u{2066}\n".into(),
             ..Default::default()
         };
         assert_eq!(
             transition(&step, Paint::NONE),
-            "1970-01-01T00:00:00Z  #7         v3    preparing -> cancelled      cancel by ana: too late"
+            "1970-01-01T00:00:00Z  #7         v3    preparing -> cancelled      cancel by ana: too late\\u{2066}\\n"
         );
     }
 }

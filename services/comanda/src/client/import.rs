@@ -61,7 +61,7 @@ pub struct ImportArgs {
 /// Creates the orders and tells what became of them.
 pub async fn run(client: &Client, args: ImportArgs) -> Result<(), Failure> {
     let rows = rows::read(open(&args)?)?;
-    let sender = Sender::new(client.servers.orders().await?, client.servers.clone());
+    let sender = Sender::connect(&client.api).await?;
     let bar = progress_bar(rows.len());
     let tally = send(client, &args, sender, &rows, &bar).await?;
     bar.finish_and_clear();
@@ -160,7 +160,7 @@ mod tests {
     use tonic_types::pb;
 
     use super::{
-        super::fake::{Fake, Script},
+        super::fake::{Fake, Script, serve},
         *,
     };
     use crate::failure::Exit;
@@ -179,7 +179,7 @@ mod tests {
         file.1.write_all(b"product_name,price\nA,1\nB,2\nC,3\n").expect("written");
         let args = ["import", &file.0.display().to_string(), "--batch-size", "2", "--concurrency", "1"];
         let args = Cli::parse_from(args).args;
-        let (fake, client) = Fake { batch: Script::new(answers), ..Fake::default() }.serve().await;
+        let (fake, client) = serve(Fake { batch: Script::new(answers), ..Fake::default() }, &[]).await;
         let end = run(&client, args).await;
         std::fs::remove_file(file.0).expect("removed");
         (end, fake.batch.asked())

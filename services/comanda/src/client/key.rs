@@ -35,9 +35,7 @@ impl Client {
             OrderKey::Id(id) => Key::OrderId(id.to_string()),
             OrderKey::Number(number) => Key::Number(number),
         });
-        let mut orders = self.servers.orders().await?;
-        let request = self.servers.request(GetOrderRequest { key, ..Default::default() });
-        let answer = self.servers.answer(orders.get_order(request)).await?;
+        let answer = self.api.get_order(GetOrderRequest { key, ..Default::default() }).await?;
         answer.order.ok_or_else(|| Failure::refused("the server answered without an order"))
     }
 

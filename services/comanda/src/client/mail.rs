@@ -2,22 +2,17 @@
 
 use std::time::SystemTime;
 
-use clap::{ArgGroup, Args, Subcommand};
-use comanda_proto::{
-    v1::{
-        ListMailsRequest, ListMailsResponse, Mail, MailFilter, MailState, ResendDeadMailsRequest, ResendMailRequest,
-        mail_service_client::MailServiceClient,
-    },
-    views::timestamp,
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
+use comanda_proto::v1::{
+    ListMailsRequest, Mail, MailFilter, MailState, ResendDeadMailsRequest, ResendMailRequest,
 };
 use prost_types::Timestamp;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::{
     Client, ClientArgs,
     key::OrderKey,
+    moment::parse_moment,
     print::{Paint, columns, time, word},
 };
 use crate::failure::Failure;
@@ -101,20 +96,14 @@ struct Filter {
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
     /// Only mails whose last reply contains this text, in upper or lower case.
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_hint = ValueHint::Other)]
     reply: String,
     /// Only mails that became undelivered at or after this time (RFC 3339, with Z or an offset).
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     from: Option<Timestamp>,
     /// Only mails that became undelivered before this time (RFC 3339, with Z or an offset).
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     before: Option<Timestamp>,
-}
-
-fn instant(text: &str) -> Result<Timestamp, String> {
-    let wrong =
-        || "must be a time with its offset, such as 2026-11-01T00:00:00Z or 2026-11-01T00:00:00-03:00".to_owned();
-    OffsetDateTime::parse(text, &Rfc3339).map(timestamp).map_err(|_| wrong())
 }
 
 /// Does it.
@@ -130,7 +119,6 @@ pub async fn run(args: MailArgs) -> Result<(), Failure> {
 }
 
 async fn list(client: &Client, args: ListArgs) -> Result<(), Failure> {
-    let mut mails = client.servers.mails().await?;
     let mut request = ListMailsRequest { page_size: MAX_PAGE_SIZE, ..Default::default() };
     match args.order {
         Some(order) => request.order_id = client.order_id(order).await?,
@@ -139,7 +127,7 @@ async fn list(client: &Client, args: ListArgs) -> Result<(), Failure> {
     let of_order = args.order.is_some();
     client.print.heading(|paint| header(paint, of_order))?;
     loop {
-        let page = page(client, &mut mails, &request).await?;
+        let page = client.api.list_mails(request.clone()).await?;
         for mail in &page.mails {
             client.print.show("comanda.v1.Mail", mail, |_| row(mail, of_order))?;
         }
@@ -148,14 +136,6 @@ async fn list(client: &Client, args: ListArgs) -> Result<(), Failure> {
         }
         request.page_token = page.next_page_token;
     }
-}
-
-async fn page(
-    client: &Client,
-    mails: &mut MailServiceClient<Channel>,
-    request: &ListMailsRequest,
-) -> Result<ListMailsResponse, Failure> {
-    Ok(client.servers.answer(mails.list_mails(client.servers.request(request.clone()))).await?)
 }
 
 fn filter(args: &ListArgs) -> MailFilter {
@@ -171,12 +151,11 @@ fn filter(args: &ListArgs) -> MailFilter {
 }
 
 async fn resend(client: &Client, key: OrderKey, version: i64, request_id: Uuid) -> Result<(), Failure> {
-    let mut mails = client.servers.mails().await?;
     let request_id = request_id.to_string();
     let advice = format!("repeat it with --request-id {request_id}: it cannot make two copies");
     let request = ResendMailRequest { order_id: client.order_id(key).await?, version, request_id };
-    let answer = client.servers.answer(mails.resend_mail(client.servers.request(request))).await;
-    let answer = answer.map_err(|status| Failure::from(status).advise_if_unknown(&advice))?;
+    let answer = client.api.resend_mail(request).await;
+    let answer = answer.map_err(|error| Failure::from(error).advise_if_unknown(&advice))?;
     let mail = answer.mail.unwrap_or_default();
     client.print.heading(|paint| header(paint, true))?;
     client.print.show("comanda.v1.Mail", &mail, |_| row(&mail, true))?;
@@ -188,7 +167,6 @@ async fn resend(client: &Client, key: OrderKey, version: i64, request_id: Uuid) 
 
 /// Calls until nothing is left that had died when it began: a copy that dies meanwhile is not sent a third time.
 async fn resend_dead(client: &Client, args: ResendArgs) -> Result<(), Failure> {
-    let mut mails = client.servers.mails().await?;
     let Filter { status, reply, from, before } = args.filter;
     let request = ResendDeadMailsRequest {
         statuses: status,
@@ -200,10 +178,9 @@ async fn resend_dead(client: &Client, args: ResendArgs) -> Result<(), Failure> {
     };
     let mut resent = 0i64;
     loop {
-        let call = mails.resend_dead_mails(client.servers.request(request.clone()));
         let advice = "repeat it: a mail that was sent again is not chosen twice";
-        let answer =
-            client.servers.answer(call).await.map_err(|status| Failure::from(status).advise_if_unknown(advice))?;
+        let answer = client.api.resend_dead_mails(request.clone()).await;
+        let answer = answer.map_err(|error| Failure::from(error).advise_if_unknown(advice))?;
         resent += i64::from(answer.resent_count);
         if !answer.more_remain {
             break;
@@ -244,6 +221,7 @@ fn cells(texts: [&str; 8], of_order: bool) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use comanda_kit::settings;
 
     use super::*;
 
@@ -254,7 +232,7 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Verb, clap::Error> {
-        Cli::try_parse_from(std::iter::once("mail").chain(line.split(' '))).map(|cli| cli.verb)
+        settings::try_parse_from(std::iter::once("mail").chain(line.split(' '))).map(|cli: Cli| cli.verb)
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The client verbs: a command line comes in, gRPC calls go out, lines or JSON come back.
 
-mod address;
 mod batch;
 mod connect;
 mod create;
@@ -9,15 +8,16 @@ mod event;
 mod fake;
 pub mod health;
 mod import;
+mod interruption;
 mod key;
 mod list;
 pub mod mail;
+mod moment;
 mod money;
 pub mod order;
-mod patience;
+mod phase;
 mod print;
 mod rows;
-mod seen;
 mod show;
 mod status;
 mod step;
@@ -25,12 +25,13 @@ mod tally;
 mod watch;
 mod watch_order;
 mod watch_orders;
+pub mod workflow;
 
 use clap::Args;
 
 use self::{connect::Servers, print::Printer};
 
-/// Who orders when nobody is named: the API wants a key, and a first try should not need one.
+/// The customer where none is named: the API requires one, and a first try should not.
 const DEFAULT_CUSTOMER: &str = "guest";
 
 /// Flags of every client verb.
@@ -39,7 +40,7 @@ pub struct ClientArgs {
     /// Print one JSON object a line (the canonical JSON of the API's messages) instead of text.
     #[arg(long, global = true)]
     json: bool,
-    // Last, for its heading stays on for all that follow.
+    // Last: its heading applies to every flag after it.
     #[command(flatten)]
     servers: Servers,
 }
@@ -48,11 +49,13 @@ pub struct ClientArgs {
 #[derive(Debug)]
 pub struct Client {
     servers: Servers,
+    api: comanda_client::Client,
     print: Printer,
 }
 
 impl From<ClientArgs> for Client {
     fn from(args: ClientArgs) -> Self {
-        Self { servers: args.servers, print: Printer::new(args.json) }
+        let api = comanda_client::Client::new(args.servers.config());
+        Self { servers: args.servers, api, print: Printer::new(args.json) }
     }
 }

@@ -1,7 +1,8 @@
 //! `comanda order ..`.
 
 use clap::{Args, Subcommand};
-use comanda_proto::v1::ListTransitionsRequest;
+use comanda_proto::v1::{EraseCustomerRequest, ListTransitionsRequest};
+use serde_json::json;
 
 use super::{
     Client, ClientArgs,
@@ -34,11 +35,12 @@ enum Verb {
     Create(CreateArgs),
     /// Create an order for each row of a CSV file; running it again creates nothing twice.
     Import(ImportArgs),
-    /// Show an order as it is now.
+    /// Show orders as they are now.
+    #[command(visible_alias = "show")]
     Get {
-        /// Its id or number.
-        #[arg(value_name = "ID|NUMBER")]
-        order: OrderKey,
+        /// Their ids or numbers.
+        #[arg(value_name = "ID|NUMBER", required = true)]
+        orders: Vec<OrderKey>,
     },
     /// List orders, newest first.
     List(ListArgs),
@@ -56,6 +58,20 @@ enum Verb {
     Cancel(StepArgs),
     /// Refuse an order, where its workflow allows it.
     Reject(StepArgs),
+    /// Erase who a customer is: name, mail address and locale, in all of its orders.
+    #[command(after_help = "\
+The orders stay, with what was ordered. It can be repeated, and cannot be undone.
+
+Example:
+  comanda order erase-customer ana --yes")]
+    EraseCustomer {
+        /// Your key for the customer.
+        #[arg(value_name = "ID")]
+        customer: String,
+        /// Confirms that it cannot be undone.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
 }
 
 /// Does it.
@@ -64,29 +80,44 @@ pub async fn run(args: OrderArgs) -> Result<(), Failure> {
     match args.verb {
         Verb::Create(args) => create::run(&client, args).await,
         Verb::Import(args) => import::run(&client, args).await,
-        Verb::Get { order } => get(&client, order).await,
+        Verb::Get { orders } => get(&client, &orders).await,
         Verb::List(args) => list::run(&client, args).await,
         Verb::Watch(args) => watch::run(&client, args).await,
         Verb::Transitions { order } => transitions(&client, order).await,
         Verb::Advance(args) => step::advance(&client, args).await,
         Verb::Cancel(args) => step::cancel(&client, args).await,
         Verb::Reject(args) => step::reject(&client, args).await,
+        Verb::EraseCustomer { customer, .. } => erase_customer(&client, customer).await,
     }
 }
 
-async fn get(client: &Client, key: OrderKey) -> Result<(), Failure> {
-    let order = client.order(key).await?;
-    Ok(client.print.show("comanda.v1.Order", &order, |paint| show::whole(&order, paint))?)
+async fn get(client: &Client, keys: &[OrderKey]) -> Result<(), Failure> {
+    for key in keys {
+        let order = client.order(*key).await?;
+        client.print.show("comanda.v1.Order", &order, |paint| show::whole(&order, paint))?;
+    }
+    Ok(())
+}
+
+async fn erase_customer(client: &Client, customer_id: String) -> Result<(), Failure> {
+    let (mut erased, mut page_token) = (0, String::new());
+    loop {
+        let request = EraseCustomerRequest { customer_id: customer_id.clone(), page_token };
+        let page = client.api.erase_customer(request).await?;
+        erased += page.erased_orders;
+        if page.next_page_token.is_empty() {
+            return Ok(client.print.value(&json!({"erasedOrders": erased}), &format!("erased in {erased} orders"))?);
+        }
+        page_token = page.next_page_token;
+    }
 }
 
 async fn transitions(client: &Client, key: OrderKey) -> Result<(), Failure> {
-    let mut lifecycle = client.servers.lifecycle().await?;
     let order_id = client.order_id(key).await?;
     let mut page_token = String::new();
     loop {
         let request = ListTransitionsRequest { order_id: order_id.clone(), page_size: MAX_PAGE_SIZE, page_token };
-        let call = lifecycle.list_transitions(client.servers.request(request));
-        let page = client.servers.answer(call).await?;
+        let page = client.api.list_transitions(request).await?;
         for step in &page.transitions {
             client.print.show("comanda.v1.OrderTransition", step, |paint| event::transition(step, paint))?;
         }

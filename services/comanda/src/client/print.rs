@@ -10,6 +10,8 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::Timestamp;
 
+use crate::terminal::{escape, escape_json, escape_lines};
+
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("the descriptors were compiled with this program"));
 
@@ -33,18 +35,18 @@ impl Printer {
         Self { json, paint: Paint { on: io::stdout().is_terminal() && !objection } }
     }
 
-    /// Writes a message: as JSON under its full name in the API, or as `human` puts it.
+    /// Writes a message: as JSON under its full name in the API, or as `human` puts it, which escapes what others wrote.
     pub fn show(self, name: &str, message: &impl Message, human: impl FnOnce(Paint) -> String) -> io::Result<()> {
         match self.json {
-            true => self.line(&json(name, message)?),
+            true => self.record(name, message),
             false => self.line(&human(self.paint)),
         }
     }
 
-    /// Writes something that is no message of the API.
+    /// Writes something that is no message of the API. `human` is written as it is: escape what others wrote.
     pub fn value(self, json: &serde_json::Value, human: &str) -> io::Result<()> {
         match self.json {
-            true => self.line(&json.to_string()),
+            true => self.record_value(json),
             false => self.line(human),
         }
     }
@@ -56,18 +58,18 @@ impl Printer {
 
     /// Writes a message that only programs need.
     pub fn record(self, name: &str, message: &impl Message) -> io::Result<()> {
-        if self.json { self.line(&json(name, message)?) } else { Ok(()) }
+        if self.json { self.line(&escape_json(&json(name, message)?)) } else { Ok(()) }
     }
 
     /// Writes something that is no message of the API and that only programs need.
     pub fn record_value(self, json: &serde_json::Value) -> io::Result<()> {
-        if self.json { self.line(&json.to_string()) } else { Ok(()) }
+        if self.json { self.line(&escape_json(&json.to_string())) } else { Ok(()) }
     }
 
-    /// Tells a person what goes on, beside the results.
+    /// Tells a person what happens, beside the results.
     pub fn notice(self, text: &str) {
-        // Nothing is left to tell it to if standard error is closed.
-        let _ = writeln!(io::stderr(), "{text}");
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(io::stderr(), "{}", escape_lines(text));
     }
 
     fn line(self, text: &str) -> io::Result<()> {
@@ -105,15 +107,10 @@ impl Paint {
     }
 }
 
-/// Cells of a row, each padded to its width. A longer one pushes the others: nothing is cut, so that ids can be copied.
+/// Cells of a row, each escaped and padded to its width. A longer one pushes the others: nothing is cut, so that ids can be copied.
 pub fn columns(cells: &[(&str, usize)]) -> String {
-    let padded: Vec<_> = cells.iter().map(|(text, width)| format!("{:width$}", clean(text))).collect();
+    let padded: Vec<_> = cells.iter().map(|(text, width)| format!("{:width$}", escape(text))).collect();
     padded.join("  ")
-}
-
-/// Without control characters: mail servers and callers have a say in some texts, terminals obey what they are sent.
-pub fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A value of an enum as people write it: `PHASE_ACTIVE` is "active".
@@ -140,6 +137,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn json_keeps_a_text_but_shows_a_terminal_nothing_to_obey() {
+        let order = Order { status: "\u{202e}\u{9b}2J\u{1b}".into(), ..Default::default() };
+        let json = json("comanda.v1.Order", &order).expect("JSON");
+        assert_eq!(escape_json(&json), r#"{"status":"\u202e\u009b2J\u001b"}"#);
+    }
+
+    #[test]
     fn json_is_canonical() {
         let order = Order { number: 7, phase: Phase::Active.into(), ..Default::default() };
         let response = WatchOrdersResponse { event: Some(Event::Current(order)), resume_token: vec![1, 2].into() };
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn columns_align_and_control_characters_do_not_reach_the_terminal() {
         assert_eq!(columns(&[("a", 3), ("béé", 4), ("c", 0)]), "a    béé   c");
-        assert_eq!(columns(&[("a\x1b[2J", 3)]), "a\u{fffd}[2J");
+        assert_eq!(columns(&[("a\x1b[2J", 3), ("\u{202e}x", 0)]), "a\\u{1b}[2J  \\u{202e}x");
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! `comanda order advance|cancel|reject`: one step of an order, by command.
 
-use clap::Args;
-use comanda_proto::v1::{
-    AdvanceOrderRequest, CancelOrderRequest, OrderTransition, RejectOrderRequest,
-    lifecycle_service_client::LifecycleServiceClient,
-};
-use tonic::{Status, transport::Channel};
+use clap::{Args, ValueHint};
+use comanda_client::Error;
+use comanda_proto::v1::{AdvanceOrderRequest, CancelOrderRequest, OrderTransition, RejectOrderRequest};
 use uuid::Uuid;
 
 use super::{Client, event, key::OrderKey};
@@ -17,13 +14,14 @@ pub struct StepArgs {
     /// The order's id or number.
     #[arg(value_name = "ID|NUMBER")]
     order: OrderKey,
-    /// Why; kept in the history and sent to watchers.
-    #[arg(long, default_value = "", hide_default_value = true)]
+    /// Why: any text of at most 500 characters. Kept in the history and sent to watchers.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(value_hint = ValueHint::Other)]
     reason: String,
     /// Only while the order has this version.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     expected_version: Option<i64>,
-    /// A UUID that makes it safe to repeat the command; made up without it.
+    /// A UUID that makes it safe to repeat the command; chosen at random without it.
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
 }
@@ -33,7 +31,7 @@ pub struct StepArgs {
 #[command(after_help = "\
 Examples:
   comanda order advance 1042
-  comanda order advance 1042 --to dispatched
+  comanda order advance 1042 --to dispatched --reason 'the courier waits'
   comanda order advance 1042 --expected-version 2
 
 Where the outcome is unknown (exit code 3), repeat the command with the request id that it printed: the order moves once.")]
@@ -47,61 +45,59 @@ pub struct AdvanceArgs {
 
 /// Moves an order one step ahead.
 pub async fn advance(client: &Client, args: AdvanceArgs) -> Result<(), Failure> {
-    let Target { mut service, order_id, request_id } = target(client, &args.step).await?;
-    let request = client.servers.request(AdvanceOrderRequest {
+    let Target { order_id, request_id } = target(client, &args.step).await?;
+    let request = AdvanceOrderRequest {
         order_id,
         request_id: request_id.clone(),
         expected_version: args.step.expected_version.unwrap_or_default(),
         to_status: args.to,
         reason: args.step.reason,
-    });
-    let answer = client.servers.answer(service.advance_order(request)).await.map_err(repeat_with(&request_id))?;
+    };
+    let answer = client.api.advance_order(request).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.AdvanceOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)
 }
 
 /// Withdraws an order.
 pub async fn cancel(client: &Client, args: StepArgs) -> Result<(), Failure> {
-    let Target { mut service, order_id, request_id } = target(client, &args).await?;
-    let request = client.servers.request(CancelOrderRequest {
+    let Target { order_id, request_id } = target(client, &args).await?;
+    let request = CancelOrderRequest {
         order_id,
         request_id: request_id.clone(),
         expected_version: args.expected_version.unwrap_or_default(),
         reason: args.reason,
-    });
-    let answer = client.servers.answer(service.cancel_order(request)).await.map_err(repeat_with(&request_id))?;
+    };
+    let answer = client.api.cancel_order(request).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.CancelOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)
 }
 
 /// Refuses an order.
 pub async fn reject(client: &Client, args: StepArgs) -> Result<(), Failure> {
-    let Target { mut service, order_id, request_id } = target(client, &args).await?;
-    let request = client.servers.request(RejectOrderRequest {
+    let Target { order_id, request_id } = target(client, &args).await?;
+    let request = RejectOrderRequest {
         order_id,
         request_id: request_id.clone(),
         expected_version: args.expected_version.unwrap_or_default(),
         reason: args.reason,
-    });
-    let answer = client.servers.answer(service.reject_order(request)).await.map_err(repeat_with(&request_id))?;
+    };
+    let answer = client.api.reject_order(request).await.map_err(repeat_with(&request_id))?;
     print(client, "comanda.v1.RejectOrderResponse", &answer, answer.transition.as_ref(), answer.replayed)
 }
 
 /// What each of the three needs first.
 struct Target {
-    service: LifecycleServiceClient<Channel>,
     order_id: String,
     request_id: String,
 }
 
 async fn target(client: &Client, args: &StepArgs) -> Result<Target, Failure> {
-    let service = client.servers.lifecycle().await?;
     let order_id = client.order_id(args.order).await?;
     let request_id = args.request_id.unwrap_or_else(Uuid::new_v4).to_string();
-    Ok(Target { service, order_id, request_id })
+    Ok(Target { order_id, request_id })
 }
 
-fn repeat_with(request_id: &str) -> impl Fn(Status) -> Failure {
-    let advice = format!("repeat it with --request-id {request_id}: it can not be applied twice");
-    move |status| Failure::from(status).advise_if_unknown(&advice)
+fn repeat_with(request_id: &str) -> impl Fn(Error) -> Failure {
+    let advice = format!("repeat it with --request-id {request_id}: it is applied once");
+    move |error| Failure::from(error).advise_if_unknown(&advice)
 }
 
 fn print(
@@ -122,6 +118,8 @@ fn print(
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use comanda_kit::settings;
+    use tonic::Status;
 
     use super::*;
 
@@ -129,6 +127,22 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: AdvanceArgs,
+    }
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        settings::try_parse_from([&["advance", "1042"], args].concat())
+    }
+
+    #[test]
+    fn a_reason_may_begin_with_a_hyphen_but_may_not_be_forgotten() {
+        for args in [["--reason", "-sin stock"], ["--reason=-sin stock", "--expected-version=1"], ["--reason", "--x"]] {
+            let parsed = parse(&args).expect("valid");
+            assert!(parsed.args.step.reason.starts_with('-'), "{args:?}");
+        }
+        for args in [&["--reason", "--expected-version", "2"][..], &["--reason", "--to=dispatched"], &["--reason"]] {
+            let error = parse(args).err().expect("forgotten").to_string();
+            assert!(error.contains("a value is required for '--reason <TEXT>'"), "{error}");
+        }
     }
 
     #[test]
@@ -141,8 +155,8 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_tells_how_to_repeat_it() {
-        let failure = repeat_with("id")(Status::deadline_exceeded("late"));
+        let failure = repeat_with("id")(Status::deadline_exceeded("late").into());
         assert!(failure.message.contains("--request-id id"), "{}", failure.message);
-        assert!(!repeat_with("id")(Status::aborted("moved on")).message.contains("--request-id"));
+        assert!(!repeat_with("id")(Status::aborted("moved on").into()).message.contains("--request-id"));
     }
 }

@@ -1,7 +1,7 @@
-//! What became of the rows of an import.
+//! How the rows of an import ended.
 
+use comanda_client::Error;
 use serde_json::json;
-use tonic::Status;
 
 use super::{
     batch::{Answer, Answers},
@@ -27,8 +27,8 @@ impl Tally {
     /// Counts a batch.
     pub fn add(&mut self, answers: &Answers) {
         answers.rows.iter().for_each(|answer| self.count(answer));
-        if let Some(status) = &answers.lost {
-            self.lost = Some(reason(status));
+        if let Some(error) = &answers.lost {
+            self.lost = Some(reason(error));
         }
     }
 
@@ -41,14 +41,14 @@ impl Tally {
         match &answer.outcome {
             Ok(created) if created.replayed => self.already_there += 1,
             Ok(_) => self.created += 1,
-            Err(status) => self.fail(answer, status),
+            Err(error) => self.fail(answer, error),
         }
     }
 
-    fn fail(&mut self, answer: &Answer, status: &Status) {
+    fn fail(&mut self, answer: &Answer, error: &Error) {
         self.failed += 1;
         let number = answer.row.number;
-        self.failures.push((number, format!("row {number}: {}", reason(status))));
+        self.failures.push((number, format!("row {number}: {}", reason(error))));
         // Batches come back in any order: the first rows of the file are kept, not the first to fail.
         self.failures.sort_unstable();
         self.failures.truncate(MAX_FAILURES_SHOWN);
@@ -95,25 +95,26 @@ pub fn record(answer: &Answer) -> serde_json::Value {
             let order = created.order.clone().unwrap_or_default();
             json!({"row": row, "orderId": order.order_id, "number": order.number, "replayed": created.replayed})
         }
-        Err(status) => json!({"row": row, "error": reason(status)}),
+        Err(error) => json!({"row": row, "error": reason(error)}),
     }
 }
 
-fn reason(status: &Status) -> String {
-    lines(status).join("; ")
+fn reason(error: &Error) -> String {
+    lines(error).join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use comanda_proto::v1::{CreateOrderRequest, CreateOrderResponse};
+    use tonic::Status;
 
     use super::{super::batch::Pending, *};
 
-    fn answer(number: usize, outcome: Result<CreateOrderResponse, Status>) -> Answer {
+    fn answer(number: usize, outcome: Result<CreateOrderResponse, Error>) -> Answer {
         Answer { row: Pending { number, request: CreateOrderRequest::default() }, outcome }
     }
 
-    fn tally(rows: Vec<Answer>, lost: Option<Status>) -> Tally {
+    fn tally(rows: Vec<Answer>, lost: Option<Error>) -> Tally {
         let mut tally = Tally::default();
         tally.add(&Answers { rows, lost });
         tally
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_first_failing_rows_of_the_file_are_named() {
-        let refused = |number| answer(number, Err(Status::invalid_argument("no such workflow")));
+        let refused = |number| answer(number, Err(Status::invalid_argument("no such workflow").into()));
         let failure = tally((1..=25).rev().map(refused).collect(), None).into_failure().expect("failed");
         assert_eq!(failure.exit, Exit::Refused);
         assert!(
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_lost_server_is_worth_another_run() {
-        let down = Status::unavailable("down");
+        let down = Error::from(Status::unavailable("down"));
         let failure = tally(vec![answer(1, Err(down.clone()))], Some(down)).into_failure().expect("failed");
         assert_eq!(failure.exit, Exit::Unknown);
         assert!(failure.message.ends_with("nothing is created twice"));

@@ -1,62 +1,21 @@
-//! Following one order to its end.
+//! `comanda order watch ORDER`: one order, until it has ended.
 
-use comanda_proto::v1::{
-    WatchOrderRequest, WatchOrderResponse, watch_order_response::Event, watch_service_client::WatchServiceClient,
-};
-use tonic::{Status, transport::Channel};
+use comanda_client::Update;
+use comanda_proto::v1::{WatchOrderRequest, WatchOrderResponse, watch_order_response::Event};
 
-use super::{
-    Client, event,
-    patience::{self, Patience},
-    watch::is_end,
-};
+use super::{Client, event, interruption};
 use crate::failure::Failure;
 
-/// How far the watch has come.
-#[derive(Debug, Default)]
-struct Progress {
-    version: i64,
-    standing_shown: bool,
-    ended: bool,
-}
-
-/// Prints each transition above the version once, and where the order stands after those that had happened before.
-pub async fn run(client: &Client, order_id: String, after_version: i64) -> Result<(), Failure> {
-    let mut service = client.servers.watches().await?;
-    let mut progress = Progress { version: after_version, ..Progress::default() };
-    let mut patience = Patience::new();
-    loop {
-        let request = WatchOrderRequest { order_id: order_id.clone(), after_version: progress.version };
-        let status = follow(client, &mut service, request, &mut progress, &mut patience).await?;
-        if progress.ended {
-            return Ok(());
-        }
-        patience.outlast(status, client.print).await?;
-    }
-}
-
-/// Reads one stream and returns how it ended.
-async fn follow(
-    client: &Client,
-    service: &mut WatchServiceClient<Channel>,
-    request: WatchOrderRequest,
-    progress: &mut Progress,
-    patience: &mut Patience,
-) -> Result<Status, Failure> {
-    let mut stream = match patience::open(service.watch_order(request)).await {
-        Ok(stream) => stream,
-        Err(status) => return Ok(status),
-    };
-    loop {
-        let response = match patience::next(&mut stream).await {
-            Ok(response) => response,
-            Err(status) => return Ok(status),
-        };
-        patience.heard();
-        if progress.accept(&response) {
-            show(client, &response)?;
+/// Prints each transition above the version once, and how the order is after those that had happened before.
+pub async fn run(client: &Client, request: WatchOrderRequest) -> Result<(), Failure> {
+    let mut watch = client.api.watch_order(request).await?;
+    while let Some(update) = watch.next().await? {
+        match update {
+            Update::Event(response) => show(client, &response)?,
+            Update::Interrupted(interruption) => client.print.notice(&interruption::text(&interruption)),
         }
     }
+    Ok(())
 }
 
 fn show(client: &Client, response: &WatchOrderResponse) -> Result<(), Failure> {
@@ -68,76 +27,32 @@ fn show(client: &Client, response: &WatchOrderResponse) -> Result<(), Failure> {
     Ok(())
 }
 
-impl Progress {
-    /// Notes a response, and says whether it tells something new.
-    fn accept(&mut self, response: &WatchOrderResponse) -> bool {
-        match &response.event {
-            Some(Event::Transition(transition)) => {
-                self.ended |= is_end(transition.phase());
-                let is_new = transition.version > self.version;
-                self.version = self.version.max(transition.version);
-                is_new
-            }
-            Some(Event::Current(order)) => {
-                self.ended |= is_end(order.phase());
-                !std::mem::replace(&mut self.standing_shown, true)
-            }
-            Some(Event::Heartbeat(_)) | None => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use comanda_proto::v1::{Heartbeat, Order, OrderTransition, Phase};
+    use comanda_proto::v1::{OrderTransition, Phase};
+    use tonic::Status;
 
     use super::{
-        super::fake::{Fake, Script},
+        super::fake::{Fake, Script, Step, serve},
         *,
     };
 
-    fn accept(progress: &mut Progress, event: Event) -> bool {
-        progress.accept(&WatchOrderResponse { event: Some(event) })
-    }
-
-    fn transition(version: i64, phase: Phase) -> Event {
-        Event::Transition(OrderTransition { version, phase: phase.into(), ..Default::default() })
-    }
-
-    #[test]
-    fn nothing_is_shown_twice_after_a_break() {
-        let mut progress = Progress { version: 1, ..Progress::default() };
-        assert!(accept(&mut progress, transition(2, Phase::Active)));
-        assert!(accept(&mut progress, Event::Current(Order::default())));
-        assert!(!accept(&mut progress, Event::Heartbeat(Heartbeat { version: 2 })));
-        assert!(!accept(&mut progress, transition(2, Phase::Active)));
-        assert!(!accept(&mut progress, Event::Current(Order::default())));
-        assert!(accept(&mut progress, transition(3, Phase::Active)));
-        assert_eq!(progress.version, 3);
+    fn transition(version: i64, phase: Phase) -> Step<WatchOrderResponse> {
+        let transition = OrderTransition { version, phase: phase.into(), ..Default::default() };
+        Step::Send(WatchOrderResponse { event: Some(Event::Transition(transition)) })
     }
 
     #[tokio::test]
-    async fn a_broken_watch_resumes_after_the_last_version() {
-        let event = |event| Ok(WatchOrderResponse { event: Some(event) });
-        let first = vec![event(transition(1, Phase::Active)), Err(Status::unavailable("restart"))];
-        let second = vec![event(transition(2, Phase::Succeeded)), event(Event::Current(Order::default()))];
-        let fake = Fake { watch_order: Script::new([Ok(first), Ok(second)]), ..Fake::default() };
-        let (fake, client) = fake.serve().await;
-        run(&client, "o".into(), 0).await.expect("the order ended");
+    async fn a_watch_that_a_proxy_breaks_goes_on_after_the_last_version_until_the_order_has_ended() {
+        let streams = [
+            vec![transition(1, Phase::Active), Step::End(Status::internal("stream closed by a proxy"))],
+            vec![],
+            vec![transition(2, Phase::Succeeded)],
+        ];
+        let fake = Fake { watch_order: Script::new(streams.map(Ok)), ..Fake::default() };
+        let (fake, client) = serve(fake, &[]).await;
+        run(&client, WatchOrderRequest::default()).await.expect("the order ended");
         let asked: Vec<_> = fake.watch_order.asked().iter().map(|request| request.after_version).collect();
-        assert_eq!(asked, [0, 1]);
-    }
-
-    #[test]
-    fn the_watch_ends_with_the_order() {
-        let mut progress = Progress::default();
-        accept(&mut progress, transition(1, Phase::Active));
-        assert!(!progress.ended);
-        accept(&mut progress, transition(2, Phase::Succeeded));
-        assert!(progress.ended);
-
-        let mut late = Progress { version: 2, ..Progress::default() };
-        accept(&mut late, Event::Current(Order { version: 2, phase: Phase::Cancelled.into(), ..Default::default() }));
-        assert!(late.ended);
+        assert_eq!(asked, [0, 1, 1]);
     }
 }

@@ -1,22 +1,17 @@
 //! `comanda demo`: orders on their way, live, in a `comanda dev` that then stays.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fs,
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
+use comanda_client::{Client, Config, Update};
 use comanda_kit::settings;
 use comanda_proto::v1::{
-    OrderTransition, WatchFilter, WatchOrdersRequest, watch_orders_request::Start, watch_orders_response::Event,
-    watch_service_client::WatchServiceClient,
+    OrderTransition, WatchFilter, WatchOrdersRequest, WatchOrdersResponse, watch_orders_request::Start,
+    watch_orders_response::Event,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use uuid::Uuid;
 
@@ -38,29 +33,33 @@ pub async fn run(
     mail_dir: Option<&Path>,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let channel =
-        Endpoint::new(format!("http://{address}"))?.connect_timeout(Duration::from_secs(10)).connect().await?;
-    if !serves(channel.clone(), stop).await? {
+    let client = Client::new(Config::at(address.to_string().parse().map_err(|error: String| anyhow!(error))?));
+    if !serves(address, stop).await? {
         return Ok(());
     }
     let request = WatchOrdersRequest {
         filter: Some(WatchFilter { customer_id: CUSTOMER.into(), ..Default::default() }),
-        start: Some(Start::Now(())),
+        start: Some(Start::Now(Default::default())),
+        ..Default::default()
     };
-    let mut watch = WatchServiceClient::new(channel).watch_orders(request).await?.into_inner();
+    let mut watch = client.watch_orders(request).await?;
+    while watch.resume_token().is_none() {
+        // From its first heartbeat on, the stream shows everything that happens.
+        watch.next().await?;
+    }
     let orders = import(address, data_dir).await?;
     let board = Board::new(orders as u64);
-    let (mut seen, mut done) = (HashSet::new(), 0);
+    let mut done = 0;
     while done < orders {
-        let response = tokio::select! {
-            response = watch.message() => response?.context("the watch ended")?,
+        let update = tokio::select! {
+            update = watch.next() => update?,
             () = stop.cancelled() => return Ok(()),
         };
-        let Some(Event::Transition(transition)) = response.event else { continue };
-        if seen.insert((transition.order_id.clone(), transition.version)) {
-            board.show(&transition);
-            done += usize::from(transition.to_status == "delivered");
-        }
+        let Update::Event(WatchOrdersResponse { event: Some(Event::Transition(transition)), .. }) = update else {
+            continue;
+        };
+        board.show(&transition);
+        done += usize::from(transition.to_status == "delivered");
     }
     board.finish();
     farewell(address, mail_dir);
@@ -68,7 +67,9 @@ pub async fn run(
 }
 
 /// Waits until every role serves; false when told to stop before.
-async fn serves(channel: Channel, stop: &CancellationToken) -> Result<bool> {
+async fn serves(address: SocketAddr, stop: &CancellationToken) -> Result<bool> {
+    let channel =
+        Endpoint::new(format!("http://{address}"))?.connect_timeout(Duration::from_secs(10)).connect().await?;
     let mut health = HealthClient::new(channel).watch(HealthCheckRequest::default()).await?.into_inner();
     loop {
         let answer = tokio::select! {

@@ -126,11 +126,7 @@ fn settings(
     }
     AllArgs {
         listen: args.listen.clone(),
-        postgres: postgres::Config {
-            database_url: database.url().to_owned(),
-            database_url_file: None,
-            database_connections: 8,
-        },
+        postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
         kafka: kafka::Config {
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
             topic_prefix: topics::DEFAULT_PREFIX.into(),

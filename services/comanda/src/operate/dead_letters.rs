@@ -8,6 +8,7 @@ use comanda_kit::{kafka, postgres};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::store::{DeadLetter, Store};
+use crate::terminal::escape;
 
 const MOST: i64 = 1000;
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +77,13 @@ fn name(record: &DeadLetter) -> String {
 
 fn show(record: &DeadLetter) {
     let key = String::from_utf8_lossy(&record.key);
-    println!("{}  {}  {}  key {key:?}: {}", record.dead_letter_time, record.service, name(record), record.reason);
+    println!(
+        "{}  {}  {}  key {key:?}: {}",
+        record.dead_letter_time,
+        record.service,
+        name(record),
+        escape(&record.reason)
+    );
 }
 
 fn choose<'p>(records: &'p [DeadLetter], choice: &Choice) -> Result<Vec<&'p DeadLetter>> {

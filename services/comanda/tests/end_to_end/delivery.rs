@@ -23,7 +23,7 @@ async fn every_order_is_delivered_watched_and_mailed() {
 
 /// The versions that a watch of one order shows until the stream ends with it.
 async fn follow(mut client: WatchServiceClient<Channel>, order_id: &str) -> Vec<i64> {
-    let request = WatchOrderRequest { order_id: order_id.into(), after_version: 0 };
+    let request = WatchOrderRequest { order_id: order_id.into(), ..Default::default() };
     let mut stream = client.watch_order(request).await.expect("a stream").into_inner();
     let mut versions = Vec::new();
     while let Some(response) = stream.message().await.expect("a stream that ends well") {

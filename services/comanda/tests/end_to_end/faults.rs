@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use comanda_kit::testing::eventually;
 use comanda_proto::{
+    events::OrderTransition,
     topics,
-    v1::{OrderTransition, order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient},
+    v1::{order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient},
 };
 
 use crate::harness::{Role, SmtpServer, Watch, World, balanced, orders};

@@ -6,8 +6,7 @@ use std::{
 };
 
 use comanda_proto::v1::{
-    WatchFilter, WatchOrderRequest, WatchOrdersRequest, watch_orders_request::Start,
-    watch_service_client::WatchServiceClient,
+    WatchOrderRequest, WatchOrdersRequest, watch_orders_request::Start, watch_service_client::WatchServiceClient,
 };
 use tokio::task::JoinHandle;
 use tonic::{Code, Status, Streaming, transport::Channel};
@@ -63,7 +62,7 @@ async fn a_server_stops_in_time_whoever_is_connected() {
 
 /// Opens a watch of one order and reads the first two responses; then returns how the stream ends.
 async fn watch_order(mut client: WatchServiceClient<Channel>, order_id: &str) -> JoinHandle<Status> {
-    let request = WatchOrderRequest { order_id: order_id.into(), after_version: 0 };
+    let request = WatchOrderRequest { order_id: order_id.into(), ..Default::default() };
     let mut stream = client.watch_order(request).await.expect("a stream").into_inner();
     for _ in ["transition", "current"] {
         stream.message().await.expect("a stream that lasts").expect("a response");
@@ -73,7 +72,7 @@ async fn watch_order(mut client: WatchServiceClient<Channel>, order_id: &str) ->
 
 /// The same for a watch of all orders.
 async fn watch_orders(mut client: WatchServiceClient<Channel>) -> JoinHandle<Status> {
-    let request = WatchOrdersRequest { filter: Some(WatchFilter::default()), start: Some(Start::Now(())) };
+    let request = WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..Default::default() };
     let mut stream = client.watch_orders(request).await.expect("a stream").into_inner();
     stream.message().await.expect("a stream that lasts").expect("a token");
     tokio::spawn(end(stream))

@@ -45,16 +45,18 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Database(database) => match kind_of(&database.code().unwrap_or_default(), database.message()) {
-                Kind::Outage => Self::Unreachable(error.to_string()),
-                Kind::Cancelled => Self::TooSlow(error.to_string()),
-                Kind::Undone => Self::Undone(error.to_string()),
-                Kind::StalePlan => {
-                    note_stale_plans();
-                    Self::Undone(error.to_string())
+            sqlx::Error::Database(database) => {
+                match kind_of(&database.code().unwrap_or_default(), database.message()) {
+                    Kind::Outage => Self::Unreachable(error.to_string()),
+                    Kind::Cancelled => Self::TooSlow(error.to_string()),
+                    Kind::Undone => Self::Undone(error.to_string()),
+                    Kind::StalePlan => {
+                        note_stale_plans();
+                        Self::Undone(error.to_string())
+                    }
+                    Kind::Fault => Self::Refused(error),
                 }
-                Kind::Fault => Self::Refused(error),
-            },
+            }
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Unreachable(error.to_string()),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unreachable(error.to_string()),
             _ => Self::Refused(error),

@@ -97,7 +97,10 @@ impl Log {
         let unknown = partitions.len() - ends.len();
         gauge!("comanda_partitions_unreachable", "topic" => self.topic.clone()).set(unknown as f64);
         if unknown > 0 {
-            warn!(topic = self.topic, unknown, "partitions have no leader or do not answer: their records wait, others go on");
+            warn!(
+                topic = self.topic,
+                unknown, "partitions have no leader or do not answer: their records wait, others go on"
+            );
         }
         Ok(ends)
     }

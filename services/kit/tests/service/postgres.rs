@@ -40,7 +40,8 @@ impl Fixture {
             .execute(&mut other)
             .await?;
         let statement = tokio::spawn(statement);
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         eventually("the statement waits for the first row", || async {
             (sqlx::query_scalar::<_, i64>(waits).fetch_one(&self.sql).await.ok()? > 0).then_some(())
         })
@@ -63,9 +64,7 @@ impl Fixture {
 async fn a_statement_that_loses_a_deadlock_is_repeated_on_the_pool() -> Result<()> {
     let fixture = Fixture::new().await?;
     let pool = fixture.pool.clone();
-    let statement = async move {
-        repeated(|| sqlx::query(LOCK_SECOND_THEN_FIRST).execute(&pool)).await.map(drop)
-    };
+    let statement = async move { repeated(|| sqlx::query(LOCK_SECOND_THEN_FIRST).execute(&pool)).await.map(drop) };
     fixture.deadlock(statement).await
 }
 
@@ -107,7 +106,11 @@ async fn a_view_that_gains_a_column_under_kept_statements_fails_nobody_for_long(
 
     fixture.widen_view().await?;
     assert_eq!((on_dedicated().await?, on_pool().await?), (2, 2), "tried again on a new connection");
-    assert_eq!(bounded(statement().fetch_all(&fixture.pool)).await?.len(), 2, "no connection with the old plan is left");
+    assert_eq!(
+        bounded(statement().fetch_all(&fixture.pool)).await?.len(),
+        2,
+        "no connection with the old plan is left"
+    );
     Ok(())
 }
 
@@ -139,6 +142,9 @@ async fn a_command_of_an_operator_names_the_one_that_runs() -> Result<()> {
     let error = Exclusive::begin(&environment.postgres, "comanda republish").await.expect_err("one at a time");
     assert!(error.to_string().starts_with("`comanda purge` is running"), "{error}");
     drop(first);
-    eventually("the lock is free", || async { Exclusive::begin(&environment.postgres, "comanda republish").await.ok() }).await;
+    eventually("the lock is free", || async {
+        Exclusive::begin(&environment.postgres, "comanda republish").await.ok()
+    })
+    .await;
     Ok(())
 }

@@ -180,7 +180,7 @@ async fn measure(title: &str, commands: &[Command], stage: &StageArgs, output: &
 }
 
 async fn describe(stage: &StageArgs) -> Result<Vec<(String, String)>> {
-    environment::describe(&mut server(stage.postgres.url()).await?).await
+    environment::describe(&mut server(&stage.postgres.database_url).await?).await
 }
 
 /// Writes both files.

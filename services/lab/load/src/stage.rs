@@ -93,12 +93,11 @@ impl Stage {
     /// Makes a database and topics. No role runs yet.
     pub async fn set(args: &StageArgs, partitions: i32) -> Result<Self> {
         let name = format!("load_{}", Uuid::now_v7().simple());
-        let server_url = args.postgres.url().to_owned();
+        let server_url = args.postgres.database_url.clone();
         let mut server = server(&server_url).await?;
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut server).await?;
         let (base, _) = server_url.rsplit_once('/').context("DATABASE_URL has no name of a database")?;
-        let database_url = format!("{base}/{name}");
-        let postgres = postgres::Config { database_url, database_url_file: None, ..args.postgres.clone() };
+        let postgres = postgres::Config { database_url: format!("{base}/{name}"), ..args.postgres.clone() };
         let kafka = kafka::Config { topic_prefix: format!("{name}."), ..args.kafka.clone() };
         let sql = PgPoolOptions::new().max_connections(4).connect(&postgres.database_url).await?;
         let folder = std::env::temp_dir().join(format!("comanda-{name}"));
@@ -172,7 +171,6 @@ impl Stage {
             // Where they listen is read from their logs.
             .env("RUST_LOG", "info")
             .env("COMANDA_LOG_FORMAT", "text")
-            .env_remove("DATABASE_URL_FILE")
             .env_remove("COMANDA_ADMIN_LISTEN")
             .env_remove("COMANDA_MAIL_DIR")
             .env_remove("SMTP_URL")

@@ -7,8 +7,8 @@ use std::{
 
 use comanda_kit::testing::{Published, eventually};
 use comanda_proto::{
+    events::{OrderPlaced, OrderTransition},
     topics::{self, Event},
-    v1::{OrderPlaced, OrderTransition},
 };
 use sqlx::FromRow;
 use time::OffsetDateTime;

@@ -69,7 +69,7 @@ impl Drop for Watch {
 }
 
 async fn watch(mut client: WatchServiceClient<Channel>, seen: Arc<Mutex<Seen>>) {
-    let mut start = Start::Now(());
+    let mut start = Start::Now(Default::default());
     loop {
         let end = follow(&mut client, start, &seen).await.expect_err("a watch of all orders has no good end");
         start = seen.lock().expect("no holder of this lock panics").end(reason(&end));
@@ -78,7 +78,7 @@ async fn watch(mut client: WatchServiceClient<Channel>, seen: Arc<Mutex<Seen>>) 
 }
 
 async fn follow(client: &mut WatchServiceClient<Channel>, start: Start, seen: &Mutex<Seen>) -> Result<(), Status> {
-    let request = WatchOrdersRequest { filter: None, start: Some(start) };
+    let request = WatchOrdersRequest { start: Some(start), ..Default::default() };
     let mut stream = client.watch_orders(request).await?.into_inner();
     while let Some(response) = stream.message().await? {
         seen.lock().expect("no holder of this lock panics").note(response);
@@ -97,8 +97,8 @@ impl Seen {
         let expired = reason == "TOKEN_EXPIRED";
         self.ends.push(reason);
         match () {
-            () if self.token.is_empty() => Start::Now(()),
-            () if expired => Start::Snapshot(()),
+            () if self.token.is_empty() => Start::Now(Default::default()),
+            () if expired => Start::Snapshot(Default::default()),
             () => Start::ResumeToken(self.token.clone().into()),
         }
     }

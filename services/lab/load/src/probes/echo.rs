@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use comanda_proto::v1::{
-    BatchCreateOrdersRequest, BatchCreateOrdersResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
-    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order,
+    BatchCreateOrdersRequest, BatchCreateOrdersResponse, BatchGetOrdersRequest, BatchGetOrdersResponse, CreateOrderRequest,
+    CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse, GetOrderRequest, GetOrderResponse,
+    ListOrdersRequest, ListOrdersResponse, Order,
     order_service_server::{OrderService, OrderServiceServer},
 };
 use indicatif::ProgressBar;
@@ -68,6 +69,20 @@ impl OrderService for Constant {
     }
 
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
+        unimplemented()
+    }
+
+    async fn batch_get_orders(
+        &self,
+        _: Request<BatchGetOrdersRequest>,
+    ) -> Result<Response<BatchGetOrdersResponse>, Status> {
+        unimplemented()
+    }
+
+    async fn erase_customer(
+        &self,
+        _: Request<EraseCustomerRequest>,
+    ) -> Result<Response<EraseCustomerResponse>, Status> {
         unimplemented()
     }
 

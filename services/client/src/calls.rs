@@ -1,0 +1,114 @@
+//! The calls of the API: each with a deadline, and repeated where that is safe. Their contracts are at the calls in
+//! `proto/comanda/v1`.
+
+use comanda_proto::v1::{
+    AdvanceOrderRequest, AdvanceOrderResponse, BatchGetOrdersRequest, BatchGetOrdersResponse, CancelOrderRequest,
+    CancelOrderResponse, CreateOrderRequest, CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse,
+    GetOrderRequest, GetOrderResponse, GetWorkflowRequest, GetWorkflowResponse, ListMailsRequest, ListMailsResponse,
+    ListOrdersRequest, ListOrdersResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest,
+    ListWorkflowsResponse, RejectOrderRequest, RejectOrderResponse, ResendDeadMailsRequest, ResendDeadMailsResponse,
+    ResendMailRequest, ResendMailResponse,
+};
+
+use crate::{
+    client::{Client, with_request_id},
+    error::Error,
+};
+
+/// A method that makes one call of a service.
+macro_rules! call {
+    ($(#[$doc:meta])* $name:ident, $service:ident, $request:ty, $response:ty) => {
+        $(#[$doc])*
+        pub async fn $name(&self, request: $request) -> Result<$response, Error> {
+            let service = self.$service().await?;
+            self.call(request, |request| {
+                let mut service = service.clone();
+                async move { service.$name(request).await }
+            })
+            .await
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, $service:ident, $request:ty, $response:ty, with request_id) => {
+        $(#[$doc])*
+        ///
+        /// An empty `request_id` is filled in, so that the call can be repeated here. Set it yourself to be able to repeat the call
+        /// after an [unknown outcome](crate::Outcome::Unknown).
+        pub async fn $name(&self, mut request: $request) -> Result<$response, Error> {
+            with_request_id(&mut request.request_id);
+            let service = self.$service().await?;
+            self.call(request, |request| {
+                let mut service = service.clone();
+                async move { service.$name(request).await }
+            })
+            .await
+        }
+    };
+}
+
+/// OrderService.
+impl Client {
+    call!(
+        /// Stores an order.
+        create_order, order_service, CreateOrderRequest, CreateOrderResponse, with request_id
+    );
+    call!(
+        /// Returns one order.
+        get_order, order_service, GetOrderRequest, GetOrderResponse
+    );
+    call!(
+        /// Returns up to 100 orders.
+        batch_get_orders, order_service, BatchGetOrdersRequest, BatchGetOrdersResponse
+    );
+    call!(
+        /// Erases who a customer is, in some of its orders. Repeating it is safe.
+        erase_customer, order_service, EraseCustomerRequest, EraseCustomerResponse
+    );
+    call!(
+        /// Returns a page of orders.
+        list_orders, order_service, ListOrdersRequest, ListOrdersResponse
+    );
+}
+
+/// LifecycleService.
+impl Client {
+    call!(
+        /// Moves an order one step ahead.
+        advance_order, lifecycle_service, AdvanceOrderRequest, AdvanceOrderResponse, with request_id
+    );
+    call!(
+        /// Cancels an order.
+        cancel_order, lifecycle_service, CancelOrderRequest, CancelOrderResponse, with request_id
+    );
+    call!(
+        /// Rejects an order.
+        reject_order, lifecycle_service, RejectOrderRequest, RejectOrderResponse, with request_id
+    );
+    call!(
+        /// Returns a page of the history of an order.
+        list_transitions, lifecycle_service, ListTransitionsRequest, ListTransitionsResponse
+    );
+    call!(
+        /// Returns a page of the workflows that new orders may follow.
+        list_workflows, lifecycle_service, ListWorkflowsRequest, ListWorkflowsResponse
+    );
+    call!(
+        /// Returns one workflow in one revision.
+        get_workflow, lifecycle_service, GetWorkflowRequest, GetWorkflowResponse
+    );
+}
+
+/// MailService.
+impl Client {
+    call!(
+        /// Returns a page of the mails of an order.
+        list_mails, mail_service, ListMailsRequest, ListMailsResponse
+    );
+    call!(
+        /// Sends the mail of one transition again.
+        resend_mail, mail_service, ResendMailRequest, ResendMailResponse, with request_id
+    );
+    call!(
+        /// Sends dead mails again. Repeating it is safe: a mail that was sent again is dead no more.
+        resend_dead_mails, mail_service, ResendDeadMailsRequest, ResendDeadMailsResponse
+    );
+}

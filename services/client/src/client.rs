@@ -1,0 +1,232 @@
+//! Connections to the servers, and calls with a deadline that are repeated where that is safe.
+
+use std::{sync::Arc, time::Duration};
+
+use comanda_proto::v1::{
+    lifecycle_service_client::LifecycleServiceClient, mail_service_client::MailServiceClient,
+    order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient,
+};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use uuid::Uuid;
+
+use crate::{
+    address::{Address, Role},
+    error::Error,
+    retry::{Waits, may_repeat},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that is just starting is reached at the second or third try.
+const CONNECT_TRIES: u32 = 3;
+/// A watch may be silent for long. Pings find out whether the other side is still there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Well above the largest page, which is about 1 MiB.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where the servers are, and how patient to be with them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server of OrderService.
+    pub ordering: Address,
+    /// The server of LifecycleService.
+    pub state_machine: Address,
+    /// The server of WatchService and MailService.
+    pub notification: Address,
+    /// The time for each call, with its repetitions. Watches have none. Default: 10 s.
+    pub deadline: Duration,
+    /// The wait before a call is repeated or a watch resumed; it doubles with each failure in a row. Default: 250 ms.
+    pub first_wait: Duration,
+    /// The longest such wait, without the jitter, which may double it. Default: 15 s.
+    pub longest_wait: Duration,
+    /// A stream that sends nothing for so long, not even a heartbeat, is opened again. Default: 45 s, three heartbeats.
+    pub silence: Duration,
+}
+
+impl Config {
+    /// Every role at one address (`comanda dev`, `comanda all`).
+    pub fn at(address: Address) -> Self {
+        Self::new(address.clone(), address.clone(), address)
+    }
+
+    /// Each role at its own address.
+    pub fn new(ordering: Address, state_machine: Address, notification: Address) -> Self {
+        Self {
+            ordering,
+            state_machine,
+            notification,
+            deadline: Duration::from_secs(10),
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(15),
+            silence: Duration::from_secs(45),
+        }
+    }
+
+    /// The address of a role.
+    pub fn address(&self, role: Role) -> &Address {
+        match role {
+            Role::Ordering => &self.ordering,
+            Role::StateMachine => &self.state_machine,
+            Role::Notification => &self.notification,
+        }
+    }
+}
+
+/// A client of Comanda. Cloning is cheap: clones share the connections.
+///
+/// Each role is connected to at its first call; the connection then lasts and repairs itself. Roles at one address share one.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    ordering: Arc<OnceCell<Channel>>,
+    state_machine: Arc<OnceCell<Channel>>,
+    notification: Arc<OnceCell<Channel>>,
+}
+
+impl Client {
+    /// A client that has connected to nothing yet.
+    pub fn new(config: Config) -> Self {
+        let ordering = Arc::<OnceCell<Channel>>::default();
+        let state_machine = match config.state_machine == config.ordering {
+            true => ordering.clone(),
+            false => Arc::default(),
+        };
+        let notification = match &config.notification {
+            address if *address == config.ordering => ordering.clone(),
+            address if *address == config.state_machine => state_machine.clone(),
+            _ => Arc::default(),
+        };
+        Self { shared: Arc::new(Shared { config, ordering, state_machine, notification }) }
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The generated client of OrderService, without deadlines and repetitions.
+    pub async fn order_service(&self) -> Result<OrderServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::Ordering).await?;
+        Ok(OrderServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// The generated client of LifecycleService, without deadlines and repetitions.
+    pub async fn lifecycle_service(&self) -> Result<LifecycleServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::StateMachine).await?;
+        Ok(LifecycleServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// The generated client of MailService, without deadlines and repetitions.
+    pub async fn mail_service(&self) -> Result<MailServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::Notification).await?;
+        Ok(MailServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// The generated client of WatchService: its streams do not resume.
+    pub async fn watch_service(&self) -> Result<WatchServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::Notification).await?;
+        Ok(WatchServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Calls until there is an answer, an error that repeating cannot change, or the deadline. `send` starts one try. The message must be
+    /// one that may be sent twice: a read, or a write with a request id.
+    pub async fn call<Q, A, F>(&self, message: Q, send: impl Fn(Request<Q>) -> F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let deadline = Instant::now() + self.config().deadline;
+        let mut waits = self.waits();
+        loop {
+            let error = match self.attempt(message.clone(), &send, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let wait = waits.after(&error);
+            if !may_repeat(&error) || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
+    }
+
+    /// One try. The server is told the deadline, so that it does not work for a caller who has left.
+    pub(crate) async fn attempt<Q, A, F>(
+        &self,
+        message: Q,
+        send: impl Fn(Request<Q>) -> F,
+        deadline: Instant,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut request = Request::new(message);
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        match timeout_at(deadline, send(request)).await {
+            Ok(answer) => Ok(answer?.into_inner()),
+            Err(_) => Err(Error::new(
+                Code::DeadlineExceeded,
+                format!("no answer within {} ms", self.config().deadline.as_millis()),
+            )),
+        }
+    }
+
+    pub(crate) fn waits(&self) -> Waits {
+        Waits::new(self.config().first_wait, self.config().longest_wait)
+    }
+
+    async fn channel(&self, role: Role) -> Result<Channel, Error> {
+        let cell = match role {
+            Role::Ordering => &self.shared.ordering,
+            Role::StateMachine => &self.shared.state_machine,
+            Role::Notification => &self.shared.notification,
+        };
+        cell.get_or_try_init(|| self.connect(role)).await.cloned()
+    }
+
+    async fn connect(&self, role: Role) -> Result<Channel, Error> {
+        let address = self.config().address(role);
+        let mut waits = self.waits();
+        let mut tries_left = CONNECT_TRIES;
+        let connecting = async {
+            loop {
+                tries_left -= 1;
+                match dial(address).await {
+                    Err(_) if tries_left > 0 => sleep(waits.asked(None)).await,
+                    end => return end.map_err(|error| role.unreachable(address, &error)),
+                }
+            }
+        };
+        let late = |_| Error::unreachable(format!("cannot reach {} at {address}: no answer in time", role.name()));
+        timeout(self.config().deadline, connecting).await.map_err(late)?
+    }
+}
+
+/// A connection that lasts: when it breaks, the next call makes a new one.
+pub(crate) async fn dial(address: &Address) -> Result<Channel, tonic::transport::Error> {
+    address
+        .endpoint()
+        .user_agent(concat!("comanda/", env!("CARGO_PKG_VERSION")))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await
+}
+
+/// Fills in a request id where the caller gave none, so that the call may be repeated.
+pub(crate) fn with_request_id(request_id: &mut String) {
+    if request_id.is_empty() {
+        *request_id = Uuid::new_v4().to_string();
+    }
+}
