@@ -69,7 +69,7 @@ impl Elector {
         Self { pool, holder: Uuid::new_v4(), held: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Asks once: takes the lease if nobody holds it, renews it if we do. Returns it if it is ours.
+    /// Asks once: takes the lease if it is free, renews it if we hold it. Returns it if it is ours.
     pub async fn ask(&self) -> Result<Option<Lease>, StoreError> {
         let asked = Instant::now();
         let epoch: Option<i64> = bounded(

@@ -1,6 +1,8 @@
-//! Settings that nobody may read from a log, an error or a debug output.
+//! Settings that must not appear in a log, an error or a debug output.
 
 use std::{convert::Infallible, fmt, str::FromStr};
+
+use crate::settings;
 
 /// A text that is never shown.
 ///
@@ -17,7 +19,7 @@ impl Secret {
 
     /// The value of an environment variable; `None` where it is unset or empty.
     pub fn from_environment(variable: &str) -> Option<Self> {
-        std::env::var(variable).ok().filter(|text| !text.is_empty()).map(Self)
+        settings::variable(variable)?.into_string().ok().map(Self)
     }
 
     /// The text itself, for the one place that needs it.

@@ -118,7 +118,8 @@ impl Api {
         let found = self.store.find(scope, wanted.order_id, wanted.version).await?;
         let found = found.ok_or_else(|| ApiError::order_not_found(wanted.order_id))?;
         if let Some(refusal) = self.refusal(wanted, &found).await? {
-            return Err(refusal);
+            // Unless the pending copy is that of the same request, made meanwhile.
+            return self.replayed(scope, wanted).await?.ok_or(refusal);
         }
         let (store, scope_of_task) = (self.store.clone(), scope.clone());
         let Resend { order_id, version, request_id } = wanted;

@@ -25,7 +25,7 @@ pub enum Blame {
 
 use Blame::{Full, Message, Pace, Recipient, Unclear, Us};
 
-/// Whom a refusal is about. `smtputf8` tells whether MAIL asked for that extension.
+/// Whom a refusal is about. `smtputf8`: whether MAIL asked for that extension.
 pub fn blame(phase: Phase, reply: &Reply, smtputf8: bool) -> Blame {
     let text = Text::new(reply);
     if text.has(&GREYLIST) && !reply.is_permanent() {
@@ -34,8 +34,13 @@ pub fn blame(phase: Phase, reply: &Reply, smtputf8: bool) -> Blame {
     if phase == Phase::Mail {
         return at_mail(reply, &text, smtputf8);
     }
-    let said = if text.has(&SENDER) { Some(Us) } else { by_enhanced_code(reply) };
-    let blame = said.or_else(|| text.blame()).unwrap_or_else(|| by_code(reply));
+    let said = match text.has(&SENDER) {
+        true if text.has(&PACE) => Some(Pace),
+        true => Some(Us),
+        false => by_enhanced_code(reply),
+    };
+    let is_full = phase == Phase::Rcpt && reply.code == 552 && text.is_full();
+    let blame = said.or(is_full.then_some(Full)).or_else(|| text.blame()).unwrap_or_else(|| by_code(reply));
     match blame {
         // Before the message was sent the server cannot mean its content.
         Message
@@ -70,6 +75,8 @@ fn by_enhanced_code(reply: &Reply) -> Option<Blame> {
         (1, 7 | 8) | (7, 8..=16 | 20..=27 | 29 | 30) => Some(Us),
         // A server that is closing says the same.
         (3, 2) if reply.is_permanent() => Some(Us),
+        // The recipient's domain cannot be reached, for good.
+        (4, 1 | 4) if reply.is_permanent() => Some(Recipient),
         _ => None,
     }
 }
@@ -102,10 +109,15 @@ impl Text {
         })
     }
 
+    /// Something is full, and not what we may send.
+    fn is_full(&self) -> bool {
+        self.has(&FULL) && !self.has(&OUTGOING)
+    }
+
     /// What the words say; `None` where they say nothing.
     fn blame(&self) -> Option<Blame> {
         let order: [(Blame, &[&str]); 4] = [(Pace, &PACE), (Recipient, &RECIPIENT), (Us, &US), (Message, &MESSAGE)];
-        if self.has(&MAILBOX) && self.has(&FULL) && !self.has(&["send*", "sent"]) {
+        if self.has(&MAILBOX) && self.is_full() {
             return Some(Full);
         }
         let said = order.iter().find(|(_, phrases)| self.has(phrases)).map(|(blame, _)| *blame);
@@ -116,7 +128,7 @@ impl Text {
 const GREYLIST: [&str; 3] = ["greylist*", "graylist*", "grey list*"];
 
 /// About the client or the sender, whatever code stands before it.
-const SENDER: [&str; 31] = [
+const SENDER: [&str; 52] = [
     "helo",
     "ehlo",
     "sender address",
@@ -148,11 +160,32 @@ const SENDER: [&str; 31] = [
     "your address",
     "send as",
     "sending domain",
+    "rbl",
+    "dnsbl",
+    "spamhaus",
+    "blacklist*",
+    "blocklist*",
+    "block list*",
+    "denylist*",
+    "spf",
+    "dkim",
+    "dmarc",
+    "reverse dns",
+    "rdns",
+    "ptr",
+    "fqdn",
+    "ip address",
+    "not verified",
+    "sandbox",
+    "reputation",
+    "your hostname",
+    "your ptr",
+    "your network",
 ];
-const US: [&str; 51] = [
+/// About us as well, but also in texts about a recipient, so looked for after those.
+const US: [&str; 33] = [
     "relay*",
     "rcpthosts",
-    "not verified",
     "unverified",
     "authenticat*",
     "unauthenticat*",
@@ -165,25 +198,10 @@ const US: [&str; 51] = [
     "logged in",
     "credentials",
     "blocked",
-    "block list*",
-    "blocklist*",
-    "blacklist*",
-    "denylist*",
     "listed",
-    "rbl",
-    "dnsbl",
-    "spamhaus",
     "barracuda*",
     "sorbs",
-    "reputation",
-    "spf",
-    "dkim",
-    "dmarc",
-    "reverse dns",
-    "rdns",
-    "ptr",
     "hostname",
-    "fqdn",
     "starttls",
     "encryption",
     "tls required",
@@ -195,11 +213,9 @@ const US: [&str; 51] = [
     "refused to talk",
     "banned",
     "suspended",
-    "sandbox",
     "administrative*",
     "prohibit*",
     "restricted",
-    "ip address",
     "not accept mail from",
 ];
 const PACE: [&str; 27] = [
@@ -281,7 +297,9 @@ const RECIPIENT: [&str; 47] = [
     "no longer available",
 ];
 const MAILBOX: [&str; 8] = ["mailbox", "inbox", "recipient*", "user", "user s", "account", "storage", "over"];
-const FULL: [&str; 4] = ["full", "quota", "storage", "over quota"];
+const FULL: [&str; 6] = ["full", "quota", "storage", "size limit*", "limit exceeded", "exceeded"];
+/// Something else than a mailbox is meant.
+const OUTGOING: [&str; 8] = ["send*", "sent", "daily", "hourly", "per day", "per hour", "outgoing", "message size"];
 const SIZE: [&str; 7] =
     ["size", "too large", "too big", "too long", "larger than", "exceeds fixed*", "maximum message*"];
 const UTF8: [&str; 6] = ["smtputf8", "utf8", "utf 8", "internationali*", "non ascii", "unsupported option"];
@@ -319,6 +337,9 @@ mod tests {
             ("550 5.7.25 The IP address sending this message does not have a PTR record", Us),
             ("554 Your IP is on our blacklist", Us),
             ("521 5.2.1 Your server is not welcome", Us),
+            ("550 5.7.1 Reverse DNS of 10.0.0.7 does not exist", Us),
+            ("554 No PTR record found", Us),
+            ("550 SPF check: no such domain", Us),
             // The sender.
             ("550 5.1.8 <pedidos@x.example>: Sender address rejected: Domain not found", Us),
             ("550 5.1.1 <pedidos@x.example>: Sender address rejected: User unknown", Us),
@@ -348,10 +369,17 @@ mod tests {
             ("550 No such user here", Recipient),
             ("554 delivery error: dd This user doesn't have an account", Recipient),
             ("551 not local", Recipient),
+            ("550 5.4.1 (recipient): Recipient address rejected: Access denied", Recipient),
+            ("550 5.4.4 unable to route: host not found", Recipient),
             ("556 no mail here", Recipient),
             ("552 5.2.2 mailbox full", Full),
             ("550 5.2.2 over quota", Full),
             ("552 Mailbox quota exceeded", Full),
+            ("552 Quota exceeded", Full),
+            ("552 Mailbox size limit exceeded", Full),
+            ("550 Your account: daily quota exceeded", Pace),
+            ("550 Account hourly limit exceeded", Pace),
+            ("552 Daily sending quota exceeded", Pace),
             ("452 The recipient's inbox is out of storage", Full),
             // This message.
             ("552 5.3.4 Message size exceeds fixed limit", Message),

@@ -32,7 +32,7 @@ pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Cla
                 mails.into_iter().for_each(|mail| queue.try_send(mail).expect("only this task fills the queue's room"));
             }
             Err(error) => {
-                // It may have been committed, and then mails are the owner's that nobody here knows: only its end gives them back.
+                // It may have been committed. Those mails belong to this owner without its knowing them: only the end of the owner gives them back.
                 warn!("no mail could be claimed, going on as a new owner: {error}");
                 return sleep(WHOLE, stop).await;
             }

@@ -1,6 +1,9 @@
 //! What all senders of a process share, and how they write results to the ledger: many with one statement.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use comanda_kit::{
     backoff::Backoff,
@@ -41,6 +44,8 @@ pub struct SenderContext {
     pub max_age: Duration,
     pub pause: Pause,
     pub history: History,
+    /// How many mails were suppressed for their age since the log last said so.
+    pub too_old: AtomicU64,
     /// Notified when a mail may have become due.
     pub due: Arc<Notify>,
     changes: Batcher<Change, Written>,
@@ -61,7 +66,20 @@ impl SenderContext {
         let writer = store.clone();
         let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| write(writer.clone(), changes));
         let (senders, max_age, history) = (config.smtp_connections, config.mail_max_age(), History::default());
-        Self { store, workflows, composer, schedule, route, senders, max_age, pause, history, due, changes }
+        Self {
+            store,
+            workflows,
+            composer,
+            schedule,
+            route,
+            senders,
+            max_age,
+            pause,
+            history,
+            too_old: AtomicU64::new(0),
+            due,
+            changes,
+        }
     }
 
     /// Writes a change, however long that takes. Where the mail is no longer ours, nothing is changed.

@@ -30,7 +30,7 @@ pub enum Cause {
     Network(String),
     /// The server cannot do what the settings demand: no STARTTLS, a wrong certificate, no login that we know.
     Unfit(String),
-    /// The server cannot take this mail, whoever sends it: too large, or an address that it has no extension for.
+    /// The server cannot take this mail at all: it is too large, or its address needs an extension that the server lacks.
     Impossible(String),
 }
 

@@ -3,7 +3,10 @@
 //! A mail that an owner has taken is its own for as long as the lease lasts. An owner that could not renew it in time stops by its
 //! own clock, and the process goes on as a new owner: others may have its mails by then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Result;
 use comanda_kit::backoff::sleep;
@@ -135,6 +138,12 @@ impl Owner {
     }
 
     async fn count(&self) {
+        let too_old = self.context.too_old.swap(0, Relaxed);
+        if too_old > 0 {
+            warn!(
+                "{too_old} mails were older than the maximum age and are suppressed; `comanda mail list --too-old` shows them"
+            );
+        }
         match self.context.store.counts().await {
             Ok(counts) => {
                 for (state, count) in counts {

@@ -1,4 +1,4 @@
-//! Holds all senders back while the mail server refuses us, so that one wrong password kills no backlog.
+//! Stops all senders while the mail server refuses us, so that one wrong setting does not kill a backlog.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -30,7 +30,7 @@ impl Pause {
         Self(Mutex::new(State { until: None, backoff: Backoff::new(first, first * GROWTH) }))
     }
 
-    /// Begins a pause, unless another sender has: together they count as one error. Returns how long it lasts from now.
+    /// Begins a pause, unless another sender has begun one: both count as one error. Returns how long it lasts from now.
     pub fn begin(&self) -> Duration {
         let (mut state, now) = (self.state(), Instant::now());
         let until = state.until.filter(|until| *until > now).unwrap_or_else(|| now + state.backoff.next_delay());

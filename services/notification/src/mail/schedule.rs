@@ -1,4 +1,4 @@
-//! When a mail that could not be handed in is tried again.
+//! When a mail is tried again.
 
 use std::{str::FromStr, time::Duration};
 
@@ -13,7 +13,7 @@ const MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 pub struct Schedule(Vec<Duration>);
 
 impl Schedule {
-    /// How long to wait after so many tries; `None` to give up. `chance` lies between -1 and 1.
+    /// How long to wait after this many tries; `None` to give up. `chance` lies between -1 and 1.
     pub fn wait(&self, tries: i32, chance: f64) -> Option<Duration> {
         let index = usize::try_from(tries - 1).unwrap_or(0);
         self.0.get(index).map(|wait| wait.mul_f64(1.0 + JITTER * chance))

@@ -1,7 +1,7 @@
 //! One sender: takes claimed mails, a few at a time, and sends them one after the other over its own connection.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -184,10 +184,10 @@ impl Sender {
         let chance = rand::random_range(-1.0..=1.0);
         let terms = Terms { owner: self.lease.owner, schedule: &self.context.schedule, chance, pause };
         let change = outcome::change(mail, &outcome, &terms);
-        if change.is_undelivered {
+        if change.is_undelivered && outcome != Outcome::TooOld {
             let Key { order_id, version, copy } = change.key;
             let reply = &change.reply;
-            warn!(%order_id, version, copy, reply, "a mail was not delivered; `comanda mail resend` sends it again");
+            warn!(%order_id, version, copy, reply, "a mail is dead; `comanda mail resend` sends it again");
         }
         notes.add(change).await;
         self.learn(&outcome).await;
@@ -214,7 +214,10 @@ impl Sender {
                 self.context.history.taken();
                 self.context.pause.end();
             }
-            Outcome::TooOld => counter!("comanda_mails_too_old_total").increment(1),
+            Outcome::TooOld => {
+                counter!("comanda_mails_too_old_total").increment(1);
+                self.context.too_old.fetch_add(1, Relaxed);
+            }
             Outcome::Ambiguous(_) | Outcome::Interrupted => ambiguous(1),
             Outcome::Paused(Pausing::Unreachable, reply) => self.wait(reply).await,
             _ => {}

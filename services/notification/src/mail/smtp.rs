@@ -130,4 +130,6 @@ fn is_stale(failure: &Failure) -> bool {
 }
 
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod tests;

@@ -158,7 +158,7 @@ async fn publish(draft: &Path, file: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => format!("250 was already written to {name}"),
         Err(error) => return Err(error),
     };
-    // What is left of a draft harms nobody.
+    // A draft that stays does no harm.
     let _ = fs::remove_file(draft).await;
     Ok(answer)
 }

@@ -10,9 +10,9 @@ use super::{
     reply::Reply,
 };
 
-/// Refusals of so many other recipients with one text, and no mail taken since, are taken for a refusal of us.
+/// After refusals of this many other recipients with one text, and no mail accepted in between, the refusal counts as one of us.
 const SEVERAL: usize = 2;
-/// The same where the server names the recipient as the reason. Unknown addresses may come in a row.
+/// The same if the server gives the recipient as the reason: several unknown addresses may follow each other.
 const MANY: usize = 5;
 /// A refusal without a reason kills at this try.
 const UNCLEAR_TRIES: i32 = 3;

@@ -106,7 +106,7 @@ async fn a_server_without_the_demanded_encryption_gets_nothing() -> Result<()> {
 }
 
 /// One connection meets a server that falls silent (or hangs up); the mails of other orders go on over the others, and that one is
-/// sent in the end. Up to MAIL it is no fault of the mail: it is tried at once over a fresh connection, which uses up no try.
+/// sent in the end. Up to MAIL it is not the mail's fault: it is tried at once over a fresh connection, which uses up no try.
 async fn goes_on(phase: Phase, action: Action, copies: usize) -> Result<()> {
     let world = World::without_topic().await?;
     world.smtp.once(phase, action.clone());
@@ -154,7 +154,7 @@ async fn an_ambiguous_mail_says_so() -> Result<()> {
     world.smtp.once(Phase::Dot, Accept(Box::new(Cut)));
     let order = world.order_with_mails(ANA, 1).await?;
     let service = world.start(&["--mail-retry-delays=1h"]).await?;
-    eventually("the ambiguity is noted", || async {
+    eventually("the ambiguity is written", || async {
         let row = world.rows(order).await.remove(0);
         (row.state == Due as i16 && row.last_reply.starts_with("ambiguous: ")).then_some(())
     })

@@ -4,12 +4,12 @@ use comanda_lab_smtp::{Action, Dialect, Phase as At, ScriptedServer};
 
 use super::*;
 
-fn letter(to: &str) -> Letter {
+pub(super) fn letter(to: &str) -> Letter {
     let (from, to, file) = ("pedidos@example.com".into(), to.to_owned(), String::new());
     Letter { from, needs_smtputf8: !to.is_ascii(), to, bytes: b"Subject: x\r\n\r\n.a\r\n".to_vec(), file }
 }
 
-fn config(arguments: &[&str]) -> Config {
+pub(super) fn config(arguments: &[&str]) -> Config {
     #[derive(clap::Parser)]
     #[command(args_override_self = true)]
     struct Cli {
@@ -26,7 +26,7 @@ fn client(url: &str, password: Option<&str>, arguments: &[&str]) -> Smtp {
     Smtp::new(Arc::new(settings.expect("valid settings")))
 }
 
-async fn send(client: &mut Smtp, to: &str) -> Result<String, Failure> {
+pub(super) async fn send(client: &mut Smtp, to: &str) -> Result<String, Failure> {
     let letter = letter(to);
     client.prepare(&letter).await?;
     client.deliver(&letter).await
