@@ -6,8 +6,9 @@ use comanda_proto::{
     events::OrderPlaced,
     topics,
     v1::{
-        BatchCreateOrdersRequest, CreateOrderRequest, Customer, GetOrderRequest, Item, Phase,
-        batch_create_orders_response::result::Outcome, get_order_request::Key,
+        BatchCreateOrdersRequest, BatchGetOrdersRequest, CreateOrderRequest, Customer, GetOrderRequest, Item,
+        ListOrdersRequest, Order, OrderView, Phase, batch_create_orders_response::result::Outcome,
+        get_order_request::Key,
     },
 };
 use tonic::Code;
@@ -64,6 +65,45 @@ async fn a_created_order_is_answered_found_again_and_published() -> Result<()> {
     for private in ["Ana Rojas", "ana@example.com"] {
         assert!(!record.payload.windows(private.len()).any(|window| window == private.as_bytes()));
     }
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_view_shows_the_person_or_does_not() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let full = create(&client, request()).await?;
+    let customer = Some(Customer { customer_id: "c-1".into(), ..Customer::default() });
+    let basic = Order { customer, ..full.clone() };
+    let order_ids = vec![full.order_id.clone()];
+    for (view, of_one, of_many) in
+        [(OrderView::Unspecified, &full, &basic), (OrderView::Basic, &basic, &basic), (OrderView::Full, &full, &full)]
+    {
+        let view = i32::from(view);
+        let key = Some(Key::Number(full.number));
+        let one = client.get_order(GetOrderRequest { key, view }).await?.into_inner();
+        assert_eq!(one.order.as_ref(), Some(of_one));
+        let batch = BatchGetOrdersRequest { order_ids: order_ids.clone(), view };
+        assert_eq!(client.batch_get_orders(batch).await?.into_inner().orders, [of_one.clone()]);
+        let list = client.list_orders(ListOrdersRequest { view, ..Default::default() }).await?.into_inner();
+        assert_eq!(list.orders, [of_many.clone()]);
+    }
+    let unknown = GetOrderRequest { key: None, view: 7 };
+    let refused = client.get_order(unknown).await.expect_err("no such view");
+    assert_eq!(fields(&refused), ["view", "key"]);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_the_order_asked_and_names_what_is_missing() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, mut client) = fixture.serve().await?;
+    let (one, other) = (create(&client, request()).await?, create(&client, request()).await?);
+    let missing = uuid::Uuid::now_v7().to_string().to_uppercase();
+    let order_ids = [&other.order_id, &missing, &one.order_id, &other.order_id].map(String::clone).to_vec();
+    let found = client.batch_get_orders(BatchGetOrdersRequest { order_ids, view: 0 }).await?.into_inner();
+    assert_eq!(found.orders, [other.clone(), one, other]);
+    assert_eq!((found.missing_order_ids, found.left_out_order_ids), (vec![missing], vec![]));
     replica.stop().await
 }
 
@@ -130,6 +170,20 @@ async fn a_request_beyond_any_limit_names_its_fields_and_stores_nothing() -> Res
         (with_price("CLP", -1, 0), vec!["items[0].unit_price"]),
         (with_price("CLP", 1, -1), vec!["items[0].unit_price"]),
         (with_price("CLP", 1, 1_000_000_000), vec!["items[0].unit_price"]),
+        (with_price("KRW", 100, 500_000_000), vec!["items[0].unit_price"]),
+        (with_price("PEN", 1, 5_000_000), vec!["items[0].unit_price"]),
+        (with_price("AAA", 1, 0), vec!["items[0].unit_price"]),
+        (with_price("XAU", 1, 0), vec!["items[0].unit_price"]),
+        (with_item(item(" \u{a0}\t", 1, 1)), vec!["items[0].name"]),
+        (with_item(item("\u{2060}\u{200f}", 1, 1)), vec!["items[0].name"]),
+        (with_item(Item { sku: "\u{ad}".into(), ..item("Empanada", 1, 1) }), vec!["items[0].sku"]),
+        (with_customer(Customer { name: "\u{3000}".into(), ..customer() }), vec!["customer.name"]),
+        (with_customer(Customer { customer_id: "\u{feff}".into(), ..customer() }), vec!["customer.customer_id"]),
+        (with_customer(Customer { email: "\"ana\"@example.com".into(), ..customer() }), vec!["customer.email"]),
+        (with_customer(Customer { email: "ana@[192.0.2.1]".into(), ..customer() }), vec!["customer.email"]),
+        (with_labels(vec![("\u{200b}".into(), String::new())]), vec!["labels (a key)"]),
+        (CreateOrderRequest { request_id: uuid::Uuid::nil().to_string(), ..request() }, vec!["request_id"]),
+        (CreateOrderRequest { request_id: uuid::Uuid::max().simple().to_string(), ..request() }, vec!["request_id"]),
         (CreateOrderRequest { workflow: "ride".into(), ..request() }, vec!["workflow"]),
         (CreateOrderRequest { workflow: long(64), ..request() }, vec!["workflow", "workflow"]),
         (with_labels((0..17).map(|key| (key.to_string(), String::new())).collect()), vec!["labels"]),

@@ -104,6 +104,49 @@ async fn filters_narrow_a_list_and_a_token_holds_for_its_filter_only() -> Result
 }
 
 #[tokio::test]
+async fn bounds_hold_to_the_nanosecond_and_at_the_ends_of_time() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, client) = fixture.serve().await?;
+    let order = create(&client, request()).await?;
+    let created = order.create_time.expect("always there");
+    let at = |nanos: i64| {
+        let nanos = i64::from(created.nanos) + nanos;
+        let (seconds, nanos) = (created.seconds + nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+        Some(prost_types::Timestamp { seconds, nanos: nanos as i32 })
+    };
+    let (first, last) = (
+        Some(prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 }),
+        Some(prost_types::Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 }),
+    );
+    for (created_from_time, created_before_time, is_there) in [
+        (at(0), at(1), true),
+        (at(-1), at(400), true),
+        (at(1), None, false),
+        (at(600), None, false),
+        (None, at(0), false),
+        (None, at(-999), false),
+        (first, last, true),
+        (last, None, false),
+        (None, first, false),
+        (at(5), at(-5), false),
+    ] {
+        let filter = ListOrdersRequest { created_from_time, created_before_time, ..Default::default() };
+        assert_eq!(!walk(&client, filter.clone()).await?.concat().is_empty(), is_there, "{filter:?}");
+    }
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_page_size_above_the_most_is_the_most() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let (replica, client) = fixture.serve().await?;
+    fixture.fill("default", 600, "'c'", "''", "now()").await?;
+    let pages = walk(&client, ListOrdersRequest { page_size: i32::MAX, ..Default::default() }).await?;
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [500, 100]);
+    replica.stop().await
+}
+
+#[tokio::test]
 async fn a_list_that_is_asked_for_wrongly_names_every_field() -> Result<()> {
     let fixture = Fixture::without_topics().await?;
     let (replica, mut client) = fixture.serve().await?;

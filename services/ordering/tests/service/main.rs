@@ -3,10 +3,14 @@
 mod cancel;
 mod connections;
 mod create;
+mod erase;
 mod fixture;
 mod list;
 mod plans;
+mod poll;
 mod publish;
 mod repeat;
 mod silent;
+mod slow_reads;
 mod stop;
+mod tenants;
