@@ -54,7 +54,7 @@ impl Failure {
     /// Tells standard error and returns the exit code.
     pub fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            // Where standard error is closed there is nobody to tell.
+            // If standard error is closed, the message is lost; the exit code remains.
             let _ = writeln!(io::stderr(), "error: {}", escape_lines(&self.message));
         }
         ExitCode::from(self.exit as u8)

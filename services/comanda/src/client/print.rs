@@ -29,10 +29,10 @@ pub struct Paint {
 }
 
 impl Printer {
-    /// Colours only where a terminal shows them and nobody objects (<https://no-color.org>).
+    /// Colours only where a terminal shows them and NO_COLOR is not set (<https://no-color.org>).
     pub fn new(json: bool) -> Self {
-        let objection = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, paint: Paint { on: io::stdout().is_terminal() && !objection } }
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { json, paint: Paint { on: io::stdout().is_terminal() && !no_color } }
     }
 
     /// Writes a message: as JSON under its full name in the API, or as `human` puts it, which escapes what others wrote.
@@ -68,7 +68,7 @@ impl Printer {
 
     /// Tells a person what happens, beside the results.
     pub fn notice(self, text: &str) {
-        // Where standard error is closed there is nobody to tell.
+        // If standard error is closed, the notice is lost, and nothing else.
         let _ = writeln!(io::stderr(), "{}", escape_lines(text));
     }
 

@@ -30,7 +30,7 @@ on = ["cancel"]
 "#;
 const ORDERS: &str = "SELECT count(*) FROM ordering.orders";
 
-/// A server with every role, and a person at a terminal.
+/// A server with every role, and a terminal.
 struct Counter {
     world: World,
     server: Role,
@@ -116,11 +116,11 @@ async fn exit_codes_tell_scripts_what_happened() {
     counter.fails(&["order", "create"], 2, &["Usage"]).await;
     counter.fails(&["order", "get", "taco"], 2, &["neither an order's id"]).await;
     counter.fails(&["order", "get", "999"], 4, &["ORDER_NOT_FOUND"]).await;
-    let nobody = "018f6b1e-7c4a-7d2e-9a6b-3f1c2d4e5f60";
+    let unknown = "018f6b1e-7c4a-7d2e-9a6b-3f1c2d4e5f60";
     for verb in [&["order", "transitions"][..], &["order", "watch"], &["order", "cancel"], &["order", "advance"]] {
-        counter.fails(&[verb, &[nobody]].concat(), 4, &["ORDER_NOT_FOUND"]).await;
+        counter.fails(&[verb, &[unknown]].concat(), 4, &["ORDER_NOT_FOUND"]).await;
     }
-    counter.fails(&["mail", "list", nobody], 4, &["ORDER_NOT_FOUND"]).await;
+    counter.fails(&["mail", "list", unknown], 4, &["ORDER_NOT_FOUND"]).await;
     let closed = free_address().to_string();
     let ended = counter.world.run(&[&order[..], &["--addr", &closed]].concat()).await;
     assert_eq!(ended.code, Some(3), "{ended:?}");
