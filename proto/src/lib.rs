@@ -2,8 +2,11 @@
 //! Kafka topics, and the database views that one service publishes for the others.
 
 pub mod access;
+#[cfg(test)]
+mod asyncapi;
 pub mod errors;
 pub mod frame;
+pub mod mail;
 pub mod topics;
 pub mod views;
 

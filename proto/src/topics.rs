@@ -5,7 +5,10 @@
 //! | `comanda.orders` | order id as text | [`OrderPlaced`] | ordering | state-machine |
 //! | `comanda.order-transitions` | order id as text | [`OrderTransition`] | state-machine | notification (watch, mail) |
 //!
-//! Records are CloudEvents in Kafka's binary mode: the attributes are headers, the payload is bare protobuf.
+//! Records are CloudEvents in Kafka's binary mode: the attributes are headers, the payload is bare protobuf. `proto/asyncapi.yaml` describes
+//! the topics for readers outside; it is made from what stands here.
+
+use std::borrow::Cow;
 
 use crate::events::{OrderPlaced, OrderTransition};
 
@@ -23,11 +26,13 @@ pub const DEFAULT_PARTITIONS: i32 = 12;
 
 /// A message that travels as a record of a topic.
 pub trait Event: prost::Message + Default {
+    /// Name of its topic, without the prefix.
+    const TOPIC: &'static str;
     /// `ce_type`: what kind of event this is.
     const TYPE: &'static str;
     /// `ce_source`: who publishes it.
     const SOURCE: &'static str;
-    /// `ce_id`: together with the source it identifies the event for ever, through every repetition.
+    /// `ce_id`: together with the source it identifies the event, also where its record is repeated.
     fn id(&self) -> String;
     /// `ce_subject` and the record's key: the order.
     fn subject(&self) -> &str;
@@ -37,7 +42,23 @@ pub trait Event: prost::Message + Default {
     fn time(&self) -> Option<&prost_types::Timestamp>;
 }
 
+/// The headers of an event's record: CloudEvents 1.0 in Kafka's binary mode
+/// (<https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md>).
+pub fn headers<E: Event>(event: &E) -> [(&'static str, Cow<'_, str>); 8] {
+    [
+        ("ce_specversion", "1.0".into()),
+        ("ce_id", event.id().into()),
+        ("ce_type", E::TYPE.into()),
+        ("ce_source", E::SOURCE.into()),
+        ("ce_time", event.time().map(ToString::to_string).unwrap_or_default().into()),
+        ("ce_subject", event.subject().into()),
+        ("ce_tenant", event.tenant().into()),
+        ("content-type", "application/protobuf".into()),
+    ]
+}
+
 impl Event for OrderPlaced {
+    const TOPIC: &'static str = ORDERS;
     const TYPE: &'static str = "comanda.events.v1.OrderPlaced";
     const SOURCE: &'static str = "/comanda/ordering";
 
@@ -59,6 +80,7 @@ impl Event for OrderPlaced {
 }
 
 impl Event for OrderTransition {
+    const TOPIC: &'static str = ORDER_TRANSITIONS;
     const TYPE: &'static str = "comanda.events.v1.OrderTransition";
     const SOURCE: &'static str = "/comanda/state-machine";
 

@@ -161,23 +161,11 @@ impl Record {
     }
 }
 
-/// The headers of an event: CloudEvents 1.0 in Kafka's binary mode
-/// (<https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md>).
+/// The headers of an event, as [`topics::headers`] says.
 pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
-    let time = event.time().map(ToString::to_string).unwrap_or_default();
-    let id = event.id();
-    let pairs = [
-        ("ce_specversion", "1.0"),
-        ("ce_id", &id),
-        ("ce_type", E::TYPE),
-        ("ce_source", E::SOURCE),
-        ("ce_time", &time),
-        ("ce_subject", event.subject()),
-        ("ce_tenant", event.tenant()),
-        ("content-type", "application/protobuf"),
-    ];
+    let pairs = topics::headers(event);
     let headers = OwnedHeaders::new_with_capacity(pairs.len());
-    pairs.into_iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+    pairs.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(&**value) }))
 }
 
 /// First and next offset of each partition.

@@ -2,7 +2,7 @@
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
-    props::{BidiClass, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, WhiteSpace},
+    props::{BidiClass, BidiControl, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, WhiteSpace},
 };
 
 /// A symbol by its category, but a cell of no dots on the screen.
@@ -19,6 +19,11 @@ pub fn is_invisible(character: char) -> bool {
         || CodePointSetData::new::<WhiteSpace>().contains(character)
         || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
         || matches!(category(character), GeneralCategory::Control | GeneralCategory::Format)
+}
+
+/// Whether a character changes the direction of the text around it, and so can move what stands beside it.
+pub fn is_bidi_control(character: char) -> bool {
+    CodePointSetData::new::<BidiControl>().contains(character)
 }
 
 /// Whether a reader sees anything of a text. A combining mark alone is nothing: it only changes the character before it.
@@ -61,6 +66,13 @@ mod tests {
         ] {
             assert!(!has_visible(nothing), "{nothing:?}");
         }
+    }
+
+    #[test]
+    fn bidirectional_controls_are_known_and_letters_written_from_right_to_left_are_none() {
+        let all = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert!(all.chars().all(is_bidi_control));
+        assert!(!"aשם م\u{200d}".chars().any(is_bidi_control));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use comanda_proto::{
     errors::reason,
     v1::{
         AdvanceOrderRequest, AdvanceOrderResponse, CancelOrderRequest, CancelOrderResponse, GetWorkflowRequest,
-        GetWorkflowResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest, ListWorkflowsResponse,
-        RejectOrderRequest, RejectOrderResponse, Workflow, lifecycle_service_server::LifecycleService,
+        GetWorkflowResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest,
+        ListWorkflowsResponse, RejectOrderRequest, RejectOrderResponse, Workflow,
+        lifecycle_service_server::LifecycleService,
     },
     views::WorkflowRow,
 };
@@ -91,7 +92,8 @@ fn decoded(row: WorkflowRow) -> Result<Workflow, ApiError> {
 
 fn workflow_not_found(name: &str, revision: Option<i32>) -> ApiError {
     let which = revision.map_or_else(String::new, |revision| format!(" revision {revision}"));
-    let error = ApiError::new(Code::NotFound, reason::WORKFLOW_NOT_FOUND, format!("there is no workflow {name}{which}"));
+    let error =
+        ApiError::new(Code::NotFound, reason::WORKFLOW_NOT_FOUND, format!("there is no workflow {name}{which}"));
     error.with("name", name).with("revision", revision.unwrap_or_default())
 }
 

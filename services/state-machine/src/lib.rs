@@ -9,8 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
     backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint,
-    shutdown::Tasks,
-    workflows::Workflows,
+    shutdown::Tasks, workflows::Workflows,
 };
 use comanda_proto::{
     topics,
@@ -34,6 +33,7 @@ pub mod adoption;
 pub mod api;
 pub mod commands;
 pub mod machine;
+mod measure;
 pub mod operator;
 pub mod store;
 pub mod timers;
@@ -92,10 +92,12 @@ impl App {
         let timers = Timers::new(store.clone(), workflows.clone(), timers_nudge, relay_nudge.clone());
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
+        let measured = store.clone();
         tasks.spawn("state-machine leader", async move {
+            let measure = measure::run(measured, elector.clone(), stop.clone());
             let timers = timers.run(elector.clone(), stop.clone());
             let relay = relay.run(elector.clone(), stop);
-            elector.while_working(async { _ = tokio::join!(timers, relay) }).await;
+            elector.while_working(async { _ = tokio::join!(timers, relay, measure) }).await;
             Ok(())
         });
 
@@ -134,7 +136,9 @@ fn report(workflow: &str, stored: Stored) {
     } else {
         warn!(
             workflow,
-            revision, current, "new orders follow another revision than this workflow file's; `comanda workflow use` changes that"
+            revision,
+            current,
+            "new orders follow another revision than this workflow file's; `comanda workflow use` changes that"
         );
     }
 }

@@ -15,7 +15,7 @@ use comanda_kit::{
     postgres::StoreError,
     workflows::Workflows,
 };
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -36,11 +36,6 @@ const MIN_SLEEP: Duration = Duration::from_millis(5);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// .. and this often from the beginning.
 const FULL_READ: Duration = Duration::from_secs(1);
-/// How often the timers that are due are counted ..
-const MEASURE: Duration = Duration::from_secs(5);
-/// .. and up to how many, so that counting a large backlog does not hold up firing it.
-const MOST_COUNTED: i64 = 10_000;
-
 /// Fires timers.
 pub struct Timers {
     store: Store,
@@ -51,13 +46,12 @@ pub struct Timers {
     relay: Arc<Notify>,
     last_due: Option<OffsetDateTime>,
     full_read: Instant,
-    measured: Instant,
 }
 
 impl Timers {
     /// Sleeps until a timer is due or `nudge` is notified, and notifies `relay` of what it wrote.
     pub fn new(store: Store, workflows: Workflows, nudge: Arc<Notify>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now(), measured: Instant::now() }
+        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now() }
     }
 
     /// Fires for as long as this replica leads, until `stop`.
@@ -68,7 +62,6 @@ impl Timers {
                 _ = self.fire_next(lease).await;
                 self.rest(&stop).await;
             }
-            self.measure().await;
             let started = Instant::now();
             match self.fire_next(lease).await {
                 Ok(0) => self.rest(&stop).await,
@@ -104,16 +97,6 @@ impl Timers {
             self.relay.notify_one();
         }
         Ok(moved)
-    }
-
-    async fn measure(&mut self) {
-        if self.measured.elapsed() < MEASURE {
-            return;
-        }
-        self.measured = Instant::now();
-        if let Ok(due) = self.store.due_count(MOST_COUNTED).await {
-            gauge!("comanda_timers_due").set(due as f64);
-        }
     }
 
     /// Where this read of the index starts.

@@ -5,3 +5,4 @@ pub mod purge;
 pub mod republish;
 pub mod status;
 pub mod store;
+pub mod workflow;

@@ -26,12 +26,7 @@ struct Common {
 }
 
 impl Common {
-    fn check(
-        self,
-        scope: Scope,
-        command: Command,
-        mut violations: Violations,
-    ) -> Result<commands::Request, ApiError> {
+    fn check(self, scope: Scope, command: Command, mut violations: Violations) -> Result<commands::Request, ApiError> {
         let order_id = violations.uuid("order_id", &self.order_id);
         let request_id = violations.request_id("request_id", &self.request_id);
         violations.require(self.expected_version >= 0, "expected_version", "must be 0 or more");
@@ -213,14 +208,15 @@ mod tests {
         let order_id = Uuid::new_v4().to_string();
         for request_id in [Uuid::nil(), Uuid::max()].map(|id| id.simple().to_string()) {
             let (order_id, request_id) = (order_id.clone(), request_id.to_uppercase());
-            let advanced =
-                AdvanceOrderRequest { order_id: order_id.clone(), request_id: request_id.clone(), ..Default::default() };
+            let advanced = AdvanceOrderRequest {
+                order_id: order_id.clone(),
+                request_id: request_id.clone(),
+                ..Default::default()
+            };
             let cancelled =
                 CancelOrderRequest { order_id: order_id.clone(), request_id: request_id.clone(), ..Default::default() };
             let rejected = RejectOrderRequest { order_id, request_id, ..Default::default() };
-            for refused in
-                [advance(scope(), advanced), cancel(scope(), cancelled), reject(scope(), rejected)]
-            {
+            for refused in [advance(scope(), advanced), cancel(scope(), cancelled), reject(scope(), rejected)] {
                 assert_eq!(wrong_fields(refused.expect_err("refused")), ["request_id"]);
             }
         }

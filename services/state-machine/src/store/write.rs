@@ -75,7 +75,8 @@ impl Store {
         let actors: Vec<_> = moves.iter().map(|m| m.actor.as_str()).collect();
         let reasons: Vec<_> = moves.iter().map(|m| m.reason.as_str()).collect();
         let requests: Vec<_> = moves.iter().map(|m| m.request.as_ref().map(|asked| asked.request_id)).collect();
-        let asked: Vec<_> = moves.iter().map(|m| m.request.as_ref().map_or("", |asked| asked.status.as_str())).collect();
+        let asked: Vec<_> =
+            moves.iter().map(|m| m.request.as_ref().map_or("", |asked| asked.status.as_str())).collect();
         let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
         let statement = || {
             sqlx::query(planted_sql!(APPLY,
@@ -106,7 +107,9 @@ impl Store {
     /// Writes the transition of a command. False if the order has moved on, or the request id was bound meanwhile.
     pub async fn apply_one(&self, step: Move) -> Result<bool, StoreError> {
         match self.apply(vec![step], None).await {
-            Err(StoreError::Refused(error)) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => Ok(false),
+            Err(StoreError::Refused(error)) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => {
+                Ok(false)
+            }
             written => Ok(written? > 0),
         }
     }

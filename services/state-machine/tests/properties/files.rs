@@ -54,11 +54,11 @@ proptest! {
 }
 
 #[test]
-fn what_comes_with_comanda_works_and_a_circle_of_timers_does_not() {
+fn the_shipped_workflows_work_and_timers_without_end_do_not() {
     assert!(!shipped().expect("valid").is_empty());
     let edge = |from, to| crate::model::Edge { from: vec![from], to, on: vec!["timer"], delay_ms: Some(1) };
     let out = crate::model::Edge { from: vec![0], to: 2, on: vec!["advance"], delay_ms: None };
     let circle = Model { phases: vec!["active", "active", "failed"], edges: vec![edge(0, 1), edge(1, 0), out] };
     assert!(circle.timers_go_round() && !circle.works());
-    assert!(parse(&circle.text()).expect_err("a circle").to_string().contains("circle"));
+    assert!(parse(&circle.text()).expect_err("without end").to_string().contains("without end"));
 }

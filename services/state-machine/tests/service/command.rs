@@ -49,10 +49,7 @@ async fn commands_move_an_order_and_say_who_and_why() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     let ids = fixture.place(2).await?;
-    let request = AdvanceOrderRequest {
-        reason: "cooked early".into(),
-        ..advance_to(ids[0], "preparing")
-    };
+    let request = AdvanceOrderRequest { reason: "cooked early".into(), ..advance_to(ids[0], "preparing") };
     let (step, replayed) = advanced(&client, request).await?;
     assert_eq!((step.version, step.trigger(), replayed), (2, Trigger::Advance, false));
     assert_eq!((step.actor.as_str(), step.reason.as_str()), ("owner", "cooked early"));

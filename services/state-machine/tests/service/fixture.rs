@@ -51,10 +51,11 @@ pub struct Fixture {
 impl Fixture {
     pub async fn new() -> Result<Self> {
         let environment = Environment::new().await?;
-        let operator = Operator::connect(&environment.postgres)?;
+        let fixture = Self { sql: environment.sql().await?, environment };
+        let operator = fixture.operator()?;
         operator.store_shipped_workflows().await?;
         operator.close().await;
-        Ok(Self { sql: environment.sql().await?, environment })
+        Ok(fixture)
     }
 
     /// Starts a replica of the whole service. `step_ms` replaces the delays of 30 seconds.
@@ -74,6 +75,22 @@ impl Fixture {
         let replica = self.start(None).await?;
         let client = LifecycleServiceClient::new(replica.connect().await?);
         Ok((replica, client))
+    }
+
+    /// Starts a replica that knows a workflow file, and waits until it serves.
+    pub async fn start_with_file(&self, text: &str) -> Result<Replica> {
+        let path = std::env::temp_dir().join(format!("workflow-{}.toml", Uuid::new_v4()));
+        std::fs::write(&path, text)?;
+        let config = Config { workflow_files: vec![path.clone()], ..Config::default() };
+        let replica = self.start_with(config, Access::default())?;
+        std::fs::remove_file(path)?;
+        replica.serves("comanda.v1.LifecycleService").await;
+        Ok(replica)
+    }
+
+    /// An operator at the same database.
+    pub fn operator(&self) -> Result<Operator> {
+        Operator::connect(&self.environment.postgres)
     }
 
     /// The service's own access to its schema.

@@ -57,7 +57,8 @@ async fn timers_that_ran_out_while_nobody_ran_fire_once_and_then_keep_their_dela
             continue;
         }
         let [_, step] = history.as_slice() else { panic!("one step, not {history:?}") };
-        let (time, next) = (step.transition_time.expect("always there"), step.next_transition_time.expect("has a timer"));
+        let (time, next) =
+            (step.transition_time.expect("always there"), step.next_transition_time.expect("has a timer"));
         assert_eq!((next.seconds - time.seconds, next.nanos), (30, time.nanos), "a late step is no reason to hurry");
     }
     Ok(())

@@ -32,7 +32,11 @@ async fn an_edited_workflow_is_for_new_orders_and_strands_none() -> Result<()> {
     let (store, mut leader) = (fixture.store()?, Stepper::new(&fixture)?);
     let old = fixture.place_one().await?;
     leader.adopt(&[old]).await?;
-    assert_eq!(store.store_workflow(&delivery(), Chooser::File).await?.revision, 1, "an equal definition keeps its revision");
+    assert_eq!(
+        store.store_workflow(&delivery(), Chooser::File).await?.revision,
+        1,
+        "an equal definition keeps its revision"
+    );
     assert_eq!(store.store_workflow(&fast(), Chooser::File).await?.revision, 2);
     let new = fixture.place_one().await?;
     leader.adopt(&[new]).await?;

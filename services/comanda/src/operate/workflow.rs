@@ -1,0 +1,88 @@
+//! `comanda workflow`: which revision of a workflow new orders follow.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use comanda_kit::postgres;
+use comanda_state_machine::{operator::Operator, workflow};
+
+/// `comanda workflow`.
+#[derive(Args, Clone, Debug)]
+pub struct WorkflowArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Show which revision of each workflow new orders follow, and who chose it.
+    List(DatabaseArgs),
+    /// Choose the revision that new orders follow.
+    Use(UseArgs),
+    /// Say whether workflow files could be used, and what is wrong with them.
+    Check(CheckArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct DatabaseArgs {
+    #[command(flatten)]
+    postgres: postgres::Config,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Orders under way keep the revision that they have. The choice stays until another `use`, or until a state-machine starts with a workflow file
+of this name whose definition was never stored before. Restarts and `comanda migrate` do not change it.")]
+struct UseArgs {
+    #[command(flatten)]
+    postgres: postgres::Config,
+    /// The workflow.
+    name: String,
+    /// Its revision.
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    revision: i32,
+}
+
+#[derive(Args, Clone, Debug)]
+struct CheckArgs {
+    /// The files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Lists, chooses or checks.
+pub async fn run(args: WorkflowArgs) -> Result<()> {
+    match args.what {
+        What::List(args) => list(&Operator::connect(&args.postgres)?).await,
+        What::Use(args) => choose(&Operator::connect(&args.postgres)?, &args.name, args.revision).await,
+        What::Check(args) => check(&args.files),
+    }
+}
+
+async fn list(operator: &Operator) -> Result<()> {
+    for current in operator.workflows().await? {
+        let (revision, newest, changes) = (current.revision, current.newest, current.changes);
+        println!(
+            "{:<30} revision {revision} of {newest}, chosen by {}, changed {changes} times",
+            current.name, current.chosen_by
+        );
+    }
+    Ok(())
+}
+
+async fn choose(operator: &Operator, name: &str, revision: i32) -> Result<()> {
+    match operator.use_workflow(name, revision).await? {
+        Some(before) if before == revision => println!("new orders already follow {name} revision {revision}"),
+        Some(before) => println!("new orders follow {name} revision {revision}; it was {before}"),
+        None => bail!("there is no workflow {name:?} revision {revision}; `comanda workflow list` shows what there is"),
+    }
+    Ok(())
+}
+
+fn check(files: &[PathBuf]) -> Result<()> {
+    for workflow in workflow::read_files(files)? {
+        println!("{}: {} statuses, {} steps", workflow.name, workflow.statuses.len(), workflow.edges.len());
+    }
+    Ok(())
+}
