@@ -1,13 +1,19 @@
 //! A member of a consumer group that applies records in batches, at least once.
 //!
 //! In: the records of one topic. Out: calls of [`Handler::apply`], in partition order. Offsets are stored after the effect is
-//! committed, so a crash repeats records and never skips one; the handler drops what it knows. The group's name carries the
-//! topic's epoch: a log that was lost and made anew is read from its beginning, by a new group.
+//! committed, so a crash repeats records and never skips one; the handler drops what it knows. The group's name carries the epoch of the
+//! topic's log: a log that replaces a lost one is read from its beginning, by a new group.
+//!
+//! Partitions that the topic gets are assigned and read from their beginning after `topic.metadata.refresh.interval.ms`. A member that
+//! applies one batch for longer than `max.poll.interval.ms`, as while the database is down, loses its partitions and joins again with
+//! its next poll; another member reads its uncommitted records again.
 
+pub mod log;
 mod narrow;
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -28,9 +34,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::narrow::{Sink, apply_or_park};
+use self::{
+    log::{Log, replaced, wait_for_log},
+    narrow::{Sink, apply_or_set_aside},
+};
 use crate::{
-    backoff::{Backoff, breathe, sleep},
+    backoff::{Backoff, breathe},
     dead_letters,
     kafka::{self, Record},
     planted,
@@ -41,20 +50,20 @@ use crate::{
 const BATCH: usize = 500;
 /// How often the topic's epoch and the consumer's progress are looked at.
 const CHECK: Duration = Duration::from_secs(5);
-/// A consumer with a lag that got nothing for so long is taken for stuck (fede1024/rust-rdkafka#638, #665) and made anew.
+/// A consumer with a lag that got nothing for this long is stuck (fede1024/rust-rdkafka#638, #665) and is replaced.
 const STALL: Duration = Duration::from_secs(30);
-/// How long its group may take to let a consumer go. Behind a join that the broker holds back, as when two replicas stop at the same
-/// time, librdkafka waits 5 s and more for an answer; the broker notices by itself that a member is gone.
+/// How long a consumer may take to leave its group. When two replicas stop at the same time, the broker may hold back a join, and
+/// librdkafka waits 5 s or more for its answer; the broker notices by itself that a member has gone.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// What becomes of records.
+/// What is done with records.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Epoch of the topic's log, as its writer publishes it.
     async fn topic_epoch(&self) -> Result<i64, StoreError>;
 
-    /// Commits the effect of a batch, dropping what is known already. A transient error is tried again for ever; another one narrows
-    /// the batch down to the record that causes it, which becomes a dead letter.
+    /// Commits the effect of a batch, dropping what is already known. A transient error is retried without end; another error narrows the
+    /// batch down to the record that causes it, which becomes a dead letter.
     async fn apply(&self, topic_epoch: i64, records: &[Record]) -> Result<(), StoreError>;
 }
 
@@ -68,40 +77,31 @@ pub struct Consumer<H> {
     pub kafka: kafka::Config,
     /// Where dead letters are stored.
     pub pool: PgPool,
-    /// What becomes of them.
+    /// What is done with the records.
     pub handler: H,
 }
 
 impl<H: Handler> Consumer<H> {
     /// Consumes until `stop`. Waits for the topic and for the database, however long.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        while !stop.is_cancelled() {
-            if kafka::wait_for_topic(&self.kafka, &self.topic, &stop).await?.is_none() {
-                break;
-            }
-            match self.handler.topic_epoch().await {
-                Ok(epoch) => self.run_epoch(epoch, &stop).await?,
-                Err(error) => {
-                    warn!("waiting for the database: {error}");
-                    sleep(Duration::from_secs(1), &stop).await;
-                }
-            }
+        while let Some(log) = wait_for_log(&self.kafka, &self.topic, || self.handler.topic_epoch(), &stop).await? {
+            self.consume_log(log, &stop).await?;
         }
         Ok(())
     }
 
-    async fn run_epoch(&self, epoch: i64, stop: &CancellationToken) -> Result<()> {
+    async fn consume_log(&self, Log { epoch, .. }: Log, stop: &CancellationToken) -> Result<()> {
         let group = format!("{}-{}-e{epoch}", self.group, self.topic);
         let lag = Lag { topic: self.topic.clone(), total: Arc::default() };
         let total_lag = lag.total.clone();
         let consumer: StreamConsumer<Lag> = self.kafka.group_consumer(&group).create_with_context(lag)?;
         consumer.subscribe(&[&self.topic])?;
         self.consume(&consumer, epoch, &total_lag, stop).await;
-        // Dropping a consumer blocks until its group has let it go.
+        // Dropping a consumer blocks until it has left its group.
         let leaving = tokio::task::spawn_blocking(move || drop(consumer));
         match tokio::time::timeout(LEAVE, leaving).await {
             Ok(left) => left?,
-            Err(_) => info!(group, "the group has not let this consumer go in time: going on without its answer"),
+            Err(_) => info!(group, "the broker has not confirmed in time that this consumer left the group"),
         }
         Ok(())
     }
@@ -110,6 +110,7 @@ impl<H: Handler> Consumer<H> {
     async fn consume(&self, consumer: &StreamConsumer<Lag>, epoch: i64, lag: &AtomicI64, stop: &CancellationToken) {
         let mut progress = Instant::now();
         let mut check = tokio::time::interval(CHECK);
+        let mut replaced = pin!(replaced(&self.topic, epoch, || self.handler.topic_epoch(), CHECK));
         loop {
             tokio::select! {
                 batch = next_batch(consumer) => {
@@ -126,29 +127,22 @@ impl<H: Handler> Consumer<H> {
                     }
                 }
                 _ = check.tick() => {
-                    if self.epoch_changed(epoch).await || stalled(progress, lag) {
+                    if stalled(progress, lag) {
                         return;
                     }
                 }
+                () = &mut replaced => return,
                 () = stop.cancelled() => return,
             }
         }
     }
 
-    async fn epoch_changed(&self, epoch: i64) -> bool {
-        let now = self.handler.topic_epoch().await.unwrap_or(epoch);
-        if now != epoch {
-            info!(topic = self.topic, epoch = now, "the topic has a new log: reading it from its beginning");
-        }
-        now != epoch
-    }
-
-    /// Applies a batch whatever it takes. False when told to stop before it was.
+    /// Applies a batch, however often it must be tried. False if the stop came first.
     async fn apply(&self, epoch: i64, batch: &[Record], stop: &CancellationToken) -> bool {
         let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let (mut waiting, sink) = (vec![batch], OfEpoch { consumer: self, epoch });
-        while let Err(error) = apply_or_park(&sink, &mut waiting).await {
+        while let Err(error) = apply_or_set_aside(&sink, &mut waiting).await {
             warn!(topic = self.topic, "a batch waits: {error}");
             backoff.wait(stop).await;
             if stop.is_cancelled() {
@@ -189,7 +183,7 @@ async fn next_batch<C: ConsumerContext + 'static>(consumer: &StreamConsumer<C>) 
             Some(Err(error)) => {
                 counter!("comanda_consumer_errors_total").increment(1);
                 warn!("Kafka: {error}");
-                // Whoever drops this future while it waits must not drop records that the consumer has handed out.
+                // This future may be dropped while it waits, and records that the consumer has handed out with it.
                 if !batch.is_empty() {
                     break;
                 }
@@ -215,7 +209,7 @@ fn stalled(progress: Instant, lag: &AtomicI64) -> bool {
     let stalled = progress.elapsed() > STALL && lag.load(Relaxed) > 0;
     if stalled {
         counter!("comanda_consumer_stalls_total").increment(1);
-        warn!("the consumer has a lag and gets nothing: making a new one");
+        warn!("the consumer has a lag and gets nothing: replacing it");
     }
     stalled
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use comanda_proto::topics;
 use rdkafka::{
     Message,
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, NewPartitions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
@@ -95,6 +95,16 @@ impl Environment {
     pub async fn create_topic(&self, topic: &str) -> Result<()> {
         let settings = kafka::TopicConfig { partitions: PARTITIONS, replication_factor: 1 };
         kafka::create_topic(&self.kafka, &self.kafka.topic(topic), &settings).await?;
+        Ok(())
+    }
+
+    /// Raises the number of a topic's partitions, as an operator may while everything runs.
+    pub async fn add_partitions(&self, topic: &str, count: usize) -> Result<()> {
+        let topic = self.kafka.topic(topic);
+        let admin: AdminClient<DefaultClientContext> = self.kafka.producer().create()?;
+        for result in admin.create_partitions(&[NewPartitions::new(&topic, count)], &AdminOptions::new()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic} has no more partitions: {code}"))?;
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The notification service: tells watchers ([`watch`]) and customers ([`mail`]) what happens to orders.
+//! The notification service: streams what happens to orders ([`watch`]) and mails it to customers ([`mail`]).
 
 use anyhow::Result;
 use clap::Args;
@@ -13,10 +13,10 @@ pub mod watch;
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Config {
-    /// Of the streams.
+    /// Settings of the streams.
     #[command(flatten)]
     pub watch: watch::Config,
-    /// Of the mails.
+    /// Settings of the mails.
     #[command(flatten)]
     pub mail: mail::Config,
 }
@@ -39,8 +39,6 @@ impl App {
 
     /// Starts everything. An old schema stops the process.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let (pool, stop) = (self.pool.clone(), tasks.stop_token());
-        tasks.spawn("schema", async move { postgres::wait_until_ready(&pool, &stop).await });
         let (watch, ready) = watch::start(&self.watch, &self.kafka, self.pool, tasks);
         let mail = self.mail.service(tasks);
         self.mail.start(tasks);

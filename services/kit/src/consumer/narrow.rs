@@ -10,14 +10,14 @@ pub trait Sink: Sync {
     /// Commits the effect of records.
     async fn apply(&self, records: &[Record]) -> Result<(), StoreError>;
 
-    /// Puts one aside that can never be applied.
+    /// Keeps a record that can never be applied as a dead letter.
     async fn store_dead_letter(&self, record: &Record, reason: &str) -> Result<(), StoreError>;
 }
 
-/// Applies the parts of a batch that wait, the last of them first. One that holds something that can never be applied is halved until
-/// that record stands alone, which becomes a dead letter: the others must not pay for it one by one, least of all when a log that holds several
-/// such records is read from its beginning. Fails only if trying again may help; what waits then is what is still to be done.
-pub async fn apply_or_park(sink: &impl Sink, waiting: &mut Vec<&[Record]>) -> Result<(), StoreError> {
+/// Applies the parts of a batch that wait, the last of them first. A part with a record that can never be applied is halved until that record
+/// stands alone; it becomes a dead letter. So the other records are not applied one by one, which matters when a log with several such
+/// records is read from its beginning. Fails only if a retry may help; what then waits is what is still to be done.
+pub async fn apply_or_set_aside(sink: &impl Sink, waiting: &mut Vec<&[Record]>) -> Result<(), StoreError> {
     while let Some(part) = waiting.pop() {
         let done = match (sink.apply(part).await, part) {
             (Err(error), [record]) if !error.is_transient() => sink.store_dead_letter(record, &error.to_string()).await,
@@ -47,7 +47,7 @@ mod tests {
         (0..500).map(record).collect()
     }
 
-    /// Two records are bad, and every so-manieth call meets a database that is away.
+    /// Two records are bad, and every `away_each`-th call finds the database down.
     struct Fake {
         away_each: usize,
         seen: Mutex<Seen>,
@@ -87,7 +87,7 @@ mod tests {
         let (fake, batch) = (Fake { away_each, seen: Mutex::default() }, batch());
         let mut waiting = vec![&*batch];
         for _ in 0..100 {
-            if apply_or_park(&fake, &mut waiting).await.is_ok() {
+            if apply_or_set_aside(&fake, &mut waiting).await.is_ok() {
                 break;
             }
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_done_is_not_done_again_when_the_database_goes_away_meanwhile() {
+    async fn nothing_is_applied_twice_when_the_database_fails_meanwhile() {
         let seen = taken(3).await;
         assert_eq!((seen.applied, &*seen.dead_letters), (good(), &BAD[..]));
     }

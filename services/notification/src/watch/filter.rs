@@ -205,20 +205,26 @@ mod tests {
         let wrong = WatchFilter {
             customer_id: "x".repeat(65),
             workflow: "a\nb".into(),
-            statuses: vec![String::new(); 21],
+            statuses: vec!["s".into(), String::new()],
             phases: vec![Phase::Active.into(), 0, 99],
         };
-        let error = Filter::parse(Scope::built_in(), Some(wrong), Violations::default()).expect_err("an error");
-        let error = format!("{error:?}");
-        for field in [
-            "filter.customer_id",
-            "filter.workflow",
-            "filter.statuses",
-            "filter.statuses[0]",
-            "filter.phases[1]",
-            "filter.phases[2]",
+        let too_many = WatchFilter { statuses: vec!["s".into(); 21], phases: vec![1; 21], ..Default::default() };
+        for (filter, fields) in [
+            (
+                wrong,
+                &[
+                    "filter.customer_id",
+                    "filter.workflow",
+                    "filter.statuses[1]",
+                    "filter.phases[1]",
+                    "filter.phases[2]",
+                ][..],
+            ),
+            (too_many, &["filter.statuses", "filter.phases"]),
         ] {
-            assert!(error.contains(field), "{field} in {error}");
+            let error = Filter::parse(Scope::built_in(), Some(filter), Violations::default()).expect_err("an error");
+            let error = format!("{error:?}");
+            assert!(fields.iter().all(|field| error.contains(field)), "{fields:?} in {error}");
         }
     }
 }

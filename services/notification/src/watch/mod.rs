@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use comanda_kit::{kafka, shutdown::Tasks};
+use comanda_kit::{kafka, postgres, shutdown::Tasks};
 use comanda_proto::{frame::watch_service_server::WatchServiceServer, topics};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -27,7 +27,6 @@ use self::{
 pub mod api;
 pub mod broker;
 pub mod cursor;
-pub mod epoch;
 pub mod event;
 pub mod filter;
 pub mod hub;
@@ -35,6 +34,7 @@ pub mod order_stream;
 pub mod orders_stream;
 pub mod output;
 pub mod reader;
+pub mod readiness;
 pub mod repair;
 pub mod ring;
 pub mod store;
@@ -114,9 +114,10 @@ pub fn start(
     pool: PgPool,
     tasks: &Tasks,
 ) -> (WatchServiceServer<Api>, watch::Receiver<bool>) {
-    let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool, tasks.clone())));
+    let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool.clone(), tasks.clone())));
     let broker = Broker::new(kafka.clone(), kafka.topic(topics::ORDER_TRANSITIONS));
-    let ready = start_background(config, kafka, &hub, &store, &broker, tasks);
+    let database = postgres::readiness(pool, tasks, async { Ok(()) });
+    let ready = start_background(config, kafka, (&hub, &store, &broker), database, tasks);
     let streams = |kind, max| Streams::new(kind, max, config.times(), tasks.clone());
     let order_streams = streams("order", config.max_watches);
     let orders_streams = streams("orders", config.max_many_watches);
@@ -128,14 +129,10 @@ pub fn start(
 fn start_background(
     config: &Config,
     kafka: &kafka::Config,
-    hub: &Arc<Hub>,
-    store: &Arc<Store>,
-    broker: &Broker,
+    (hub, store, broker): (&Arc<Hub>, &Arc<Store>, &Broker),
+    database: watch::Receiver<bool>,
     tasks: &Tasks,
 ) -> watch::Receiver<bool> {
-    let (epoch_sender, epoch) = watch::channel(None);
-    let (ready_sender, ready) = watch::channel(false);
-    let stop = tasks.stop_token();
     let reader = Reader {
         hub: hub.clone(),
         undecodable: Undecodable { hub: hub.clone(), store: store.clone() },
@@ -145,14 +142,14 @@ fn start_background(
         limits: config.limits(),
         from_beginning: config.feed_from_beginning,
         partitions_interval: Duration::from_millis(config.watch_partitions_ms),
-        epoch: epoch.clone(),
+        store: store.clone(),
+        epoch_interval: Duration::from_millis(config.watch_epoch_ms),
     };
     let interval = Duration::from_millis(config.watch_check_ms);
     let repair = Repair { hub: hub.clone(), store: store.clone(), interval };
-    let interval = Duration::from_millis(config.watch_epoch_ms);
-    tasks.spawn("watch readiness", epoch::report(hub.ready(), epoch, ready_sender, stop.clone()));
-    tasks.spawn("watch reader", reader.run(stop.clone()));
-    tasks.spawn("watch repair", repair.run(stop.clone()));
-    tasks.spawn("watch epoch", epoch::keep(store.clone(), epoch_sender, interval, stop));
+    tasks.spawn("watch reader", reader.run(tasks.stop_token()));
+    tasks.spawn("watch repair", repair.run(tasks.stop_token()));
+    let (sender, ready) = watch::channel(false);
+    tasks.spawn("watch readiness", readiness::report(hub.ready(), database, sender, tasks.stop_token()));
     ready
 }

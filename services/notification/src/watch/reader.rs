@@ -4,11 +4,12 @@
 //! far back that the ring is full again; the hub is complete once the end that was found at the start is reached. A new epoch of the
 //! topic's log begins again with the new log. Partitions that the topic gets are read from their beginning.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use comanda_kit::{
     backoff::{Backoff, sleep},
+    consumer::log::{Log, replaced, wait_for_log},
     kafka::{self, Record, Watermarks},
 };
 use metrics::counter;
@@ -19,11 +20,13 @@ use rdkafka::{
     message::BorrowedMessage,
     types::RDKafkaErrorCode,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{broker::Broker, event::Event, hub::Hub, ring::Limits, token::Offsets, undecodable::Undecodable};
+use super::{
+    broker::Broker, event::Event, hub::Hub, ring::Limits, store::Store, token::Offsets, undecodable::Undecodable,
+};
 
 /// How often progress is looked at.
 const CHECK: Duration = Duration::from_secs(5);
@@ -48,20 +51,19 @@ pub struct Reader {
     pub from_beginning: bool,
     /// How often the number of partitions is looked at.
     pub partitions_interval: Duration,
-    /// Epoch of the topic's log, as far as it is known.
-    pub epoch: watch::Receiver<Option<i64>>,
+    /// Knows the epoch of the topic's log.
+    pub store: Arc<Store>,
+    /// How often the epoch is looked at.
+    pub epoch_interval: Duration,
 }
 
 impl Reader {
     /// Reads until the stop, whatever happens to the broker or the database.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut begun = None;
-        while let Some(epoch) = self.known_epoch(&stop).await {
-            if begun.is_some_and(|begun| begun != epoch) {
-                self.hub.close();
-            }
-            match self.read_epoch(epoch, &mut begun, &stop).await {
+        while let Some(log) = wait_for_log(&self.kafka, &self.topic, || self.store.topic_epoch(), &stop).await? {
+            match self.read_log(log, &mut begun, &stop).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
                     warn!(topic = self.topic, "the topic cannot be read: {error:#}");
@@ -72,19 +74,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits until the epoch is known; `None` at the stop.
-    async fn known_epoch(&mut self, stop: &CancellationToken) -> Option<i64> {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            epoch = self.epoch.wait_for(Option::is_some) => *epoch.ok()?,
-        }
-    }
-
-    /// Reads one epoch's log until there is another one, the topic has more partitions, or the consumer is stuck. `begun` is the epoch that
+    /// Reads one log until there is another one, the topic has more partitions, or the consumer is stuck. `begun` is the epoch that
     /// reading began in last.
-    async fn read_epoch(&self, epoch: i64, begun: &mut Option<i64>, stop: &CancellationToken) -> Result<()> {
-        let Some(watermarks) = kafka::wait_for_topic(&self.kafka, &self.topic, stop).await? else { return Ok(()) };
+    async fn read_log(&self, log: Log, begun: &mut Option<i64>, stop: &CancellationToken) -> Result<()> {
+        let Log { epoch, watermarks } = log;
         let is_new_log = begun.is_some_and(|begun| begun != epoch);
         let start = match self.hub.read(epoch).filter(|read| read.count() <= watermarks.len()) {
             Some(read) => self.resume(read, &watermarks),
@@ -131,8 +124,8 @@ impl Reader {
     async fn read(&self, consumer: &TopicConsumer, epoch: i64, mut missing: Missing, stop: &CancellationToken) {
         let mut progress = Instant::now();
         let mut check = tokio::time::interval(CHECK);
-        let (new_epoch, added) = (other_epoch(self.epoch.clone(), epoch), self.partitions_added(epoch));
-        tokio::pin!(new_epoch, added);
+        let mut replaced = pin!(replaced(&self.topic, epoch, || self.store.topic_epoch(), self.epoch_interval));
+        let mut added = pin!(self.partitions_added(epoch));
         if missing.is_empty() {
             self.hub.complete();
         }
@@ -156,7 +149,7 @@ impl Reader {
                     }
                 }
                 () = &mut added => return,
-                () = &mut new_epoch => return info!(topic = self.topic, "the topic has a new log"),
+                () = &mut replaced => return self.hub.close(),
                 () = stop.cancelled() => return,
             }
         }
@@ -233,14 +226,6 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
-
-/// Waits until the epoch is another one.
-async fn other_epoch(mut known: watch::Receiver<Option<i64>>, epoch: i64) {
-    if known.wait_for(|now| now.is_some_and(|now| now != epoch)).await.is_err() {
-        // The process stops; the reader has a token for that.
-        std::future::pending::<()>().await;
-    }
-}
 
 /// Where to begin, so that everything of the age asked for is read, but not more than the ring can hold.
 fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, max: usize) -> Offsets {

@@ -123,10 +123,13 @@ impl Ring {
         self.read.advance(partition, next);
     }
 
-    /// Adds the partitions that the topic got, which are read from `start` on.
+    /// Adds the partitions that the topic got; `start` tells where reading begins. The others stay as they are.
     pub fn add_partitions(&mut self, start: &Offsets) {
-        self.floor.advance_to(start);
-        self.read.advance_to(start);
+        let known = self.read.count();
+        for offsets in [&mut self.read, &mut self.floor] {
+            offsets.resize(start.count());
+            start.iter().skip(known).for_each(|(partition, next)| offsets.advance(partition, next));
+        }
     }
 
     /// Removes what is too much or too old.
@@ -313,9 +316,10 @@ mod tests {
     fn a_place_before_partitions_were_added_still_resumes() {
         let (mut ring, now) = (ring(), Instant::now());
         ring.push(event(0, 0, 1, 1), now);
-        ring.add_partitions(&Offsets::new([0, 0, 0]));
+        ring.add_partitions(&Offsets::new([1, 0, 0]));
         assert_eq!(ring.push(event(2, 0, 1, 2), now), Some(1));
         assert_eq!(ring.seek(&Offsets::new([1, 0])), Some(1));
+        assert_eq!(ring.seek(&Offsets::new([0, 0])), Some(0));
         assert_eq!(ring.read(), &Offsets::new([1, 0, 1]));
     }
 }

@@ -4,4 +4,8 @@ mod faults;
 mod fixture;
 mod order;
 mod orders;
+mod partitions;
 mod slow;
+mod snapshots;
+mod stalled;
+mod tenants;

@@ -1,6 +1,10 @@
 //! WatchOrder when nothing goes wrong, and what it refuses.
 
-use comanda_proto::v1::{Phase, WatchOrderRequest};
+use std::time::{Duration, Instant};
+
+use comanda_proto::v1::{
+    OrderView, Phase, WatchOrderRequest, WatchOrdersRequest, watch_order_response, watch_orders_response,
+};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -135,7 +139,57 @@ async fn an_old_stream_ends_with_its_version_and_resumes() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_watched_is_refused() {
+async fn a_deadline_ends_a_stream_that_was_opened_in_time() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let order_id = world.order("ana").await;
+    let mut client = client(&replica).await;
+    let mut one = tonic::Request::new(WatchOrderRequest { order_id: order_id.to_string(), ..Default::default() });
+    one.set_timeout(Duration::from_millis(1500));
+    let mut many = tonic::Request::new(WatchOrdersRequest { start: Some(now()), ..Default::default() });
+    many.set_timeout(Duration::from_millis(1500));
+    let started = Instant::now();
+    let mut one = client.watch_order(one).await.expect("opened in time").into_inner();
+    let mut many = client.watch_orders(many).await.expect("opened in time").into_inner();
+    assert_eq!(up_to(&mut one, 1).await, [Moved(1)]);
+    assert_eq!(said(&mut one).await, Current(1));
+    assert_eq!(told(&mut many).await.0, Told::Heartbeat);
+    assert_eq!(said(&mut one).await, refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Some(1)));
+    let (end, _) = told(&mut many).await;
+    let Told::Refused(Refused(code, _, token)) = end else { panic!("{end:?}") };
+    assert!(code == Code::DeadlineExceeded && token.is_some());
+    assert!((1400..10_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn personal_data_is_shown_to_those_who_ask_for_it() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let order_id = world.order("ana").await;
+    let mut client = client(&replica).await;
+    for (view, name) in [(OrderView::Unspecified, ""), (OrderView::Basic, ""), (OrderView::Full, "Ana")] {
+        let request = WatchOrderRequest { order_id: order_id.to_string(), after_version: 1, view: view.into() };
+        let mut one = client.watch_order(request).await.expect("opened").into_inner();
+        let Some(watch_order_response::Event::Current(order)) = one.message().await.expect("sent").expect("one").event
+        else {
+            panic!("not the order")
+        };
+        let request = WatchOrdersRequest { start: Some(snapshot()), view: view.into(), ..Default::default() };
+        let mut many = client.watch_orders(request).await.expect("opened").into_inner();
+        let first = many.message().await.expect("sent").expect("one").event;
+        assert_eq!(first, Some(watch_orders_response::Event::Current(order.clone())));
+        let customer = order.customer.expect("a customer");
+        assert_eq!((customer.customer_id.as_str(), customer.name.as_str()), ("ana", name), "{view:?}");
+        assert_eq!(customer.email.is_empty(), name.is_empty(), "{view:?}");
+    }
+    let unknown = WatchOrderRequest { order_id: order_id.to_string(), view: 99, ..Default::default() };
+    let status = client.watch_order(unknown).await.expect_err("no such view");
+    assert_eq!(error(&status), refused(Code::InvalidArgument, "INVALID_FIELDS", None));
+    assert!(status.message().contains("view"), "{status:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_watched_is_refused() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let order_id = world.order("ana").await;

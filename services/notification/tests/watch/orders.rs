@@ -73,6 +73,28 @@ async fn a_filter_shows_its_orders_and_sees_them_enter_and_leave() {
 }
 
 #[tokio::test]
+async fn a_filter_of_phases_shows_orders_as_they_end() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let mut client = client(&replica).await;
+    let phases = |phases: &[Phase]| {
+        let phases = phases.iter().map(|phase| i32::from(*phase)).collect();
+        Some(WatchFilter { phases, ..Default::default() })
+    };
+    let one = world.order("ana").await;
+    let ended = phases(&[Phase::Succeeded, Phase::Cancelled]);
+    let mut of_ended = follow(&mut client, ended, snapshot()).await.expect("opened");
+    assert_eq!(event(&mut of_ended).await.0, Complete, "a snapshot holds no ended orders");
+    let mut of_active = follow(&mut client, phases(&[Phase::Active]), snapshot()).await.expect("opened");
+    assert_eq!(event(&mut of_active).await.0, Current(one, 1));
+    assert_eq!(event(&mut of_active).await.0, Complete);
+    world.step(one).await;
+    world.step_to(one, Phase::Cancelled).await;
+    assert_eq!(moves(&mut of_ended, 1).await.0, [(one, 3)]);
+    assert_eq!(moves(&mut of_active, 2).await.0, [(one, 2), (one, 3)]);
+}
+
+#[tokio::test]
 async fn every_token_resumes_behind_its_response_on_every_replica() {
     let world = World::new().await;
     let first = world.replica(config()).await;
@@ -146,7 +168,7 @@ fn filter_hash_of(token: &[u8]) -> &[u8] {
 }
 
 #[tokio::test]
-async fn what_can_not_be_followed_is_refused() {
+async fn what_cannot_be_followed_is_refused() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
