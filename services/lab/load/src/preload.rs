@@ -43,7 +43,7 @@ pub async fn delivered(sql: &PgPool, count: i64) -> Result<()> {
 fn orders(count: i64) -> String {
     format!(
         "WITH numbers AS (
-             INSERT INTO ordering.numbers AS n (tenant, last_number) VALUES ('default', {count})
+             INSERT INTO ordering.numbers AS n (tenant, last_number, last_create_time) VALUES ('default', {count}, now())
              ON CONFLICT (tenant) DO UPDATE SET last_number = n.last_number + {count}
              RETURNING last_number - {count} AS before
          )

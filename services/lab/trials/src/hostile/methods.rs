@@ -4,10 +4,11 @@ use comanda_kit::{access::Scope, page};
 use comanda_proto::{
     Money,
     v1::{
-        AdvanceOrderRequest, BatchCreateOrdersRequest, CancelOrderRequest, CreateOrderRequest, Customer,
-        GetOrderRequest, GetWorkflowRequest, Item, ListMailsRequest, ListOrdersRequest, ListTransitionsRequest,
-        ListWorkflowsRequest, MailFilter, RejectOrderRequest, ResendDeadMailsRequest, ResendMailRequest, WatchFilter,
-        WatchOrderRequest, WatchOrdersRequest, get_order_request::Key, watch_orders_request::Start,
+        AdvanceOrderRequest, BatchCreateOrdersRequest, BatchGetOrdersRequest, CancelOrderRequest, CreateOrderRequest,
+        Customer, EraseCustomerRequest, GetOrderRequest, GetWorkflowRequest, Item, ListMailsRequest, ListOrdersRequest,
+        ListTransitionsRequest, ListWorkflowsRequest, MailFilter, RejectOrderRequest, ResendDeadMailsRequest,
+        ResendMailRequest, WatchFilter, WatchOrderRequest, WatchOrdersRequest, get_order_request::Key,
+        watch_orders_request::Start,
     },
 };
 use prost::Message;
@@ -43,10 +44,12 @@ impl Method {
 }
 
 /// All calls.
-pub static METHODS: [Method; 15] = [
+pub static METHODS: [Method; 17] = [
     method::<CreateOrderRequest>(ORDERS, "/comanda.v1.OrderService/CreateOrder", |rng| order(rng).encode_to_vec()),
     method::<BatchCreateOrdersRequest>(ORDERS, "/comanda.v1.OrderService/BatchCreateOrders", batch),
     method::<GetOrderRequest>(ORDERS, "/comanda.v1.OrderService/GetOrder", get),
+    method::<BatchGetOrdersRequest>(ORDERS, "/comanda.v1.OrderService/BatchGetOrders", batch_get),
+    method::<EraseCustomerRequest>(ORDERS, "/comanda.v1.OrderService/EraseCustomer", erase),
     method::<ListOrdersRequest>(ORDERS, "/comanda.v1.OrderService/ListOrders", list),
     method::<AdvanceOrderRequest>(LIFECYCLE, "/comanda.v1.LifecycleService/AdvanceOrder", |rng| {
         advance(rng).encode_to_vec()
@@ -143,6 +146,16 @@ fn batch(rng: &mut StdRng) -> Vec<u8> {
 fn get(rng: &mut StdRng) -> Vec<u8> {
     let key = if rng.random_bool(0.5) { Key::OrderId(id(rng)) } else { Key::Number(number(rng)) };
     GetOrderRequest { key: rng.random_bool(0.9).then_some(key), view: number32(rng) }.encode_to_vec()
+}
+
+fn batch_get(rng: &mut StdRng) -> Vec<u8> {
+    BatchGetOrdersRequest { order_ids: some(rng, 100, id), view: number32(rng) }.encode_to_vec()
+}
+
+/// Of a customer that nobody has, or whose name is none.
+fn erase(rng: &mut StdRng) -> Vec<u8> {
+    let customer_id = if rng.random_bool(0.8) { format!("nobody-{}", rng.random::<u32>()) } else { String::new() };
+    EraseCustomerRequest { page_token: token(&customer_id, rng), customer_id }.encode_to_vec()
 }
 
 /// A token of a list with this filter: none, nonsense, or one with the right hash and any position.
@@ -296,6 +309,14 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+
+    #[test]
+    fn every_rpc_is_called() {
+        let rpcs =
+            comanda_proto::access::TABLE.iter().map(|rule| rule.path).filter(|path| path.starts_with("/comanda."));
+        let missing: Vec<_> = rpcs.filter(|path| METHODS.iter().all(|method| method.path != *path)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 
     #[test]
     fn each_request_is_one_of_its_method() {

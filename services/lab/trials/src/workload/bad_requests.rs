@@ -87,8 +87,16 @@ fn orders(order: &CreateOrderRequest, rng: &mut StdRng) -> Vec<Bad> {
         bad(Role::Ordering, BATCH, &batch(101), Some("requests")),
         Bad { what: "too large".into(), ..bad(Role::Ordering, CREATE, &too_large, None) },
         bad(Role::Ordering, GET, &GetOrderRequest::default(), Some("key")),
-        bad(Role::Ordering, GET, &GetOrderRequest { key: Some(Key::OrderId("'; --".into())), ..Default::default() }, Some("order_id")),
-        Bad { what: "of no order".into(), ..bad(Role::Ordering, GET, &GetOrderRequest { key: nobody, ..Default::default() }, None) },
+        bad(
+            Role::Ordering,
+            GET,
+            &GetOrderRequest { key: Some(Key::OrderId("'; --".into())), ..Default::default() },
+            Some("order_id"),
+        ),
+        Bad {
+            what: "of no order".into(),
+            ..bad(Role::Ordering, GET, &GetOrderRequest { key: nobody, ..Default::default() }, None)
+        },
         bad(Role::Ordering, LIST, &ListOrdersRequest { page_size: -1, ..list.clone() }, Some("page_size")),
         bad(Role::Ordering, LIST, &ListOrdersRequest { page_token: "x".into(), ..list }, Some("page_token")),
     ]

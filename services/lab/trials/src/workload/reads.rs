@@ -41,7 +41,8 @@ async fn get_by(clients: &Clients, name: &str, order_id: String, key: Key, rng: 
     let way = clients.replicas.any(Role::Ordering, rng);
     let patience = Patience::draw(&clients.settings, rng);
     let call = async {
-        let response = way.orders().get_order(GetOrderRequest { key: Some(key), ..Default::default() }).await?.into_inner();
+        let response =
+            way.orders().get_order(GetOrderRequest { key: Some(key), ..Default::default() }).await?.into_inner();
         let order = response.order.ok_or_else(|| Status::internal("OK without an order"))?;
         Ok(Answer::Order { order: shown::order(&order) })
     };
