@@ -1,7 +1,5 @@
 //! `comanda mail ..`.
 
-use std::time::SystemTime;
-
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 use comanda_proto::v1::{
     ListMailsRequest, Mail, MailFilter, MailState, ResendDeadMailsRequest, ResendMailRequest,
@@ -168,10 +166,10 @@ async fn resend(client: &Client, key: OrderKey, version: i64, request_id: Uuid) 
 /// Calls until nothing is left that had died when it began: a copy that dies meanwhile is not sent a third time.
 async fn resend_dead(client: &Client, args: ResendArgs) -> Result<(), Failure> {
     let Filter { status, reply, from, before } = args.filter;
-    let request = ResendDeadMailsRequest {
+    let mut request = ResendDeadMailsRequest {
         statuses: status,
         died_from_time: from,
-        died_before_time: before.or_else(|| Some(SystemTime::now().into())),
+        died_before_time: before,
         reply_contains: reply,
         include_too_old: args.too_old,
         max_mails: 0,
@@ -185,6 +183,7 @@ async fn resend_dead(client: &Client, args: ResendArgs) -> Result<(), Failure> {
         if !answer.more_remain {
             break;
         }
+        request.died_before_time = request.died_before_time.or(answer.selection_time);
     }
     let json = serde_json::json!({ "resentCount": resent });
     Ok(client.print.value(&json, &format!("{resent} mails are sent again"))?)

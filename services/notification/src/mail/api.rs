@@ -182,11 +182,12 @@ impl Api {
     async fn resend_dead(&self, scope: Scope, wanted: Bulk) -> Result<ResendDeadMailsResponse, ApiError> {
         let (store, most) = (self.store.clone(), wanted.most);
         let entering = async move { store.enter_copies(&scope, &wanted.filter, most).await };
-        let (selected, made) = self.tasks.finish(entering).await?;
+        let (selected, made, now) = self.tasks.finish(entering).await?;
         self.due.notify_one();
         Ok(ResendDeadMailsResponse {
             resent_count: i32::try_from(made).unwrap_or(i32::MAX),
             more_remain: selected == most,
+            selection_time: Some(timestamp(now)),
         })
     }
 }

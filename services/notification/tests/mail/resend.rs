@@ -122,14 +122,17 @@ async fn dead_mails_are_sent_again_by_filter_each_once() -> Result<()> {
     let answer = service.resend_dead(wanted.clone()).await?;
     assert_eq!((answer.resent_count, answer.more_remain), (1, true));
     world.states(first, &[Dead, Sent, Dead]).await;
+    assert!(answer.selection_time.is_some());
     let answers = [service.resend_dead(wanted.clone()).await?, service.resend_dead(wanted).await?];
     assert_eq!(answers.map(|answer| answer.resent_count), [1, 0]);
     world.states(second, &[Dead, Sent]).await;
     assert_eq!(service.undelivered().await?.len(), 1);
     // A copy that dies as well is undelivered again.
     world.sql("UPDATE mails SET state = 5, undelivered_time = now() WHERE copy = 1 AND version = 1").await?;
+    let before = ResendDeadMailsRequest { died_before_time: answer.selection_time, ..Default::default() };
+    assert_eq!(service.resend_dead(before).await?.resent_count, 1, "only the one that was dead by then");
     let answer = service.resend_dead(ResendDeadMailsRequest::default()).await?;
-    assert_eq!((answer.resent_count, answer.more_remain), (3, false));
+    assert_eq!((answer.resent_count, answer.more_remain), (2, false));
     world.states(first, &[Dead, Dead, Sent, Dead, Sent]).await;
     world.states(second, &[Dead, Dead, Sent]).await;
     service.stop().await

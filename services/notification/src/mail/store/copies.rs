@@ -144,9 +144,14 @@ impl Store {
         bounded(statement.fetch_optional(&self.pool)).await
     }
 
-    /// Enters a further copy of each undelivered mail that the filter selects, oldest first, `most` at most. Returns how many were selected
-    /// and how many copies were made.
-    pub async fn enter_copies(&self, scope: &Scope, filter: &Undelivered, most: i64) -> Result<(i64, i64), StoreError> {
+    /// Enters a further copy of each undelivered mail that the filter selects, oldest first, `most` at most. Returns how many were selected,
+    /// how many copies were made, and the time of the database.
+    pub async fn enter_copies(
+        &self,
+        scope: &Scope,
+        filter: &Undelivered,
+        most: i64,
+    ) -> Result<(i64, i64, OffsetDateTime), StoreError> {
         let statement = sqlx::query_as(
             "WITH chosen AS MATERIALIZED (
                  SELECT order_id, version, copy, tenant, status, transition_time
@@ -173,7 +178,7 @@ impl Store {
                  FROM chosen c
                  WHERE m.order_id = c.order_id AND m.version = c.version AND m.copy = c.copy
              )
-             SELECT (SELECT count(*) FROM chosen), (SELECT count(*) FROM made)",
+             SELECT (SELECT count(*) FROM chosen), (SELECT count(*) FROM made), now()",
         );
         let statement = statement
             .bind(scope.tenant())
