@@ -2,7 +2,7 @@
 
 CREATE SCHEMA state_machine;
 
--- Workflows, as immutable revisions: an order pins one, so an edited file never strands an order.
+-- Workflows, as immutable revisions: an order pins one, so an edited file does not change orders under way.
 CREATE TABLE state_machine.workflows (
     name       text    NOT NULL,
     revision   integer NOT NULL,

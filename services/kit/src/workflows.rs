@@ -147,7 +147,7 @@ mod tests {
         assert!(known.fresh("delivery").is_none(), "to be asked for again");
         assert_eq!(known.note("delivery", Err(StoreError::Busy)).expect("known before"), Some(1));
         assert_eq!(known.fresh("delivery").expect("fresh").expect("known before"), Some(1));
-        assert!(known.fresh("ride").expect("fresh").is_err(), "nobody knows whether there is such a workflow");
+        assert!(known.fresh("ride").expect("fresh").is_err(), "unknown while the database is silent");
         assert_eq!(known.note("delivery", Ok(delivery(2))).expect("known"), Some(2));
     }
 }

@@ -240,7 +240,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_a_valid_request_or_refused_by_field(bytes in vec(any::<u8>(), 0..100)) {
             check_bytes(&bytes);
         }
 

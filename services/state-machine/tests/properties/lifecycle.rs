@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn from_a_status_that_there_is_not_no_step_leads(model in files(), asked in commands()) {
+    fn an_unknown_status_allows_no_step(model in files(), asked in commands()) {
         let Ok(workflow) = parse(&model.text()) else { return Ok(()) };
         for asked in asked {
             prop_assert_eq!(decide(&workflow, "nowhere", &command(asked)), Decision::NotAllowed(Vec::new()));
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn an_order_that_nobody_touches_comes_to_rest(model in files()) {
+    fn timers_alone_bring_an_order_to_a_status_that_it_stays_in(model in files()) {
         let Ok(workflow) = parse(&model.text()) else { return Ok(()) };
         let mut status = name(0);
         let mut steps = 0;

@@ -139,7 +139,7 @@ impl Model {
         (0..count).all(|status| leads[0][status] && ends(status))
     }
 
-    /// Whether an order that nobody touches moves for ever.
+    /// Whether timers alone move an order without end.
     pub fn timers_go_round(&self) -> bool {
         let steps = self.steps();
         let next =

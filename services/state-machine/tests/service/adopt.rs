@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, consume_again, run, stop, told};
 
 #[tokio::test]
-async fn a_topic_that_comes_again_changes_nothing() -> Result<()> {
+async fn a_topic_that_is_consumed_again_changes_nothing() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(Some(0)).await?;
     let ids = fixture.place(50).await?;
@@ -41,7 +41,7 @@ async fn a_topic_that_comes_again_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
+async fn a_command_that_arrives_before_the_record_adopts_the_order() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     let id = fixture.place_one().await?;
@@ -64,7 +64,7 @@ async fn a_command_that_comes_before_the_order_adopts_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn records_that_tell_nothing_are_looked_up_or_dead_letters_and_hold_up_nobody() -> Result<()> {
+async fn undecodable_records_are_looked_up_or_become_dead_letters_and_do_not_block_others() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
     let known = fixture.place_one().await?;
@@ -119,7 +119,7 @@ async fn records_that_tell_nothing_are_looked_up_or_dead_letters_and_hold_up_nob
 }
 
 #[tokio::test]
-async fn a_record_that_quotes_what_the_database_can_not_hold_is_a_dead_letter_and_holds_up_nobody() -> Result<()> {
+async fn a_record_with_a_nul_in_a_text_becomes_a_dead_letter_and_does_not_block_others() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
     let order_id = fixture.place_one().await?.to_string();
@@ -138,7 +138,7 @@ async fn a_record_that_quotes_what_the_database_can_not_hold_is_a_dead_letter_an
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_a_hint_at_the_order_that_its_key_names() -> Result<()> {
+async fn the_key_of_a_damaged_record_names_the_order_to_adopt() -> Result<()> {
     let fixture = Fixture::new().await?;
     let replica = fixture.start(None).await?;
     let ids = fixture.place(2).await?;

@@ -74,7 +74,7 @@ async fn a_restart_with_an_older_file_changes_nothing_and_an_operator_chooses() 
     }
     operator.store_shipped_workflows().await?;
     assert_eq!(told(&fixture).await?, by("operator", 2, 3));
-    // A definition that nobody has seen before is new knowledge.
+    // A definition that was never stored before is new knowledge.
     fixture.start_with_file(&file("steaming")).await?.stop().await?;
     assert_eq!(told(&fixture).await?, by("file", 4, 4));
 

@@ -134,7 +134,7 @@ async fn the_present_status_is_success_without_a_step_and_a_status_left_is_refus
 }
 
 #[tokio::test]
-async fn what_a_workflow_does_not_allow_is_refused_and_says_what_is() -> Result<()> {
+async fn a_step_that_the_workflow_does_not_allow_is_refused_naming_the_allowed_ones() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     let id = fixture.place_one().await?;
@@ -172,7 +172,7 @@ async fn what_a_workflow_does_not_allow_is_refused_and_says_what_is() -> Result<
 }
 
 #[tokio::test]
-async fn commands_that_say_too_little_or_too_much_are_refused() -> Result<()> {
+async fn invalid_commands_are_refused_naming_every_wrong_field() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     let id = fixture.place_one().await?;
@@ -201,11 +201,11 @@ async fn commands_that_say_too_little_or_too_much_are_refused() -> Result<()> {
     let refused = client.cancel_order(CancelOrderRequest { reason: long, ..cancel(id) }).await.expect_err("too long");
     assert_eq!(fields(&refused), ["reason"]);
 
-    let nobody = Uuid::now_v7();
+    let missing = Uuid::now_v7();
     for refused in [
-        advanced(&client, advance_once(nobody)).await.expect_err("no such order"),
-        client.cancel_order(cancel(nobody)).await.expect_err("no such order"),
-        client.reject_order(reject(nobody)).await.expect_err("no such order"),
+        advanced(&client, advance_once(missing)).await.expect_err("no such order"),
+        client.cancel_order(cancel(missing)).await.expect_err("no such order"),
+        client.reject_order(reject(missing)).await.expect_err("no such order"),
     ] {
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "ORDER_NOT_FOUND"));
     }

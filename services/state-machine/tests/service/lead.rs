@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::fixture::{Fixture, Stepper, run};
 
 #[tokio::test]
-async fn a_leader_that_was_stopped_and_goes_on_changes_nothing() -> Result<()> {
+async fn a_former_leader_that_wakes_up_changes_nothing() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (mut former, mut leader) = (Stepper::new(&fixture)?, Stepper::new(&fixture)?);
     let ids = fixture.place(10).await?;

@@ -37,7 +37,7 @@ async fn replicas_move_each_order_from_received_to_delivered_once() -> Result<()
 }
 
 #[tokio::test]
-async fn timers_that_ran_out_while_nobody_ran_fire_once_and_then_keep_their_delay() -> Result<()> {
+async fn timers_that_ran_out_during_an_outage_fire_once_and_keep_their_delay_afterwards() -> Result<()> {
     let fixture = Fixture::new().await?;
     let mut leader = Stepper::new(&fixture)?;
     let ids = fixture.place(600).await?;
@@ -93,7 +93,7 @@ async fn the_leader_finds_orders_that_others_adopted() -> Result<()> {
     .await;
     let other = Stepper::new(&fixture)?;
     for _ in 0..3 {
-        // Adopted with a timer of 30 seconds that another process shortened: nobody told the leader.
+        // Adopted with a timer of 30 seconds that another process shortened: the leader gets no notice of it.
         let id = fixture.place_one().await?;
         other.adopt(&[id]).await?;
         fixture.make_due(Duration::ZERO).await?;

@@ -27,7 +27,7 @@ fn fast() -> Workflow {
 }
 
 #[tokio::test]
-async fn an_edited_workflow_is_for_new_orders_and_strands_none() -> Result<()> {
+async fn an_edited_workflow_applies_to_new_orders_and_orders_under_way_keep_their_revision() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (store, mut leader) = (fixture.store()?, Stepper::new(&fixture)?);
     let old = fixture.place_one().await?;
