@@ -18,9 +18,7 @@ use crate::{
     client::{health::HealthArgs, mail::MailArgs, order::OrderArgs, workflow::WorkflowArgs},
     failure::{Exit, Failure},
     migrate::MigrateArgs,
-    operate::{
-        dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs, workflow::WorkflowArgs,
-    },
+    operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
     roles::{AllArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
@@ -81,8 +79,6 @@ enum Command {
     Purge(PurgeArgs),
     /// List, retry or drop records that could not be applied.
     DeadLetters(DeadLettersArgs),
-    /// Choose which revision of a workflow new orders follow; check workflow files.
-    Workflow(WorkflowArgs),
     /// Show what waits: outboxes, lags, timers, mails.
     Status(StatusArgs),
     /// Measure: throughput, latencies and costs, with a check of the truth.
@@ -92,7 +88,7 @@ enum Command {
     Order(Box<OrderArgs>),
     /// Look at the mails of an order, or send one again.
     Mail(MailArgs),
-    /// Look at the workflows that orders follow.
+    /// Look at the workflows that orders follow, choose a revision, check workflow files.
     Workflow(WorkflowArgs),
     /// Ask servers whether they serve.
     Healthcheck(HealthArgs),
@@ -122,7 +118,6 @@ impl Command {
             Self::Republish(args) => block_on(operate::republish::run(args)),
             Self::Purge(args) => block_on(operate::purge::run(args)),
             Self::DeadLetters(args) => block_on(operate::dead_letters::run(args)),
-            Self::Workflow(args) => block_on(operate::workflow::run(args)),
             Self::Status(args) => block_on(status(args)),
             #[cfg(feature = "load")]
             Self::Load(args) => block_on(comanda_load::command::run(*args)),

@@ -7,7 +7,10 @@ use super::{
     Client, ClientArgs,
     print::{Paint, columns, word},
 };
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    operate::{self, workflow::WorkflowVerb},
+};
 
 /// The most that the server puts on a page.
 const MAX_PAGE_SIZE: i32 = 100;
@@ -35,6 +38,9 @@ enum Verb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
         revision: Option<i32>,
     },
+    /// What an operator does with the database, without a server.
+    #[command(flatten)]
+    Operate(WorkflowVerb),
 }
 
 /// Does it.
@@ -43,6 +49,7 @@ pub async fn run(args: WorkflowArgs) -> Result<(), Failure> {
     match args.verb {
         Verb::List => list(&client).await,
         Verb::Show { name, revision } => show(&client, name, revision.unwrap_or_default()).await,
+        Verb::Operate(verb) => Ok(operate::workflow::run(verb).await?),
     }
 }
 

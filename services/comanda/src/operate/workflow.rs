@@ -1,4 +1,4 @@
-//! `comanda workflow`: which revision of a workflow new orders follow.
+//! `comanda workflow choices|use|check`: which revision of a workflow new orders follow.
 
 use std::path::PathBuf;
 
@@ -7,34 +7,30 @@ use clap::{Args, Subcommand};
 use comanda_kit::postgres;
 use comanda_state_machine::{operator::Operator, workflow};
 
-/// `comanda workflow`.
-#[derive(Args, Clone, Debug)]
-pub struct WorkflowArgs {
-    #[command(subcommand)]
-    what: What,
-}
-
+/// The operator's part of `comanda workflow`.
 #[derive(Clone, Debug, Subcommand)]
-enum What {
+pub enum WorkflowVerb {
     /// Show which revision of each workflow new orders follow, and who chose it.
-    List(DatabaseArgs),
+    Choices(DatabaseArgs),
     /// Choose the revision that new orders follow.
     Use(UseArgs),
     /// Say whether workflow files could be used, and what is wrong with them.
     Check(CheckArgs),
 }
 
+/// Where the state machine keeps its workflows.
 #[derive(Args, Clone, Debug)]
-struct DatabaseArgs {
+pub struct DatabaseArgs {
     #[command(flatten)]
     postgres: postgres::Config,
 }
 
+/// `comanda workflow use`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Orders under way keep the revision that they have. The choice stays until another `use`, or until a state-machine starts with a workflow file
 of this name whose definition was never stored before. Restarts and `comanda migrate` do not change it.")]
-struct UseArgs {
+pub struct UseArgs {
     #[command(flatten)]
     postgres: postgres::Config,
     /// The workflow.
@@ -44,23 +40,24 @@ struct UseArgs {
     revision: i32,
 }
 
+/// `comanda workflow check`.
 #[derive(Args, Clone, Debug)]
-struct CheckArgs {
+pub struct CheckArgs {
     /// The files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// Lists, chooses or checks.
-pub async fn run(args: WorkflowArgs) -> Result<()> {
-    match args.what {
-        What::List(args) => list(&Operator::connect(&args.postgres)?).await,
-        What::Use(args) => choose(&Operator::connect(&args.postgres)?, &args.name, args.revision).await,
-        What::Check(args) => check(&args.files),
+/// Shows, chooses or checks.
+pub async fn run(verb: WorkflowVerb) -> Result<()> {
+    match verb {
+        WorkflowVerb::Choices(args) => show(&Operator::connect(&args.postgres)?).await,
+        WorkflowVerb::Use(args) => choose(&Operator::connect(&args.postgres)?, &args.name, args.revision).await,
+        WorkflowVerb::Check(args) => check(&args.files),
     }
 }
 
-async fn list(operator: &Operator) -> Result<()> {
+async fn show(operator: &Operator) -> Result<()> {
     for current in operator.workflows().await? {
         let (revision, newest, changes) = (current.revision, current.newest, current.changes);
         println!(
@@ -75,7 +72,7 @@ async fn choose(operator: &Operator, name: &str, revision: i32) -> Result<()> {
     match operator.use_workflow(name, revision).await? {
         Some(before) if before == revision => println!("new orders already follow {name} revision {revision}"),
         Some(before) => println!("new orders follow {name} revision {revision}; it was {before}"),
-        None => bail!("there is no workflow {name:?} revision {revision}; `comanda workflow list` shows what there is"),
+        None => bail!("there is no workflow {name:?} revision {revision}; `comanda workflow choices` shows what there is"),
     }
     Ok(())
 }

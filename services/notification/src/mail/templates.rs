@@ -72,6 +72,8 @@ fn values(facts: &Facts<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use comanda_proto::mail::TEMPLATES;
+
     use super::*;
 
     fn item(name: &str, quantity: i32) -> Item {
@@ -114,6 +116,13 @@ mod tests {
         let (text, html) = render("status", Locale::Es, &items);
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>") && html.contains("Ana &lt;x&gt;"));
         assert!(text.contains("\n- p18\n… y 5 más\n") && !text.contains("p19"));
+    }
+
+    #[test]
+    fn there_are_texts_for_exactly_the_templates_that_a_workflow_may_name() {
+        let endings = ["es.txt", "es.html", "en.txt", "en.html"];
+        let named = TEMPLATES.iter().flat_map(|name| endings.map(|ending| format!("{name}.{ending}")));
+        assert_eq!(named.collect::<Vec<_>>(), TEXTS.map(|(name, _)| name));
     }
 
     #[test]
