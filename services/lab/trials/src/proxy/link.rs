@@ -36,9 +36,9 @@ pub struct Link {
 
 /// What a link and its connections share.
 #[derive(Debug)]
-pub(super) struct Shared {
+struct Shared {
     server: SocketAddr,
-    pub(super) manners: watch::Sender<Manners>,
+    manners: watch::Sender<Manners>,
     /// Cancelled to reset what is open; replaced at once.
     open: Mutex<CancellationToken>,
     seed: AtomicU64,
@@ -121,7 +121,7 @@ async fn connect(near: TcpStream, shared: Arc<Shared>) {
         far = far => far,
     };
     match far {
-        Some(far) => relay(near, far, &shared, &open, seed).await,
+        Some(far) => relay(near, far, &shared.manners, &open, seed).await,
         // Fails only where the other side has gone already.
         None => _ = near.set_zero_linger(),
     }

@@ -12,7 +12,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    link::Shared,
     manners::{Manners, Way},
     seeker::Seeker,
 };
@@ -28,7 +27,7 @@ const DRIP: Duration = Duration::from_millis(50);
 pub(super) async fn relay(
     mut near: TcpStream,
     mut far: TcpStream,
-    shared: &Shared,
+    set: &watch::Sender<Manners>,
     open: &CancellationToken,
     seed: u64,
 ) {
@@ -37,7 +36,7 @@ pub(super) async fn relay(
     let closed = {
         let (near_reads, near_writes) = near.split();
         let (far_reads, far_writes) = far.split();
-        let there = Pump::new(Way::ToServer, shared, seed).run(near_reads, far_writes);
+        let there = Pump::new(Way::ToServer, set, seed).run(near_reads, far_writes);
         let back = Pump::new(Way::ToClient, shared, !seed).run(far_reads, near_writes);
         tokio::select! {
             () = open.cancelled() => false,
@@ -66,9 +65,9 @@ struct Piece {
 }
 
 impl Pump {
-    fn new(way: Way, shared: &Shared, seed: u64) -> Self {
+    fn new(way: Way, set: &watch::Sender<Manners>, seed: u64) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self { way, manners: shared.manners.subscribe(), random, seeker: Seeker::default() }
+        Self { way, manners: set.subscribe(), random, seeker: Seeker::default() }
     }
 
     async fn run(self, from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) -> io::Result<()> {

@@ -7,21 +7,11 @@ use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{bad_requests, calls::Patience, clients::Clients};
-use crate::cluster::Role;
-
-/// A call that must be refused.
-#[derive(Clone, Debug)]
-pub(super) struct Bad {
-    pub(super) role: Role,
-    pub(super) method: &'static str,
-    pub(super) bytes: Vec<u8>,
-    /// What is wrong with it.
-    pub(super) what: String,
-    /// The field that the refusal must name.
-    pub(super) field: Option<&'static str>,
-    pub(super) is_protobuf: bool,
-}
+use super::{
+    bad_requests::{self, Bad},
+    calls::Patience,
+    clients::Clients,
+};
 
 /// Makes one bad call.
 pub(super) async fn call(clients: Arc<Clients>, name: String, mut rng: StdRng) {

@@ -8,7 +8,7 @@ use comanda_proto::v1::{
 use prost::Message;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 
-use super::{bad::Bad, content};
+use super::content;
 use crate::cluster::Role;
 
 const CREATE: &str = "/comanda.v1.OrderService/CreateOrder";
@@ -24,6 +24,19 @@ const WATCH_ALL: &str = "/comanda.v1.WatchService/WatchOrders";
 
 /// The largest request that OrderService takes.
 const LARGEST_BYTES: usize = 256 * 1024;
+
+/// A call that must be refused.
+#[derive(Clone, Debug)]
+pub(super) struct Bad {
+    pub(super) role: Role,
+    pub(super) method: &'static str,
+    pub(super) bytes: Vec<u8>,
+    /// What is wrong with it.
+    pub(super) what: String,
+    /// The field that the refusal must name.
+    pub(super) field: Option<&'static str>,
+    pub(super) is_protobuf: bool,
+}
 
 /// Every kind of bad request. `order_id` is of an order that exists; what would move it must not.
 pub(super) fn refused(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
