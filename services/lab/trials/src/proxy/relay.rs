@@ -37,7 +37,7 @@ pub(super) async fn relay(
         let (near_reads, near_writes) = near.split();
         let (far_reads, far_writes) = far.split();
         let there = Pump::new(Way::ToServer, set, seed).run(near_reads, far_writes);
-        let back = Pump::new(Way::ToClient, shared, !seed).run(far_reads, near_writes);
+        let back = Pump::new(Way::ToClient, set, !seed).run(far_reads, near_writes);
         tokio::select! {
             () = open.cancelled() => false,
             ended = async { tokio::try_join!(there, back) } => ended.is_ok(),
