@@ -21,7 +21,13 @@ pub const ORDERS: &str = "orders";
 /// Everything that happened to orders: one record a transition.
 pub const ORDER_TRANSITIONS: &str = "order-transitions";
 
-/// Partitions of a topic, unless a setting says otherwise. Never changed once the topic exists: keys would move.
+/// Partitions of a topic, unless a setting says otherwise. Comanda never changes the number once the topic exists.
+///
+/// An operator who raises it moves keys: later records of an order may be in another partition than its earlier ones. Kafka keeps the order
+/// within a partition only, so for orders that were under way a reader may get a version before an earlier one. Readers that apply
+/// only the next version (state machine, mail, WatchOrder) read the gap from the history and miss nothing. WatchOrders keeps the versions
+/// of an order rising, so it may leave out a version that comes after a higher one. Members of a consumer group get the new partitions within
+/// `topic.metadata.refresh.interval.ms` (30 s), watches within 15 s. Raise the number only while few orders are active.
 pub const DEFAULT_PARTITIONS: i32 = 12;
 
 /// A message that travels as a record of a topic.

@@ -100,7 +100,7 @@ impl OrderStream {
             ..=0 => Ok(()),
             1 => self.send(event.frame.clone(), event.version, event.phase, output).await,
             _ => {
-                counter!("comanda_watch_gaps_total").increment(1);
+                counter!("comanda_watch_holes_total").increment(1);
                 self.catch_up(output).await
             }
         }
