@@ -123,9 +123,11 @@ async fn list(client: &Client, args: ListArgs) -> Result<(), Failure> {
         None => request.filter = Some(filter(&args)),
     }
     let of_order = args.order.is_some();
-    client.print.heading(|paint| header(paint, of_order))?;
     loop {
         let page = client.api.list_mails(request.clone()).await?;
+        if request.page_token.is_empty() {
+            client.print.heading(|paint| header(paint, of_order))?;
+        }
         for mail in &page.mails {
             client.print.show("comanda.v1.Mail", mail, |_| row(mail, of_order))?;
         }

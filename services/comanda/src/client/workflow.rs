@@ -54,11 +54,14 @@ pub async fn run(args: WorkflowArgs) -> Result<(), Failure> {
 }
 
 async fn list(client: &Client) -> Result<(), Failure> {
-    client.print.heading(|paint| paint.dim(&cells(["NAME", "REVISION", "STATUSES"])))?;
     let mut page_token = String::new();
     loop {
+        let is_first = page_token.is_empty();
         let request = ListWorkflowsRequest { page_size: MAX_PAGE_SIZE, page_token };
         let page = client.api.list_workflows(request).await?;
+        if is_first {
+            client.print.heading(|paint| paint.dim(&cells(["NAME", "REVISION", "STATUSES"])))?;
+        }
         for workflow in &page.workflows {
             client.print.show(WORKFLOW, workflow, |_| row(workflow))?;
         }
