@@ -64,7 +64,7 @@ pub struct Figures {
     pub watch_expired: u64,
     /// How late timers fired.
     pub timers: Lateness,
-    /// How often processes mended something, by counter.
+    /// How often processes repaired something, by counter.
     pub counters: BTreeMap<String, f64>,
     /// Accepted orders in each second of the run.
     pub goodput: Vec<u32>,

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::history::Line;
 
-/// A history that can not be read.
+/// A history that cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file could not be read.

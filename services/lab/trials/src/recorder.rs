@@ -1,4 +1,4 @@
-//! Writes the history: whoever sees something tells it here, and one thread writes it down.
+//! Writes the history: every part reports what it sees here, and one thread writes it down.
 
 use std::{
     fs::File,
@@ -29,7 +29,7 @@ pub struct Recorder {
     tally: Arc<Tally>,
 }
 
-/// What has been told so far, for whoever shows or awaits progress.
+/// What has been told so far, for the progress display and for those that wait.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Orders that were answered OK.
@@ -56,7 +56,7 @@ impl Recorder {
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?;
         let (lines, told) = sync_channel(QUEUE);
-        // A thread, not a task: whoever waits for it then never waits for the runtime that it occupies itself.
+        // A thread, not a task: a task that waits for it then never waits for the runtime that it occupies itself.
         thread::Builder::new().name("recorder".into()).spawn(move || write_all(&told, BufWriter::new(file)))?;
         Ok(Self { began: Instant::now(), lines, numbers: Arc::default(), tally: Arc::default() })
     }

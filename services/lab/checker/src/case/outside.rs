@@ -23,7 +23,7 @@ pub struct Strange<'a> {
     pub place: Place,
     /// Its key.
     pub key: &'a str,
-    /// Why it can not be read; none where the run itself put it there.
+    /// Why it cannot be read; none where the run itself put it there.
     pub why: Option<&'a str>,
 }
 

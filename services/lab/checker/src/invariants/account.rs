@@ -8,13 +8,16 @@ use crate::{
     history::{Topic, What},
 };
 
-/// Counters of what mends a fault. A run without faults that needs them hides a bug.
+/// Counters of what repairs the effect of a fault. They stay at 0 in a run without faults.
 const REPAIRS: &[&str] = &[
     "comanda_watch_repairs_total",
     "comanda_watch_rewinds_total",
-    "comanda_watch_holes_total",
+    "comanda_watch_gaps_total",
+    "comanda_watch_lost_records_total",
     "comanda_mail_holes_total",
     "comanda_lost_logs_total",
+    "comanda_dangling_pointers_total",
+    "comanda_mails_too_old_total",
 ];
 
 /// Looks at lags, dead letters and repairs.

@@ -85,7 +85,7 @@ fn one_partition(problems: &mut Vec<String>, order_id: &str, records: &[Told<'_>
     }
 }
 
-/// First occurrences are 1, 2, 3 .. In a log that replaced a lost one, what was on its way comes first; all begins anew with version 1.
+/// First occurrences are 1, 2, 3 .. In a log that replaced a lost one, what was under way comes first; then everything begins again with version 1.
 fn sequence(problems: &mut Vec<String>, case: &Case<'_>, log: u32, records: &[Told<'_>]) {
     let begin = if log == 1 { Some(0) } else { records.iter().position(|(.., transition)| transition.version == 1) };
     let Some(begin) = begin else {

@@ -48,7 +48,7 @@ fn fired(found: &mut Findings<'_, '_>, order_id: &str, before: &Transition, now:
     }
 }
 
-/// A transition that was seen before its own time: whoever made it did not go by the database's clock.
+/// A transition that was seen before its own time: its maker did not use the database's clock.
 fn from_the_future(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     let Some(lead_us) = case.lead_us else { return };
     for stream in case.streams.values() {

@@ -130,7 +130,7 @@ fn a_gap_between_two_streams_of_a_chain_is_noticed() {
 }
 
 #[test]
-fn a_gap_right_after_everything_was_told_anew_is_legal_and_a_later_one_is_not() {
+fn a_gap_right_after_everything_was_published_again_is_legal_and_a_later_one_is_not() {
     let gap = |told_us: u64| {
         after(|lines| {
             let what = What::Republished { why: "the topics were lost".into() };

@@ -1,4 +1,4 @@
-//! Where an axis begins and ends, and what is written along it. Positions on it are linear: whoever draws takes the logarithm.
+//! Where an axis begins and ends, and what is written along it. Positions on it are linear: the drawing code takes the logarithm.
 
 use std::ops::Range;
 

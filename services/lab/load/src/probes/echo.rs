@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use comanda_proto::v1::{
-    BatchCreateOrdersRequest, BatchCreateOrdersResponse, BatchGetOrdersRequest, BatchGetOrdersResponse, CreateOrderRequest,
-    CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse, GetOrderRequest, GetOrderResponse,
-    ListOrdersRequest, ListOrdersResponse, Order,
+    BatchCreateOrdersRequest, BatchCreateOrdersResponse, BatchGetOrdersRequest, BatchGetOrdersResponse,
+    CreateOrderRequest, CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse, GetOrderRequest,
+    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order,
     order_service_server::{OrderService, OrderServiceServer},
 };
 use indicatif::ProgressBar;

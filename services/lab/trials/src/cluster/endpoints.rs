@@ -27,7 +27,7 @@ impl Role {
     }
 }
 
-/// One process of a role. Its addresses stay the same when it is started anew.
+/// One process of a role. Its addresses stay the same when it is started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
     /// Such as `ordering-0`, as in the history.
@@ -42,7 +42,7 @@ pub struct Replica {
     pub admin: SocketAddr,
 }
 
-/// What clients, and whoever looks at the remains of a run, need to know of a cluster.
+/// What clients, and the dump at the end of a run, need to know of a cluster.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// All processes of all roles.

@@ -21,7 +21,7 @@ static CREATING: Mutex<()> = Mutex::new(());
 /// Says that the folder is to stay.
 const KEPT: &str = "kept";
 
-/// Waits for the end of whoever holds its input, and then kills everything that works in the folder.
+/// Waits for the end of the process that holds its input, and then kills everything that works in the folder.
 const WATCHDOG: &str = r#"
 cat >/dev/null
 for link in /proc/[0-9]*/cwd; do

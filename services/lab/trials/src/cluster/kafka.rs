@@ -32,7 +32,7 @@ const QUESTION: Duration = Duration::from_secs(3);
 pub struct Broker {
     /// From 1.
     pub id: usize,
-    /// Where brokers, and whoever must not be disturbed, reach it.
+    /// Where brokers reach it, and what must not be disturbed by faults.
     pub inner: SocketAddr,
     /// Where the quorum reaches it.
     pub controller: SocketAddr,

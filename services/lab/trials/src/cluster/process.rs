@@ -211,7 +211,7 @@ impl Process {
             }
             match self.spawn().await {
                 Ok(Some(next)) => child = next,
-                // Somebody else was faster, or it cannot be started any more, which whoever waits for it to serve will find.
+                // Another task was faster, or it cannot be started any more, which shows where its service is waited for.
                 Ok(None) | Err(_) => return,
             }
         }

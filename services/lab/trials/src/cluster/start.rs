@@ -151,7 +151,7 @@ impl Cluster {
         self.wires.iter().filter(move |wire| wire.class == class)
     }
 
-    /// Stops the roles as an operator would; database and brokers go on, for whoever looks at the remains.
+    /// Stops the roles as an operator would; database and brokers go on, for the dump.
     pub async fn stop_roles(&self) -> Result<()> {
         join_all(self.roles.iter().map(|role| role.end(Signal::Term))).await.into_iter().collect()
     }

@@ -33,7 +33,7 @@ pub async fn everything(endpoints: &Endpoints, recorder: &Recorder) -> Result<()
     Ok(())
 }
 
-/// Writes down what the topics hold now: for whoever is about to delete them.
+/// Writes down what the topics hold now: before they are deleted.
 pub async fn topics(endpoints: &Endpoints, recorder: &Recorder) -> Result<()> {
     let pool = connect(endpoints).await?;
     let logs = Logs::read(&pool).await?;

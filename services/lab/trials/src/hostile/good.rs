@@ -79,7 +79,7 @@ impl Good {
         Self { calls, task }
     }
 
-    /// How it was served from `since` until now. Waits for the call that is under way: whoever kept it waiting did so until now.
+    /// How it was served from `since` until now. Waits for the call that is under way: what kept it waiting did so until now.
     pub async fn served(&self, since: Instant) -> Served {
         let now = Instant::now();
         while lock(&self.calls).last().is_none_or(|call| call.began + call.took < now) {

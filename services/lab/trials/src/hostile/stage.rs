@@ -83,7 +83,7 @@ impl Stage {
         .await
     }
 
-    /// Makes an attack. Fails where it can not be made, or the process has ended.
+    /// Makes an attack. Fails where it cannot be made, or the process has ended.
     pub async fn attack(
         &mut self,
         name: &'static str,
@@ -102,7 +102,7 @@ impl Stage {
             served: self.good.served(began).await,
             seen: seen.text,
         };
-        // Two minutes are long: whoever waits sees each attack when it is over.
+        // Two minutes are long: each attack is shown when it is over.
         eprintln!("{row}");
         self.judge(&row, bounds, seen.violations);
         self.report.rows.push(row);

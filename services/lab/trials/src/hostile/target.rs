@@ -34,7 +34,7 @@ impl Target {
         Ok(target)
     }
 
-    /// A connection of its own, made when it is needed and made anew when it breaks.
+    /// A connection of its own, made when it is needed and made again when it breaks.
     pub fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
         endpoint.expect("an address makes a valid URL").connect_timeout(CONNECT_TIMEOUT).connect_lazy()

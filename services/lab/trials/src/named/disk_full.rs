@@ -30,7 +30,7 @@ use crate::{
     nemesis::Field,
 };
 
-/// Set by whoever gave this process mounts of its own, which end with it.
+/// Set by the script that gave this process mounts of its own, which end with it.
 const OWN_MOUNTS: &str = "COMANDA_TRIALS_OWN_MOUNTS";
 const SIZE_MIB: u64 = 128;
 const FULL_MS: u64 = 15_000;

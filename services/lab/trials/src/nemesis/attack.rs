@@ -181,7 +181,7 @@ impl Field {
         dump::topics(&self.cluster.endpoints, &self.recorder).await?;
         topics::delete(&self.cluster.endpoints).await?;
         self.cluster.migrate(&["--only", "topics"]).await?;
-        self.recorder.record(What::Republished { why: "the topics were deleted and made anew".into() });
+        self.recorder.record(What::Republished { why: "the topics were deleted and made again".into() });
         self.cluster.run("republish", &["--all"], &[]).await.context("the topics are empty")
     }
 }

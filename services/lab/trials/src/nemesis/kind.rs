@@ -43,7 +43,7 @@ pub enum Kind {
     RecordsReplayed,
     /// A role's consumer group is deleted with its offsets.
     GroupForgotten(Role),
-    /// Both topics are deleted with all records, made anew, and told everything again.
+    /// Both topics are deleted with all records, made again, and everything is published again.
     TopicsLost,
 }
 

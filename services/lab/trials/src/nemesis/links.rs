@@ -24,7 +24,7 @@ pub fn manners(class: Class, hurt: Hurt, seed: u64) -> Manners {
         Hurt::Mute => manners.holes = vec![Way::ToServer],
         Hurt::Deaf => manners.holes = vec![Way::ToClient],
         Hurt::Dead => manners.holes = WAYS.into(),
-        // Done again and again by whoever holds the link.
+        // Repeated while the fault lasts.
         Hurt::Reset => {}
         Hurt::Refusing => manners.refuses = true,
         Hurt::Cut => manners.cut = Some(cut(class, &mut random)),

@@ -24,7 +24,7 @@ pub use plan::{Ground, Step, plan};
 /// How long a fault may take to make or to mend.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Carries a plan out, and returns when all of it is mended. `stop` mends everything at once and begins nothing new.
+/// Carries a plan out, and returns when all of it is healed. `stop` heals everything at once and begins nothing new.
 pub async fn carry_out(steps: Vec<Step>, field: Arc<Field>, stop: CancellationToken) {
     let (begun, mut open) = (Instant::now(), JoinSet::new());
     for step in steps {
@@ -59,11 +59,11 @@ async fn fault(step: Step, field: Arc<Field>, stop: CancellationToken) {
     };
     // Also what was made but for a part.
     let (held, failed) = held.map_or_else(|error| (attack::Held::Nothing, Some(error)), |held| (held, None));
-    let mended = timeout(PATIENCE, field.mend(&step, held)).await;
-    let unmended = match mended {
+    let healed = timeout(PATIENCE, field.mend(&step, held)).await;
+    let unhealed = match healed {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("not mended: {error:#}")),
-        Err(_) => Some(format!("not mended within {PATIENCE:?}")),
+        Ok(Err(error)) => Some(format!("not healed: {error:#}")),
+        Err(_) => Some(format!("not healed within {PATIENCE:?}")),
     };
-    field.recorder.record(What::Heal { fault, failed: failed.or(unmended) });
+    field.recorder.record(What::Heal { fault, failed: failed.or(unhealed) });
 }

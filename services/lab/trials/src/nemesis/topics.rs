@@ -140,7 +140,7 @@ fn read(settings: &ClientConfig, topic: &str, partition: i32, place: f64) -> Res
     Ok(records)
 }
 
-/// Deletes the offsets of whoever reads a topic as a group. Its members must be gone.
+/// Deletes the offsets of the consumer group of a topic. Its members must be gone.
 pub async fn forget_group(endpoints: &Endpoints, topic: Topic) -> Result<()> {
     let lags = dump::lags(endpoints).await?;
     let group = lags.into_iter().find(|lag| lag.topic == topic).context("the topic has no group")?.group;

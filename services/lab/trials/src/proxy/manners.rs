@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// From whoever connected.
+    /// From the side that connected.
     ToServer,
-    /// From whoever was connected to.
+    /// From the side that it connected to.
     ToClient,
 }
 
@@ -24,7 +24,7 @@ pub struct Manners {
     /// No more than so many bytes a second pass, of each connection and way. A small number is a slow drip.
     pub bytes_per_second: Option<u64>,
     /// Ways that swallow everything. As with packets that get lost, senders see nothing of it: connections stay, new ones
-    /// are accepted, and what was swallowed comes late if the link is mended while both sides still wait.
+    /// are accepted, and what was swallowed comes late if the link is healed while both sides still wait.
     pub holes: Vec<Way>,
     /// New connections are reset.
     pub refuses: bool,

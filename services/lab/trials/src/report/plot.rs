@@ -43,7 +43,7 @@ pub fn svg(goodput: &[u32], faults: &[(String, f64, f64)]) -> String {
         format!("{:.1},{:.1}", x(second as f64), 20.0 + (HEIGHT - 20.0) * (1.0 - f64::from(*orders) / most))
     });
     let points = points.collect::<Vec<_>>().join(" ");
-    // Writing to a String can not fail.
+    // Writing to a String cannot fail.
     _ = writeln!(svg, "<polyline points='{points}' fill='none' stroke='#1f5fa8'/>");
     for minute in 0..=(seconds / 60.0) as u32 {
         let at = x(f64::from(minute) * 60.0);

@@ -30,7 +30,7 @@ pub fn table(run: &Run, verdict: &Verdict, replay: &str) -> String {
     let (p50, p99, max) = (timers.p50_us / 1000, timers.p99_us / 1000, timers.max_us / 1000);
     row("timers late", format!("p50 {p50} ms, p99 {p99} ms, max {max} ms of {}", timers.count));
     row("dead letters", figures.dead_letters.to_string());
-    row("mended", list(&figures.counters));
+    row("repaired", list(&figures.counters));
     let faults: u64 = figures.faults.values().sum();
     row("faults", format!("{faults} of {} kinds", figures.faults.len()));
     for (kind, count) in &figures.faults {

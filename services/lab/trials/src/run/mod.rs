@@ -64,7 +64,7 @@ pub async fn run(
     recorder.flush().await
 }
 
-/// Clients and faults together, until the last fault is mended and clients start nothing new.
+/// Clients and faults together, until the last fault is healed and clients start nothing new.
 async fn under_fire(
     scenario: &Scenario,
     field: &Arc<Field>,

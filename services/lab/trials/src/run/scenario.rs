@@ -23,7 +23,7 @@ pub struct Scenario {
     pub workload: workload::Settings,
     /// What is done to the system.
     pub faults: Vec<Step>,
-    /// How long clients ask at least; they also do so until the last fault is mended.
+    /// How long clients ask at least; they also do so until the last fault is healed.
     pub length: Duration,
     /// What it must contain to count.
     pub least: Least,

@@ -51,8 +51,9 @@ pub(super) fn refused(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
 type Change = fn(&mut CreateOrderRequest);
 
 /// A field, and what makes it wrong.
-const CHANGES: [(&str, Change); 20] = [
+const CHANGES: [(&str, Change); 24] = [
     ("request_id", |order| order.request_id = "nonsense".into()),
+    ("request_id", |order| order.request_id = "00000000-0000-0000-0000-000000000000".into()),
     ("customer.customer_id", |order| order.customer = None),
     ("customer.customer_id", |order| customer(order).customer_id = long(65)),
     ("customer.name", |order| customer(order).name = long(257)),
@@ -63,12 +64,15 @@ const CHANGES: [(&str, Change); 20] = [
     ("customer.locale", |order| customer(order).locale = "es_CL".into()),
     ("items", |order| order.items.clear()),
     ("items", |order| order.items = vec![order.items[0].clone(); 101]),
-    ("items", |order| order.items.extend([priced("XTS", 1)])),
+    ("items", |order| order.items.extend([priced("GBP", 1)])),
     ("items[0].sku", |order| order.items[0].sku = long(65)),
     ("items[0].name", |order| order.items[0].name.clear()),
     ("items[0].quantity", |order| order.items[0].quantity = 0),
     ("items[0].quantity", |order| order.items[0].quantity = 10_001),
     ("items[0].unit_price", |order| order.items[0].unit_price = None),
+    ("items[0].unit_price", |order| order.items = vec![priced("ZZZ", 1)]),
+    ("items[0].unit_price", |order| order.items = vec![half(priced("JPY", 1))]),
+    ("items[0].name", |order| order.items[0].name = "\u{200b}\u{2060}".into()),
     ("items", |order| order.items = vec![priced("EUR", i64::MAX); 2]),
     ("workflow", |order| order.workflow = "no-such-workflow".into()),
     ("labels", |order| order.labels = (0..17).map(|n| (n.to_string(), String::new())).collect()),
@@ -81,6 +85,12 @@ fn customer(order: &mut CreateOrderRequest) -> &mut comanda_proto::v1::Customer 
 fn priced(currency: &str, units: i64) -> Item {
     let unit_price = comanda_proto::Money { currency_code: currency.into(), units, nanos: 0 };
     Item { name: "one".into(), quantity: 1, unit_price: Some(unit_price), ..Item::default() }
+}
+
+/// A price with half a unit more.
+fn half(mut item: Item) -> Item {
+    item.unit_price.as_mut().expect("it has a price").nanos = 500_000_000;
+    item
 }
 
 fn bad_order(order: &CreateOrderRequest, field: &'static str, change: Change) -> Bad {

@@ -21,7 +21,7 @@ use crate::cluster::Role;
 const STAY: Duration = Duration::from_secs(8);
 /// How often a board is of one customer alone.
 const OF_ONE_CUSTOMER: f64 = 0.25;
-/// How often a board begins anew though it could go on.
+/// How often a board begins again though it could go on.
 const NEW_CHAINS: f64 = 0.03;
 const SNAPSHOTS: f64 = 0.7;
 
@@ -54,7 +54,7 @@ impl Board {
     pub(super) async fn run(mut self) {
         loop {
             if self.token.is_none() || self.rng.random_bool(NEW_CHAINS) {
-                self.begin_anew();
+                self.begin_again();
             }
             let end = self.watch().await;
             match end.code() {
@@ -67,7 +67,7 @@ impl Board {
         }
     }
 
-    fn begin_anew(&mut self) {
+    fn begin_again(&mut self) {
         self.token = None;
         let known = self.clients.known.any(&mut self.rng).filter(|_| self.rng.random_bool(OF_ONE_CUSTOMER));
         self.customer_id = known.map(|order| order.customer_id).unwrap_or_default();
@@ -129,7 +129,7 @@ fn see(clients: &Clients, stream: u64, token: &mut Option<Token>, response: Watc
     };
     let is_news = !matches!(event, Event::Heartbeat { .. });
     clients.recorder.record(What::Event { stream, event });
-    // Only now: whoever goes on from here has seen what the history says of this stream.
+    // Only now: a stream that goes on from here has seen what the history says of this stream.
     if !response.resume_token.is_empty() {
         *token = Some(Token { of: stream, bytes: response.resume_token.to_vec() });
     }

@@ -31,7 +31,7 @@ const MOST_WAIT: Duration = Duration::from_secs(60);
 const MOST_LOOKS: usize = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const TRIGGERS: [&str; 5] = ["advance", "advance", "advance", "cancel", "reject"];
-/// Statuses that are named; often ones that can not be entered.
+/// Statuses that are named; often ones that cannot be entered.
 const STATUSES: [&str; 5] = ["received", "preparing", "dispatched", "delivered", "completed"];
 
 /// A client that moves one order some times.

@@ -19,7 +19,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// A snapshot's orders may be larger than what the library takes by itself.
 const RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Every replica, with some connections to each. They are made when they are needed, and made anew when they break.
+/// Every replica, with some connections to each. They are made when they are needed, and made again when they break.
 #[derive(Debug)]
 pub(super) struct Replicas(Vec<Replica>);
 

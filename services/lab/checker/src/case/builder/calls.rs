@@ -116,7 +116,7 @@ impl<'a> Builder<'a> {
         self.case.reads.push(Read { tenant, sent_us, done_us, order_id, code: back.code, answer: back.answer });
     }
 
-    /// What was stamped by the database after a call was sent can not be older than the call.
+    /// What was stamped by the database after a call was sent cannot be older than the call.
     fn bound_lead(&mut self, time_us: i64, sent_us: u64) {
         let lead = time_us - i64::try_from(sent_us).unwrap_or(i64::MAX);
         self.case.lead_us = Some(self.case.lead_us.map_or(lead, |least| least.min(lead)));

@@ -84,7 +84,7 @@ impl<'a> Chain<'a> {
             None => _ = self.shown.insert(&transition.order_id, (version, version)),
         }
         let is_past = || case.order(&transition.order_id).is_some_and(|order| self.is_past(order, version));
-        let is_excused = || told_anew(case, at_us) || is_past();
+        let is_excused = || published_again(case, at_us) || is_past();
         if let Some((_, last)) = before.filter(|(_, last)| version > last + 1 && !is_excused()) {
             return Some(format!("version {version} comes with a hole after {last}"));
         }
@@ -127,11 +127,11 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// So long after everything was told anew a stream may miss something: then it must have noticed, and end.
+/// For this long after everything was published again a stream may miss something; then it must have noticed and ended.
 const NOTICED_WITHIN_US: u64 = 10_000_000;
 
-/// Whether a log was lost and told anew a moment ago.
-fn told_anew(case: &Case<'_>, at_us: u64) -> bool {
+/// Whether a log was lost and published again a moment ago.
+fn published_again(case: &Case<'_>, at_us: u64) -> bool {
     case.republished.iter().any(|told_us| (*told_us..=told_us + NOTICED_WITHIN_US).contains(&at_us))
 }
 
