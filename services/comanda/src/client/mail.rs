@@ -1,9 +1,7 @@
 //! `comanda mail ..`.
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
-use comanda_proto::v1::{
-    ListMailsRequest, Mail, MailFilter, MailState, ResendDeadMailsRequest, ResendMailRequest,
-};
+use comanda_proto::v1::{ListMailsRequest, Mail, MailFilter, MailState, ResendDeadMailsRequest, ResendMailRequest};
 use prost_types::Timestamp;
 use uuid::Uuid;
 

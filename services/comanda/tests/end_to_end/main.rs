@@ -13,4 +13,5 @@ mod operator;
 mod planted;
 mod starting;
 mod stopping;
+mod tenants;
 mod workflows;
