@@ -17,7 +17,6 @@ mod money;
 pub mod order;
 mod phase;
 mod print;
-mod rows;
 mod show;
 mod status;
 mod step;

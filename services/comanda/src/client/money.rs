@@ -2,13 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
+use comanda_kit::currency;
 use comanda_proto::Money;
 
 /// Money counts fractions in 10^-9.
 const MAX_DECIMALS: usize = 9;
 
 /// An amount, 0 or more, whose currency is said elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Price {
     units: i64,
     nanos: i32,
@@ -40,28 +41,19 @@ impl FromStr for Price {
 }
 
 impl fmt::Display for Price {
+    /// Without zeros at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", decimal(self.units, self.nanos))
+        match self.nanos {
+            0 => write!(f, "{}", self.units),
+            nanos => write!(f, "{}.{}", self.units, format!("{nanos:09}").trim_end_matches('0')),
+        }
     }
 }
 
-/// `12.50 USD`.
-pub fn text(money: &Money) -> String {
-    format!("{} {}", decimal(money.units, money.nanos), money.currency_code)
-}
-
-/// At least two decimals, more only where they say something.
-fn decimal(units: i64, nanos: i32) -> String {
-    let sign = if units < 0 || nanos < 0 { "-" } else { "" };
-    let fraction = format!("{:09}", nanos.unsigned_abs());
-    let (cents, rest) = fraction.split_at(2);
-    format!("{sign}{}.{cents}{}", units.unsigned_abs(), rest.trim_end_matches('0'))
-}
-
-/// Three upper-case letters, as ISO 4217 has them.
+/// A currency of ISO 4217.
 pub fn parse_currency(text: &str) -> Result<String, String> {
-    let valid = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    valid.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is not a currency like USD"))
+    let unknown = || format!("{text:?} is not a currency of ISO 4217, such as USD");
+    currency::decimals(text).map(|_| text.to_owned()).ok_or_else(unknown)
 }
 
 #[cfg(test)]
@@ -113,17 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_shown_with_at_least_two_decimals() {
-        let usd = |units, nanos| text(&Money { currency_code: "USD".into(), units, nanos });
-        assert_eq!(usd(12, 500_000_000), "12.50 USD");
-        assert_eq!(usd(12, 0), "12.00 USD");
-        assert_eq!(usd(0, 1), "0.000000001 USD");
-        assert_eq!(usd(0, -250_000_000), "-0.25 USD");
+    fn a_price_is_shown_without_zeros_at_its_end() {
+        for (text, shown) in [("12.50", "12.5"), ("12.000", "12"), ("0.000000001", "0.000000001"), ("100", "100")] {
+            assert_eq!(text.parse::<Price>().expect(text).to_string(), shown);
+        }
     }
 
     #[test]
-    fn a_currency_is_three_upper_case_letters() {
-        assert!(parse_currency("CLP").is_ok());
-        assert!(["usd", "US", "USDT", "ÜS"].iter().all(|text| parse_currency(text).is_err()));
+    fn a_currency_is_one_of_iso_4217() {
+        assert!(["CLP", "USD", "KWD"].iter().all(|code| parse_currency(code).is_ok()));
+        assert!(["usd", "US", "USDT", "ÜS", "ZZZ", "XXX"].iter().all(|text| parse_currency(text).is_err()));
     }
 }

@@ -37,6 +37,11 @@ impl Tally {
         self.lost.is_some()
     }
 
+    /// Rows whose order an earlier run had created.
+    pub fn already_there(&self) -> usize {
+        self.already_there
+    }
+
     fn count(&mut self, answer: &Answer) {
         match &answer.outcome {
             Ok(created) if created.replayed => self.already_there += 1,
