@@ -8,6 +8,7 @@
 mod log;
 mod lost_log;
 mod monitor;
+mod operator;
 mod outbox;
 mod partitioner;
 mod pointers;
@@ -35,6 +36,7 @@ use self::{
 };
 pub use self::{
     monitor::MOST_COUNTED,
+    operator::Operator,
     outbox::{Outbox, Outgoing, Pointer},
 };
 use crate::{

@@ -227,9 +227,19 @@ impl Replica {
 
     /// Serves what was started with `tasks` to a caller, for example of another tenant.
     pub fn serve_to(access: Access, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
+        Self::serve_with(access, &server::Limits::default(), endpoints, tasks)
+    }
+
+    /// The same, with limits of its own.
+    pub fn serve_with(
+        access: Access,
+        limits: &server::Limits,
+        endpoints: Vec<Endpoint>,
+        tasks: Tasks,
+    ) -> Result<Self> {
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
-        server::serve(listener, endpoints, &server::Limits::default(), access, &tasks)?;
+        server::serve(listener, endpoints, limits, access, &tasks)?;
         Ok(Self { address, tasks })
     }
 

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tonic::service::Routes;
 
 pub mod mail;
+pub mod operator;
 pub mod watch;
 
 /// Settings of the notification service.

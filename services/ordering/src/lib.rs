@@ -24,6 +24,7 @@ pub mod batch_get;
 pub mod erase;
 pub mod list;
 pub mod money;
+pub mod operator;
 pub mod order;
 pub mod position;
 pub mod room;
@@ -71,7 +72,7 @@ impl App {
 
         let service = OrderServiceServer::new(Api::new(store.clone(), Workflows::new(pool.clone()), writer, share));
         Ok(Endpoint {
-            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)),
+            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip)),
             services: vec!["comanda.v1.OrderService"],
             ready: postgres::readiness(pool, tasks, async { Ok(()) }),
         })

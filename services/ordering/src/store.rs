@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 mod erase;
 mod insert;
+pub(crate) mod operator;
 mod outbox;
 mod read;
 mod window;

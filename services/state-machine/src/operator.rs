@@ -1,19 +1,26 @@
 //! What an operator may ask of the state machine, beside the running roles.
 
 use anyhow::Result;
-use comanda_kit::postgres::{self, StoreError};
+use comanda_kit::{
+    dead_letters::{self, DeadLetter},
+    postgres::{self, StoreError},
+    relay::{self, Outbox},
+};
 use comanda_proto::v1::Workflow;
 use sqlx::PgPool;
 use tracing::{info, warn};
 
+pub use crate::store::operator::{Counts, Ended, ended, put_back, remove, transitions, unfinished};
 use crate::{
-    store::{Chooser, Current, SCHEMA, Store},
+    store::{self, Chooser, Current, SCHEMA, Store},
     workflow,
 };
 
 /// Access for one command.
 #[derive(Clone, Debug)]
 pub struct Operator {
+    /// Its outbox and its topic.
+    pub relay: relay::Operator,
     pool: PgPool,
     store: Store,
 }
@@ -22,7 +29,7 @@ impl Operator {
     /// Connects at the first use.
     pub fn connect(postgres: &postgres::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, SCHEMA)?;
-        Ok(Self { store: Store::new(pool.clone(), None), pool })
+        Ok(Self { relay: relay::Operator::new(pool.clone()), store: Store::new(pool.clone(), None), pool })
     }
 
     /// Stores the workflows that are shipped with Comanda. One that is new becomes the current revision of its name, unless a file or an
@@ -60,6 +67,31 @@ impl Operator {
             warn!(workflow = name, revision, before, "an operator chose the revision that new orders follow");
         }
         Ok(before)
+    }
+
+    /// For how many seconds the first unpublished transition has waited.
+    pub async fn oldest_unpublished_seconds(&self) -> Result<f64, StoreError> {
+        self.store.oldest_seconds().await
+    }
+
+    /// Counts what has not ended, up to `limit`.
+    pub async fn counts(&self, limit: i64) -> Result<Counts, StoreError> {
+        store::operator::counts(&self.pool, limit).await
+    }
+
+    /// The oldest dead letters, at most `limit`.
+    pub async fn dead_letters(&self, limit: i64) -> Result<Vec<DeadLetter>, StoreError> {
+        dead_letters::list(&self.pool, limit).await
+    }
+
+    /// How many dead letters there are, counted up to `limit`.
+    pub async fn count_dead_letters(&self, limit: i64) -> Result<i64, StoreError> {
+        dead_letters::count(&self.pool, limit).await
+    }
+
+    /// Forgets a dead letter.
+    pub async fn forget_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        dead_letters::forget(&self.pool, letter).await
     }
 
     /// Closes its connections.

@@ -3,6 +3,7 @@
 //!
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
+pub(crate) mod operator;
 mod outbox;
 mod workflows;
 mod write;

@@ -19,7 +19,7 @@ use comanda_proto::topics;
 use crate::{
     failure::Failure,
     migrate,
-    operate::{republish::republish, store},
+    operate::republish::{Which, republish},
     roles::{self, AllArgs, ListenArgs},
 };
 
@@ -99,10 +99,10 @@ async fn run_roles(
 ) -> Result<()> {
     let all = settings(args, data_dir, broker, database);
     migrate::database(&all.postgres).await?;
-    let store = store::Store::connect(&all.postgres)?;
-    // The broker is empty at every start: what it would have told is told again. Consumers drop what they know.
-    store.bump_topic_epochs().await?;
-    let again = republish(&store, store::Which::Unfinished).await?;
+    // The broker is empty at every start: what is unfinished is published again. Consumers drop what they know.
+    comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
+    comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
+    let again = republish(&all.postgres, Which::Unfinished).await?;
     let address = roles::start_all(&all, tasks).await?;
     banner(address, &all, database, again);
     let stop = tasks.stop_token();
@@ -139,7 +139,7 @@ fn settings(
     }
 }
 
-fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, again: i64) {
+fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, again: usize) {
     let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mails = match (&all.notification.mail.smtp_url, &all.notification.mail.mail_dir) {
         (None, Some(directory)) => format!("files in {}", directory.display()),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use comanda_kit::{kafka, postgres};
+use comanda_kit::{dead_letters::DeadLetter, kafka, postgres, postgres::StoreError};
+use comanda_notification::operator::Operator as Notification;
+use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::store::{DeadLetter, Store};
 use crate::terminal::escape;
 
 const MOST: i64 = 1000;
@@ -28,7 +29,7 @@ pub struct DeadLettersArgs {
 enum What {
     /// Show them, the oldest first.
     List,
-    /// Put them on their topic again, after what was wrong has been mended.
+    /// Write them to their topic again, after the cause was repaired.
     Retry(Choice),
     /// Forget them.
     Drop(Choice),
@@ -45,52 +46,87 @@ struct Choice {
     all: bool,
 }
 
+/// The services that keep dead letters.
+struct Services {
+    state_machine: StateMachine,
+    notification: Notification,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Keeper {
+    StateMachine,
+    Notification,
+}
+
+impl Services {
+    fn connect(postgres: &postgres::Config) -> Result<Self> {
+        Ok(Self {
+            state_machine: StateMachine::connect(postgres)?,
+            notification: Notification::connect(postgres)?,
+        })
+    }
+
+    /// The oldest dead letters of all services, the oldest first.
+    async fn list(&self) -> Result<Vec<(Keeper, DeadLetter)>, StoreError> {
+        let of_state_machine = self.state_machine.dead_letters(MOST).await?.into_iter();
+        let of_notification = self.notification.dead_letters(MOST).await?.into_iter();
+        let mut all: Vec<_> = of_state_machine.map(|letter| (Keeper::StateMachine, letter)).collect();
+        all.extend(of_notification.map(|letter| (Keeper::Notification, letter)));
+        all.sort_by_key(|(_, letter)| letter.dead_letter_time);
+        Ok(all)
+    }
+
+    async fn forget(&self, keeper: Keeper, letter: &DeadLetter) -> Result<(), StoreError> {
+        match keeper {
+            Keeper::StateMachine => self.state_machine.forget_dead_letter(letter).await,
+            Keeper::Notification => self.notification.forget_dead_letter(letter).await,
+        }
+    }
+}
+
 /// Lists, retries or drops.
 pub async fn run(args: DeadLettersArgs) -> Result<()> {
-    let store = Store::connect(&args.postgres)?;
-    let records = store.dead_letters(MOST).await?;
+    let services = Services::connect(&args.postgres)?;
+    let letters = services.list().await?;
     match args.what {
-        What::List => records.iter().for_each(show),
+        What::List => letters.iter().for_each(|(keeper, letter)| show(*keeper, letter)),
         What::Retry(choice) => {
             let producer: FutureProducer = args.kafka.producer().create()?;
-            for record in choose(&records, &choice)? {
-                let again = FutureRecord::to(&record.topic).key(&record.key).payload(&record.payload);
+            for (keeper, letter) in choose(&letters, &choice)? {
+                let again = FutureRecord::to(&letter.topic).key(&letter.key).payload(&letter.payload);
                 let sent = producer.send(again, SEND_TIMEOUT).await;
-                sent.map_err(|(error, _)| anyhow!("Kafka did not take {}: {error}", name(record)))?;
-                store.forget_dead_letter(record).await?;
-                println!("retried {}", name(record));
+                sent.map_err(|(error, _)| anyhow!("Kafka did not take {}: {error}", name(letter)))?;
+                services.forget(*keeper, letter).await?;
+                println!("retried {}", name(letter));
             }
         }
         What::Drop(choice) => {
-            for record in choose(&records, &choice)? {
-                store.forget_dead_letter(record).await?;
-                println!("dropped {}", name(record));
+            for (keeper, letter) in choose(&letters, &choice)? {
+                services.forget(*keeper, letter).await?;
+                println!("dropped {}", name(letter));
             }
         }
     }
     Ok(())
 }
 
-fn name(record: &DeadLetter) -> String {
-    format!("{}/{}/{}/{}", record.topic, record.topic_epoch, record.partition, record.offset)
+fn name(letter: &DeadLetter) -> String {
+    format!("{}/{}/{}/{}", letter.topic, letter.topic_epoch, letter.partition, letter.offset)
 }
 
-fn show(record: &DeadLetter) {
-    let key = String::from_utf8_lossy(&record.key);
-    println!(
-        "{}  {}  {}  key {key:?}: {}",
-        record.dead_letter_time,
-        record.service,
-        name(record),
-        escape(&record.reason)
-    );
+/// A key and a reason may hold anything, since they came from a record: nothing of them reaches a terminal unescaped.
+fn show(keeper: Keeper, letter: &DeadLetter) {
+    let service = match keeper {
+        Keeper::StateMachine => "state-machine",
+        Keeper::Notification => "notification",
+    };
+    let (key, reason) = (String::from_utf8_lossy(&letter.key), escape(&letter.reason));
+    println!("{}  {service}  {}  key {key:?}: {reason}", letter.dead_letter_time, name(letter));
 }
 
-fn choose<'p>(records: &'p [DeadLetter], choice: &Choice) -> Result<Vec<&'p DeadLetter>> {
-    let chosen: Vec<_> = records
-        .iter()
-        .filter(|dead_letters| choice.all || choice.record.as_ref() == Some(&name(dead_letters)))
-        .collect();
+fn choose<'p>(letters: &'p [(Keeper, DeadLetter)], choice: &Choice) -> Result<Vec<&'p (Keeper, DeadLetter)>> {
+    let chosen: Vec<_> =
+        letters.iter().filter(|(_, letter)| choice.all || choice.record.as_ref() == Some(&name(letter))).collect();
     if chosen.is_empty() && !choice.all {
         bail!("no such record; `comanda dead-letters list` names them");
     }

@@ -2,24 +2,28 @@
 
 use anyhow::Result;
 use clap::Args;
-use comanda_kit::postgres;
+use comanda_kit::postgres::{self, Exclusive, StoreError, bounded};
+use comanda_notification::operator as notification;
+use comanda_ordering::operator as ordering;
+use comanda_state_machine::operator as state_machine;
 use indicatif::ProgressBar;
-use time::{Duration, OffsetDateTime};
+use sqlx::Connection;
+use uuid::Uuid;
 
-use super::store::Store;
+use super::CHUNK;
 
-/// Kafka keeps 7 days, and the segment that is open as much again: what is younger could come back from there.
+/// Kafka keeps 7 days, and the segment that is open as much again: younger orders could come back from there.
 const MIN_DAYS: u16 = 15;
 
 /// `comanda purge`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 An order is removed with its history and its mails, and only if nothing of it is still to be published or mailed.
-There is no way back: make a backup first.")]
+There is no way back: make a backup first. It does not run at the same time as `comanda republish`.")]
 pub struct PurgeArgs {
     #[command(flatten)]
     postgres: postgres::Config,
-    /// Orders that ended at least so many days ago; at least 15.
+    /// Orders that ended at least so many days ago, by the database's clock; at least 15.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_DAYS)..))]
     older_than: u16,
     /// The system runs with `--no-mails`, so that orders without any mail owe none.
@@ -29,21 +33,40 @@ pub struct PurgeArgs {
 
 /// Removes old orders, a chunk at a time.
 pub async fn run(args: PurgeArgs) -> Result<()> {
-    let store = Store::connect(&args.postgres)?;
-    let before = OffsetDateTime::now_utc() - Duration::days(args.older_than.into());
+    let mut connection = Exclusive::begin(&args.postgres, "comanda purge").await?;
     let bar = ProgressBar::new_spinner().with_message("orders removed");
     let (mut after, mut removed) = (None, 0);
     loop {
-        let progress = store.purge_next(before, after, args.no_mails).await?;
-        removed += progress.orders;
+        let chunk = state_machine::ended(&mut connection, after, args.older_than, CHUNK).await?;
+        let Some(last) = chunk.last() else { break };
+        after = Some(last.order_id);
+        let old = chunk.iter().filter(|order| order.is_old).map(|order| (order.order_id, order.version));
+        let order_ids = removable(&mut connection, old.collect(), !args.no_mails).await?;
+        remove(&mut connection, &order_ids).await?;
+        removed += order_ids.len();
         bar.set_message(format!("{removed} orders removed"));
         bar.tick();
-        if progress.last.is_none() {
-            break;
-        }
-        after = progress.last;
     }
     bar.finish_and_clear();
     println!("{removed} orders removed");
     Ok(())
+}
+
+/// Those of which nothing is still to be published or mailed.
+async fn removable(
+    connection: &mut Exclusive,
+    old: Vec<(Uuid, i64)>,
+    needs_ledger: bool,
+) -> Result<Vec<Uuid>, StoreError> {
+    let settled = notification::settled(connection, &old, needs_ledger).await?;
+    ordering::published(connection, &settled).await
+}
+
+/// Removes orders whole: all of each, or nothing.
+async fn remove(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<(), StoreError> {
+    let mut transaction = bounded(connection.begin()).await?;
+    notification::remove(&mut transaction, order_ids).await?;
+    state_machine::remove(&mut transaction, order_ids).await?;
+    ordering::remove(&mut transaction, order_ids).await?;
+    bounded(transaction.commit()).await
 }

@@ -1,18 +1,24 @@
 //! `comanda republish`: publishes orders and their transitions again, from the database, after Kafka lost some.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use clap::Args;
-use comanda_kit::postgres;
+use comanda_kit::postgres::{self, Exclusive, StoreError};
+use comanda_notification::operator as notification;
+use comanda_ordering::operator as ordering;
+use comanda_state_machine::operator as state_machine;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::store::{Store, Which};
+use super::CHUNK;
 
 /// `comanda republish`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Consumers drop what they know already, so publishing too much is harmless; nobody gets a mail twice. The running
-ordering and state-machine publish, in the order of the versions; without them the work waits in the outbox.")]
+Consumers drop what they know already, so publishing too much is harmless; no mail is sent twice. The running ordering and
+state-machine publish, in the order of the versions; without them the work waits in the outbox. It does not run at the same
+time as `comanda purge`.")]
 pub struct RepublishArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -34,6 +40,19 @@ struct WhichArgs {
     all: bool,
 }
 
+/// Which orders to publish again.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those created at or after a time.
+    Since(OffsetDateTime),
+    /// One.
+    Order(Uuid),
+    /// Those that have not ended, or some of whose transitions have no row in the mail ledger.
+    Unfinished,
+}
+
 fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "must look like 2026-11-22T08:00:00Z".into())
 }
@@ -45,22 +64,49 @@ pub async fn run(args: RepublishArgs) -> Result<()> {
         WhichArgs { since: Some(since), .. } => Which::Since(since),
         _ => Which::All,
     };
-    let store = Store::connect(&args.postgres)?;
-    let orders = republish(&store, which).await.context("nothing, or not everything, was put back; run it again")?;
+    let orders = republish(&args.postgres, which).await?;
     println!("{orders} orders will be published again, with all their transitions");
     Ok(())
 }
 
 /// Puts the pointers of orders back; returns how many orders.
-pub async fn republish(store: &Store, which: Which) -> Result<i64> {
-    store.bump_lease_epochs().await?;
+pub async fn republish(postgres: &postgres::Config, which: Which) -> Result<usize> {
+    let mut connection = Exclusive::begin(postgres, "comanda republish").await?;
+    // So that a delete that is under way does not take a pointer that is put back.
+    ordering::Operator::connect(postgres)?.relay.begin_term().await?;
+    state_machine::Operator::connect(postgres)?.relay.begin_term().await?;
+    put_back(&mut connection, which).await.context("nothing, or not everything, was put back; run it again")
+}
+
+async fn put_back(connection: &mut Exclusive, which: Which) -> Result<usize, StoreError> {
+    if let Which::Order(order_id) = which {
+        let order_ids = ordering::existing(connection, &[order_id]).await?;
+        return put_back_orders(connection, &order_ids).await;
+    }
+    let since = if let Which::Since(since) = which { Some(since) } else { None };
     let (mut after, mut orders) = (None, 0);
     loop {
-        let progress = store.republish_next(which, after).await?;
-        orders += progress.orders;
-        if progress.last.is_none() || matches!(which, Which::Order(_)) {
-            return Ok(orders);
+        let chunk = ordering::orders(connection, after, since, CHUNK).await?;
+        let Some((last, _)) = chunk.last() else { return Ok(orders) };
+        after = Some(*last);
+        let mut order_ids: Vec<Uuid> = chunk.iter().filter(|(_, chosen)| *chosen).map(|(order_id, _)| *order_id).collect();
+        if matches!(which, Which::Unfinished) {
+            order_ids = unfinished(connection, &order_ids).await?;
         }
-        after = progress.last;
+        orders += put_back_orders(connection, &order_ids).await?;
     }
+}
+
+async fn put_back_orders(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<usize, StoreError> {
+    ordering::put_back(connection, order_ids).await?;
+    state_machine::put_back(connection, order_ids).await?;
+    Ok(order_ids.len())
+}
+
+/// Those that have not ended, or whose mail ledger lacks a transition.
+async fn unfinished(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    let mut unfinished: BTreeSet<_> = state_machine::unfinished(connection, order_ids).await?.into_iter().collect();
+    let transitions = state_machine::transitions(connection, order_ids).await?;
+    unfinished.extend(notification::missing(connection, &transitions).await?);
+    Ok(unfinished.into_iter().collect())
 }

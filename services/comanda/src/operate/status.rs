@@ -7,20 +7,25 @@ use clap::Args;
 use comanda_kit::{
     kafka::{self, REQUEST_TIMEOUT},
     postgres,
+    relay::MOST_COUNTED,
 };
+use comanda_notification::operator::Operator as Notification;
+use comanda_ordering::operator::Operator as Ordering;
 use comanda_proto::{topics, v1::MailState};
+use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
 use serde::Serialize;
 
-use super::store::Store;
-
 /// `comanda status`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Exit codes: 0 when nothing is stuck and there is no dead letter, 1 when something is.")]
+Each number is counted up to 100,000: what is larger is shown as \">= 100000\". Of a mail ledger of more than 100,000 mails only those
+that are not finished or dead are counted.
+
+Exit codes: 0 when nothing is stuck and there is no dead letter, 1 otherwise.")]
 pub struct StatusArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -48,30 +53,47 @@ struct Status {
 
 /// Shows what waits. False when an operator is needed.
 pub async fn run(args: StatusArgs) -> Result<bool> {
-    let store = Store::connect(&args.postgres)?;
-    let counts = store.counts().await?;
-    let lag = |group: &str, topic: &str, epoch| {
-        lag(args.kafka.clone(), format!("{group}-{}", args.kafka.topic(topic)), args.kafka.topic(topic), epoch)
-    };
-    let status = Status {
-        orders_unpublished: counts.orders_unpublished,
-        oldest_unpublished_order_seconds: counts.oldest_order_seconds,
-        transitions_unpublished: counts.transitions_unpublished,
-        oldest_unpublished_transition_seconds: counts.oldest_transition_seconds,
-        adoption_lag: lag("comanda-state-machine", topics::ORDERS, counts.orders_epoch).await,
-        mail_lag: lag("comanda-notification-mail", topics::ORDER_TRANSITIONS, counts.transitions_epoch).await,
-        orders_active: counts.active,
-        timers_due: counts.timers_due,
-        orders_stuck: counts.stuck,
-        dead_letters: counts.dead_letters,
-        mails: store.mails_by_state().await?.into_iter().map(|(state, count)| (state_name(state), count)).collect(),
-    };
+    let status = Status::read(&args.postgres, &args.kafka).await?;
     if args.json {
         println!("{}", serde_json::to_string(&status)?)
     } else {
         show(&status)
     }
     Ok(status.orders_stuck == 0 && status.dead_letters == 0)
+}
+
+impl Status {
+    async fn read(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+        let (ordering, state_machine) = (Ordering::connect(postgres)?, StateMachine::connect(postgres)?);
+        let notification = Notification::connect(postgres)?;
+        let counts = state_machine.counts(MOST_COUNTED).await?;
+        let dead_letters = [
+            state_machine.count_dead_letters(MOST_COUNTED).await?,
+            notification.count_dead_letters(MOST_COUNTED).await?,
+        ];
+        let mails = notification.mails_by_state(MOST_COUNTED).await?;
+        let lag = |group: &str, topic: &str, epoch| {
+            lag(kafka.clone(), format!("{group}-{}", kafka.topic(topic)), kafka.topic(topic), epoch)
+        };
+        Ok(Self {
+            orders_unpublished: ordering.relay.count().await?,
+            oldest_unpublished_order_seconds: ordering.oldest_unpublished_seconds().await?,
+            transitions_unpublished: state_machine.relay.count().await?,
+            oldest_unpublished_transition_seconds: state_machine.oldest_unpublished_seconds().await?,
+            adoption_lag: lag("comanda-state-machine", topics::ORDERS, ordering.relay.topic_epoch().await?).await,
+            mail_lag: lag(
+                "comanda-notification-mail",
+                topics::ORDER_TRANSITIONS,
+                state_machine.relay.topic_epoch().await?,
+            )
+            .await,
+            orders_active: counts.active,
+            timers_due: counts.due,
+            orders_stuck: counts.stuck,
+            dead_letters: dead_letters.iter().sum(),
+            mails: mails.into_iter().map(|(state, count)| (state_name(state), count)).collect(),
+        })
+    }
 }
 
 fn state_name(state: i16) -> String {
@@ -82,22 +104,29 @@ fn state_name(state: i16) -> String {
 fn show(status: &Status) {
     let lag = |lag: Option<i64>| lag.map_or("unknown (Kafka does not answer)".into(), |lag| format!("{lag} records"));
     println!(
-        "orders not yet published       {} (oldest {:.1} s)",
-        status.orders_unpublished, status.oldest_unpublished_order_seconds
+        "orders not yet published       {} (the first for {:.1} s)",
+        counted(status.orders_unpublished),
+        status.oldest_unpublished_order_seconds
     );
     println!(
-        "transitions not yet published  {} (oldest {:.1} s)",
-        status.transitions_unpublished, status.oldest_unpublished_transition_seconds
+        "transitions not yet published  {} (the first for {:.1} s)",
+        counted(status.transitions_unpublished),
+        status.oldest_unpublished_transition_seconds
     );
     println!("lag of the state machine       {}", lag(status.adoption_lag));
     println!("lag of the mail ledger         {}", lag(status.mail_lag));
-    println!("orders under way               {}", status.orders_active);
-    println!("timers due                     {}", status.timers_due);
-    println!("orders stuck (due for 1 min)   {}", status.orders_stuck);
-    println!("dead letters                   {}", status.dead_letters);
+    println!("active orders                  {}", counted(status.orders_active));
+    println!("timers due                     {}", counted(status.timers_due));
+    println!("orders stuck (due for 1 min)   {}", counted(status.orders_stuck));
+    println!("dead letters                   {}", counted(status.dead_letters));
     for (state, count) in &status.mails {
-        println!("mails {state:<24} {count}");
+        println!("mails {state:<24} {}", counted(*count));
     }
+}
+
+/// A number that was counted up to a limit.
+fn counted(count: i64) -> String {
+    if count >= MOST_COUNTED { format!(">= {MOST_COUNTED}") } else { count.to_string() }
 }
 
 /// Records that a group has not committed yet; `None` when Kafka does not answer.

@@ -13,12 +13,13 @@ use tracing::{debug, warn};
 use super::{
     log::{Log, explain},
     lost_log,
+    operator::Operator,
     outbox::Outbox,
 };
 use crate::{
     backoff::sleep,
     lease::{Elector, Lease},
-    postgres::{StoreError, bounded},
+    postgres::StoreError,
 };
 
 /// How often the outbox is measured.
@@ -66,13 +67,8 @@ impl<O: Outbox> Monitor<O> {
     async fn measure(&self) -> Result<(), StoreError> {
         let gauge = |name| gauge!(name, "topic" => self.log.topic().to_owned());
         gauge("comanda_outbox_oldest_seconds").set(self.outbox.oldest_seconds().await?);
-        gauge("comanda_outbox_depth").set(self.count().await? as f64);
+        gauge("comanda_outbox_depth").set(Operator::new(self.pool.clone()).count().await? as f64);
         Ok(())
-    }
-
-    async fn count(&self) -> Result<i64, StoreError> {
-        let statement = sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o").bind(MOST_COUNTED);
-        bounded(statement.fetch_one(&self.pool)).await
     }
 
     async fn keep_checking(&self, elector: &Elector, stop: &CancellationToken) {

@@ -51,11 +51,10 @@ impl SetAside {
 
     /// Whether a key is left alone.
     pub fn holds(&self, key: &Uuid, log: &Log) -> bool {
-        let is_closed =
-            |partition| self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition);
-        self.busy_keys.contains(key)
-            || self.failed_keys.contains_key(key)
-            || log.partition_of(key).is_some_and(is_closed)
+        let is_closed = |partition| {
+            self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition)
+        };
+        self.busy_keys.contains(key) || self.failed_keys.contains_key(key) || log.partition_of(key).is_some_and(is_closed)
     }
 
     /// Keeps a record whose ack takes long.
@@ -90,10 +89,12 @@ impl SetAside {
         let until = Instant::now() + PAUSE;
         match failure.partition {
             Some(partition) if is_of_the_partition(&failure.error) => {
-                drop(self.failed_partitions.insert(partition, until))
+                self.failed_partitions.insert(partition, until);
             }
             _ if is_ours(&failure.error) || self.failed_keys.len() >= MOST_KEYS => {}
-            _ => drop(self.failed_keys.insert(key, until)),
+            _ => {
+                self.failed_keys.insert(key, until);
+            }
         }
     }
 

@@ -2,5 +2,7 @@
 
 mod broker;
 mod consumer;
+mod http2;
 mod postgres;
 mod relay;
+mod server;

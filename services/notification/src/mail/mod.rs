@@ -55,6 +55,7 @@ pub use self::{
     schedule::Schedule,
     server::{Security, Server},
 };
+pub(crate) use self::store::operator;
 use self::{compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route};
 
 /// Full name of the gRPC service, for health.
@@ -96,6 +97,7 @@ impl App {
         let domain = self.config.mail_domain.clone();
         MailServiceServer::new(Api { store, workflows, domain, due, tasks: tasks.clone() })
             .max_decoding_message_size(REQUEST_BYTES)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
     }
 
     /// Starts the ledger and, where there is a transport, the senders. Both wait for what is down.

@@ -7,6 +7,7 @@
 //! column alone costs no entry in any index.
 
 mod copies;
+pub mod operator;
 mod owners;
 mod sending;
 

@@ -1,0 +1,126 @@
+//! The way of a call through the server: what is refused before a service sees it, and what bounds it after.
+
+use std::{collections::HashSet, sync::Arc};
+
+use metrics::counter;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Status,
+    body::Body,
+    codegen::http::{Request, Response},
+};
+use tower::{Service, ServiceExt};
+
+use super::{
+    answers::{Answers, ProcessBytes},
+    protocol,
+    time_limit::TimeLimit,
+};
+use crate::errors::ApiError;
+
+/// Calls of health are answered from memory, and must be answered when the server is overloaded too.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// What all connections share.
+pub struct Gate {
+    places: Arc<Semaphore>,
+    pub process: ProcessBytes,
+    /// Paths of the calls that answer with a stream.
+    streams: HashSet<String>,
+}
+
+/// What the calls of one connection share.
+#[derive(Clone)]
+pub struct Connection {
+    pub gate: Arc<Gate>,
+    pub answers: Arc<Answers>,
+    /// Cancelled when streams of the connection must end.
+    pub ends: CancellationToken,
+}
+
+impl Gate {
+    /// Lets at most so many calls in at a time, over all connections.
+    pub fn new(max_calls: usize, descriptors: &[&[u8]]) -> Self {
+        let places = Arc::new(Semaphore::new(max_calls.min(Semaphore::MAX_PERMITS)));
+        let streams = descriptors.iter().flat_map(|bytes| streams(bytes)).collect();
+        Self { places, process: ProcessBytes::default(), streams }
+    }
+
+    /// A place among the calls in progress, or a refusal at once.
+    fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            counter!("comanda_refused_calls_total", "reason" => "calls").increment(1);
+            ApiError::overloaded()
+        })
+    }
+}
+
+/// The paths of the calls whose answers are streams.
+fn streams(descriptors: &[u8]) -> Vec<String> {
+    let files = FileDescriptorSet::decode(descriptors).map(|set| set.file).unwrap_or_default();
+    let mut paths = Vec::new();
+    for file in &files {
+        for service in &file.service {
+            let streams = service.method.iter().filter(|method| method.server_streaming());
+            paths.extend(streams.map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
+        }
+    }
+    paths
+}
+
+impl Connection {
+    /// Answers a call.
+    pub async fn answer<S>(self, service: S, request: Request<Body>) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        if let Some(refusal) = protocol::refusal(&request) {
+            return refusal;
+        }
+        match self.answer_grpc(service, request).await {
+            Ok(answer) => answer,
+            Err(error) => Status::from(error).into_http(),
+        }
+    }
+
+    async fn answer_grpc<S>(self, service: S, request: Request<Body>) -> Result<Response<Body>, ApiError>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let path = request.uri().path();
+        let (is_health, is_stream) = (path.starts_with(HEALTH), self.gate.streams.contains(path));
+        let limit = TimeLimit::of_call(request.headers())?;
+        let place = if is_health { None } else { Some(self.enter(is_stream)?) };
+        let answer = limit.bound(service.oneshot(request)).await?.map_err(|_| ApiError::internal())?;
+        drop(place);
+        let answer = protocol::explained(answer);
+        if is_stream {
+            return Ok(answer.map(|stream| limit.end_stream(stream, &self.ends)));
+        }
+        Ok(self.answers.hold(answer).await)
+    }
+
+    fn enter(&self, is_stream: bool) -> Result<OwnedSemaphorePermit, ApiError> {
+        if !is_stream {
+            self.answers.check_room()?;
+        }
+        self.gate.admit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_known_by_the_descriptors() {
+        let gate = Gate::new(1, &[comanda_proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]);
+        for path in ["/comanda.v1.WatchService/WatchOrder", "/comanda.v1.WatchService/WatchOrders", "/grpc.health.v1.Health/Watch"] {
+            assert!(gate.streams.contains(path), "{path}");
+        }
+        assert!(!gate.streams.contains("/comanda.v1.OrderService/ListOrders"));
+    }
+}

@@ -1,0 +1,131 @@
+//! Listening and accepting, with bounds: how many connections there are, and how long a new one may stay silent.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use metrics::{counter, gauge};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
+};
+use tracing::warn;
+
+/// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind`, clients that connected at the same
+/// time after a restart waited for a second and more: the kernel drops what does not fit, and the client sends it again.
+const BACKLOG: u32 = 4096;
+/// How long a new connection may stay silent before its HTTP/2 preface is complete.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Length of the HTTP/2 connection preface (RFC 9113, section 3.4).
+const PREFACE_BYTES: usize = 24;
+
+/// Listens; fails with what to do about it.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As `TcpListener::bind` does: connections that a former process left half closed do not keep the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().with_context(|| format!("cannot listen on {address}; choose another address"))
+}
+
+/// Accepts connections, at most so many at a time.
+pub struct Acceptor {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Acceptor {
+    /// Of a listener.
+    pub fn new(listener: TcpListener, most: usize) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// The next connection. An accept that fails (too many open files) is tried again a little later.
+    pub async fn accept(&self) -> Socket {
+        loop {
+            let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match self.listener.accept().await {
+                Ok((stream, _)) => return Socket::new(stream, place),
+                Err(error) => {
+                    warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+/// A connection that is closed unless its preface comes within [`PREFACE_TIMEOUT`].
+pub struct Socket {
+    stream: TcpStream,
+    silence: Option<(usize, Pin<Box<Sleep>>)>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        // Without it small answers wait for the peer's delayed acks. Fails only on a socket that is gone.
+        let _ = stream.set_nodelay(true);
+        gauge!("comanda_connections").increment(1.0);
+        Self { stream, silence: Some((0, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))), _place: place }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        gauge!("comanda_connections").decrement(1.0);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some((count, limit)) = &mut self.silence {
+            *count += buf.filled().len() - before;
+            if *count >= PREFACE_BYTES {
+                self.silence = None;
+            } else if poll.is_pending() && limit.as_mut().poll(cx).is_ready() {
+                counter!("comanda_silent_connections_total").increment(1);
+                return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+            }
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

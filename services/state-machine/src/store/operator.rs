@@ -1,0 +1,100 @@
+//! What the operator's commands read and write in the state machine. They work on a connection of their own, which sees no schema as its
+//! own, and in chunks, so that no statement runs long.
+
+use comanda_kit::postgres::{StoreError, bounded};
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// An order and its version.
+#[derive(Clone, Copy, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct Ended {
+    pub order_id: Uuid,
+    pub version: i64,
+    /// Whether it ended long enough ago and has nothing left to publish.
+    pub is_old: bool,
+}
+
+/// Orders that have not ended, each counted up to a limit.
+#[derive(Clone, Copy, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub active: i64,
+    /// Those whose timer has run out.
+    pub due: i64,
+    /// Those whose timer ran out more than a minute ago.
+    pub stuck: i64,
+}
+
+/// The next orders by id, and which of them ended at least `days` ago by the database's clock.
+pub async fn ended(
+    connection: &mut PgConnection,
+    after: Option<Uuid>,
+    days: u16,
+    limit: i64,
+) -> Result<Vec<Ended>, StoreError> {
+    let statement = sqlx::query_as(
+        "SELECT s.order_id, s.version,
+                s.due_at IS NULL AND s.status_time < now() - make_interval(days => $2)
+                AND NOT EXISTS (SELECT FROM state_machine.outbox o WHERE o.order_id = s.order_id) AS is_old
+         FROM state_machine.states s
+         WHERE s.order_id > $1
+         ORDER BY s.order_id
+         LIMIT $3",
+    );
+    let statement = statement.bind(after.unwrap_or_default()).bind(i32::from(days)).bind(limit);
+    bounded(statement.fetch_all(connection)).await
+}
+
+/// Which of these orders have not ended, or are not known yet.
+pub async fn unfinished(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    let statement = sqlx::query_scalar(
+        "SELECT k.order_id
+         FROM unnest($1::uuid[]) AS k (order_id)
+         WHERE NOT EXISTS (SELECT FROM state_machine.states s WHERE s.order_id = k.order_id AND s.due_at IS NULL)",
+    );
+    bounded(statement.bind(order_ids).fetch_all(connection)).await
+}
+
+/// Every transition of these orders: order and version.
+pub async fn transitions(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    let statement = sqlx::query_as(
+        "SELECT t.order_id, t.version
+         FROM unnest($1::uuid[]) AS k (order_id)
+         CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t",
+    );
+    bounded(statement.bind(order_ids).fetch_all(connection)).await
+}
+
+/// Puts the outbox pointers of these orders' transitions back.
+pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
+    let statement = sqlx::query(
+        "INSERT INTO state_machine.outbox (order_id, version)
+         SELECT t.order_id, t.version
+         FROM unnest($1::uuid[]) AS k (order_id)
+         CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t
+         ON CONFLICT DO NOTHING",
+    );
+    bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
+}
+
+/// Removes the state and the history of orders.
+pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
+    let statement = sqlx::query(
+        "WITH history AS (
+             DELETE FROM state_machine.transitions x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id
+         )
+         DELETE FROM state_machine.states x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id",
+    );
+    bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
+}
+
+/// Counts what has not ended, up to `limit`. Every number is read from the index of active orders.
+pub async fn counts(pool: &PgPool, limit: i64) -> Result<Counts, StoreError> {
+    let statement = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM (SELECT FROM states WHERE due_at IS NOT NULL LIMIT $1) s) AS active,
+                (SELECT count(*) FROM (SELECT FROM states WHERE due_at <= now() LIMIT $1) s) AS due,
+                (SELECT count(*) FROM (SELECT FROM states WHERE due_at < now() - interval '1 minute' LIMIT $1) s) AS stuck",
+    );
+    bounded(statement.bind(limit).fetch_one(pool)).await
+}
