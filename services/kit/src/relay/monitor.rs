@@ -94,9 +94,9 @@ impl<O: Outbox> Monitor<O> {
     }
 
     async fn check(&self, lease: Lease) -> Result<()> {
-        let log = self.log.clone();
+        let (log, acked) = (self.log.clone(), lost_log::acked_offsets(&self.pool).await?);
         let ends = tokio::task::spawn_blocking(move || log.ends()).await?.map_err(explain)?;
-        if lost_log::check(&self.pool, lease, ends).await? {
+        if lost_log::check(&self.pool, lease, &acked, &ends).await? {
             lost_log::report(self.log.topic());
         }
         Ok(())
