@@ -9,7 +9,7 @@ use tonic::Request;
 use crate::fixture::{Fixture, create, id, request, request_with_id};
 
 #[tokio::test]
-async fn callers_that_hang_up_lose_nobodys_order() -> Result<()> {
+async fn callers_that_give_up_do_not_lose_the_orders_of_others() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, client) = fixture.serve().await?;
     let calls = (0..600u64).map(|call| {

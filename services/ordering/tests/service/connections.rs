@@ -13,10 +13,10 @@ use tonic_types::StatusExt;
 use crate::fixture::{Fixture, create, reason, request};
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once_and_what_it_took_is_written() -> Result<()> {
+async fn a_full_queue_refuses_at_once_and_what_it_accepted_is_written() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, client) = fixture.serve().await?;
-    // All that the queue holds is written before callers are told that nobody knows (5.5 s).
+    // A full queue is written before its callers give up (5.5 s).
     fixture.slow_down_inserts(0.5).await?;
     let batches = join_all((0..28).map(|_| {
         let (mut client, requests) = (client.clone(), vec![request(); 100]);

@@ -289,7 +289,7 @@ async fn a_request_of_more_than_256_kib_is_refused_by_the_transport() -> Result<
 }
 
 #[tokio::test]
-async fn orders_are_taken_without_a_broker_and_published_by_whoever_has_one() -> Result<()> {
+async fn orders_are_taken_without_a_broker_and_published_once_there_is_one() -> Result<()> {
     let mut fixture = Fixture::new().await?;
     let brokers = std::mem::replace(&mut fixture.environment.kafka.kafka_bootstrap_servers, "127.0.0.1:1".into());
     let (replica, client) = fixture.serve().await?;

@@ -38,7 +38,7 @@ pub type Client = OrderServiceClient<Channel>;
 /// A database that knows the workflow "delivery", and perhaps topics.
 pub struct Fixture {
     pub environment: Environment,
-    /// The database as the tests look at it and meddle with it.
+    /// The database, for tests to look at and to change.
     pub sql: PgPool,
 }
 

@@ -59,7 +59,7 @@ async fn a_request_id_with_another_request_is_refused_and_names_the_order_it_mad
     let info = tonic_types::StatusExt::get_details_error_info(&refused).expect("has one");
     assert_eq!(info.metadata["order_id"], order.order_id);
 
-    // Half of many concurrent calls differ: whichever came first, one order is made and each half is told the same.
+    // Half of many concurrent calls differ: one order is made, and each half gets the same answer.
     let (one, other) = (request_with_id(), request_with_id());
     let other = CreateOrderRequest { request_id: one.request_id.clone(), labels: Default::default(), ..other };
     let calls = (0..16).flat_map(|_| [one.clone(), other.clone()]).map(|request| create(&client, request));

@@ -1,4 +1,4 @@
-//! A database that does not answer: callers are told in time, all of them.
+//! While the database does not answer, every caller gets an error in time.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use tonic::Code;
 
 use crate::fixture::{Client, Fixture, request_with_id};
 
-/// Longer than one caller may have to wait, shorter than if each waited in its turn.
+/// Longer than one caller may wait, shorter than if callers waited one after the other.
 const IN_TIME: Duration = Duration::from_secs(9);
 
 #[tokio::test]
 async fn callers_do_not_wait_for_the_workflows_one_after_the_other() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, client) = fixture.serve().await?;
-    // Nobody has asked for the workflows yet, so that every caller would.
+    // The workflows are not cached yet, so every caller asks for them.
     let mut locked = fixture.sql.begin().await?;
     locked.execute("LOCK TABLE state_machine.workflows IN ACCESS EXCLUSIVE MODE").await?;
 
@@ -35,7 +35,7 @@ async fn callers_do_not_wait_for_the_workflows_one_after_the_other() -> Result<(
 }
 
 #[tokio::test]
-async fn callers_in_the_queue_are_told_in_time_that_nobody_knows() -> Result<()> {
+async fn callers_in_the_queue_get_an_error_in_time() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, client) = fixture.serve().await?;
     client.clone().create_order(request_with_id()).await?;

@@ -128,7 +128,7 @@ async fn lists_that_the_database_takes_too_long_for_keep_neither_orders_nor_heal
     replica.stop().await
 }
 
-/// Reads so many lists at once, each of which must be told that it is too much, in time.
+/// Reads this many lists at once; each must be refused in time.
 async fn lists(client: Client, count: usize) {
     let calls = (0..count).map(|_| {
         let mut client = client.clone();

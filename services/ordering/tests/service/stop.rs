@@ -5,7 +5,7 @@ use comanda_proto::v1::{BatchCreateOrdersRequest, batch_create_orders_response::
 use crate::fixture::{Fixture, request};
 
 #[tokio::test]
-async fn a_stop_lets_a_call_in_progress_finish_and_lets_nobody_new_in() -> Result<()> {
+async fn a_stop_lets_calls_in_progress_finish_and_refuses_new_connections() -> Result<()> {
     let fixture = Fixture::new().await?;
     let (replica, mut client) = fixture.serve().await?;
     fixture.slow_down_inserts(1.0).await?;
@@ -15,7 +15,7 @@ async fn a_stop_lets_a_call_in_progress_finish_and_lets_nobody_new_in() -> Resul
 
     let address = replica.address;
     let stopped = tokio::spawn(replica.stop());
-    eventually("nobody listens", || async { tokio::net::TcpStream::connect(address).await.err() }).await;
+    eventually("the port is closed", || async { tokio::net::TcpStream::connect(address).await.err() }).await;
     let results = call.await??.into_inner().results;
     stopped.await??;
     let created = results.iter().filter(|result| matches!(result.outcome, Some(Outcome::Created(_)))).count();
