@@ -37,7 +37,7 @@ impl Broker {
         Self { kafka, topic, callers: Arc::new(Semaphore::new(CALLERS)) }
     }
 
-    /// Where each partition ends, for a caller whose token lies beyond what was read.
+    /// Where each partition ends, for a caller whose token is beyond what was read.
     pub async fn ends(&self) -> Result<Offsets, ApiError> {
         let _place = self.callers.try_acquire().map_err(|_| ApiError::overloaded())?;
         let watermarks = self.watermarks().await.map_err(|error| {

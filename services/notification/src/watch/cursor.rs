@@ -38,7 +38,7 @@ pub enum NotStarted {
     NotReady,
     /// The token belongs to another log, or what follows it has left the ring.
     Expired,
-    /// The token lies beyond what was read: only the broker knows whether it is valid.
+    /// The token is beyond what was read: only the broker knows whether it is valid.
     Beyond,
 }
 
@@ -91,7 +91,7 @@ impl Cursor {
         }
     }
 
-    /// A stream that resumed beyond what this replica had read has seen what lies below its offsets.
+    /// A stream that resumed beyond what this replica had read has seen everything below its offsets.
     fn shows(&self, event: &Event) -> bool {
         event.offset >= self.offsets.at(event.partition) && self.filter.matches(event)
     }

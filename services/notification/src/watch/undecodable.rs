@@ -47,7 +47,7 @@ impl Undecodable {
     }
 
     /// Empty for an order that the state machine has not adopted: no record of it can have been published. If its version 1 was told
-    /// now, a stream whose snapshot lies between now and the adoption would miss it.
+    /// now, a stream whose snapshot is read between now and the adoption would miss it.
     async fn published_history(&self, order_id: Uuid) -> Result<Vec<OrderTransition>, StoreError> {
         match retried(|| self.store.is_adopted(order_id)).await? {
             true => self.whole_history(order_id).await,

@@ -1,4 +1,4 @@
-//! What must hold whatever a watcher asks for, and whatever lies on the topic.
+//! What must hold for every request of a watcher and for every record of the topic.
 
 use comanda_kit::{
     access::Scope,

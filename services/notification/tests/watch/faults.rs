@@ -31,7 +31,7 @@ async fn hold_orders(world: &World) -> sqlx::Transaction<'static, sqlx::Postgres
     transaction
 }
 
-async fn somebody_waits(world: &World) {
+async fn a_read_waits(world: &World) {
     eventually("a read waits for the lock", || async {
         let waiting = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
                        WHERE NOT l.granted AND a.datname = current_database()";
@@ -64,7 +64,7 @@ async fn what_is_published_while_the_store_is_read_is_not_lost() {
     let (mut second, mut third) = (client.clone(), client.clone());
     let one = tokio::spawn(async move { watch(&mut second, order_id, 0).await });
     let many = tokio::spawn(async move { follow(&mut third, None, snapshot()).await });
-    somebody_waits(&world).await;
+    a_read_waits(&world).await;
     world.produce(&[future_record(order_id, 2)]).await;
     assert_eq!(moves(&mut witness, 1).await.0, [(order_id, 2)]);
     hold.rollback().await.expect("released");
@@ -227,7 +227,7 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
     assert_eq!(
         moves(&mut many, 1).await.0,
         [(order_id, 4)],
-        "what is known is not told again, nor what lies under a wrong key"
+        "a known version is not sent again, and a record under a wrong key is ignored"
     );
     // A token between the two transitions of one record repeats the first rather than leave out the second.
     let mut resumed = follow(&mut client, None, Start::ResumeToken(token.into())).await.expect("resumed");
@@ -235,7 +235,7 @@ async fn an_unreadable_record_makes_the_store_tell_what_it_was() {
 }
 
 #[tokio::test]
-async fn what_the_store_told_early_is_told_by_its_record_to_whoever_came_after() {
+async fn a_later_stream_gets_by_its_record_what_the_store_told_before() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
@@ -252,7 +252,7 @@ async fn what_the_store_told_early_is_told_by_its_record_to_whoever_came_after()
 }
 
 #[tokio::test]
-async fn an_unreadable_record_does_not_tell_the_beginning_of_an_order_that_nobody_has_adopted() {
+async fn an_unreadable_record_tells_nothing_of_an_order_that_was_not_adopted() {
     let world = World::new().await;
     let replica = world.replica(config()).await;
     let mut client = client(&replica).await;
@@ -290,7 +290,7 @@ async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
     let token = told(&mut many).await.1;
 
     world.env.delete_topic(topics::ORDER_TRANSITIONS).await.expect("deleted");
-    world.env.create_topic(topics::ORDER_TRANSITIONS).await.expect("made anew");
+    world.env.create_topic(topics::ORDER_TRANSITIONS).await.expect("created again");
     world.new_epoch().await;
     let (end, _) = event(&mut many).await;
     let Told::Refused(Refused(code, reason, _)) = end else { panic!("{end:?}") };
@@ -309,7 +309,7 @@ async fn a_new_log_ends_watches_of_many_orders_and_no_others() {
     })
     .await;
     assert_eq!(error(&expired), refused(Code::OutOfRange, "TOKEN_EXPIRED", None));
-    let mut many = follow(&mut client, None, snapshot()).await.expect("begun anew");
+    let mut many = follow(&mut client, None, snapshot()).await.expect("opened");
     assert_eq!(event(&mut many).await.0, Told::Current(order_id, 3));
     assert_eq!(event(&mut many).await.0, Told::Complete);
     world.step(order_id).await;

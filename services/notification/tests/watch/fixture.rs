@@ -44,7 +44,7 @@ pub fn config() -> Config {
     config
 }
 
-/// Fails a test that waits for something that never comes.
+/// Fails a test that waits for something that does not happen.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for: {what}"))
 }
@@ -131,7 +131,7 @@ impl World {
         order_id
     }
 
-    /// Moves an order by so many versions, to status "s<version>", in the store alone.
+    /// Moves an order by `steps` versions, to status "s<version>", in the store only.
     pub async fn commit(&self, order_id: Uuid, steps: i64, last: Phase) -> i64 {
         sqlx::query_scalar(
             "WITH old AS (
