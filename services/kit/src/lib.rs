@@ -17,6 +17,7 @@ pub mod mail_address;
 pub mod page;
 pub mod planted;
 pub mod postgres;
+pub mod readiness;
 pub mod relay;
 pub mod secret;
 pub mod server;

@@ -2,7 +2,6 @@
 
 mod error;
 mod exclusive;
-mod readiness;
 
 use std::{future::Future, str::FromStr, time::Duration, time::Instant};
 
@@ -16,11 +15,7 @@ use sqlx::{
 };
 
 pub(crate) use self::error::may_be_stale;
-pub use self::{
-    error::StoreError,
-    exclusive::Exclusive,
-    readiness::{readiness, wait_until_ready},
-};
+pub use self::{error::StoreError, exclusive::Exclusive};
 
 /// The schema of the one database, as one linear history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use comanda_kit::{
-    backoff::sleep, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint, shutdown::Tasks,
+    backoff::sleep, kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint, shutdown::Tasks,
     workflows::Workflows,
 };
 use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
@@ -74,7 +74,7 @@ impl App {
         Ok(Endpoint {
             routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip)),
             services: vec!["comanda.v1.OrderService"],
-            ready: postgres::readiness(pool, tasks, async { Ok(()) }),
+            ready: readiness::database(pool, tasks, async { Ok(()) }),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
-    backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, relay::Relay, server::Endpoint,
+    backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint,
     shutdown::Tasks, workflows::Workflows,
 };
 use comanda_proto::{
@@ -107,7 +107,7 @@ impl App {
         Ok(Endpoint {
             routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip)),
             services: vec!["comanda.v1.LifecycleService"],
-            ready: postgres::readiness(pool, tasks, prepare),
+            ready: readiness::database(pool, tasks, prepare),
         })
     }
 }

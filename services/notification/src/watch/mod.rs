@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use comanda_kit::{kafka, postgres, shutdown::Tasks};
+use comanda_kit::{kafka, readiness as kit_readiness, shutdown::Tasks};
 use comanda_proto::{frame::watch_service_server::WatchServiceServer, topics};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -116,7 +116,7 @@ pub fn start(
 ) -> (WatchServiceServer<Api>, watch::Receiver<bool>) {
     let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool.clone(), tasks.clone())));
     let broker = Broker::new(kafka.clone(), kafka.topic(topics::ORDER_TRANSITIONS));
-    let database = postgres::readiness(pool, tasks, async { Ok(()) });
+    let database = kit_readiness::database(pool, tasks, async { Ok(()) });
     let ready = start_background(config, kafka, (&hub, &store, &broker), database, tasks);
     let streams = |kind, max| Streams::new(kind, max, config.times(), tasks.clone());
     let order_streams = streams("order", config.max_watches);

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{MIGRATIONS, StoreError, bounded};
 use crate::{
     backoff::{Backoff, sleep},
     dedicated::{Commit, Dedicated},
+    postgres::{MIGRATIONS, StoreError, bounded},
     shutdown::Tasks,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until the database answers, however long; an old schema is an error that says what to do.
-pub async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result<()> {
+async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result<()> {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     while !stop.is_cancelled() {
         match bounded(applied_migrations(pool)).await {
@@ -36,7 +36,7 @@ pub async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result
 /// stops the process.
 ///
 /// It is asked on a connection of its own: calls that hold all connections of the pool do not make the service unready.
-pub fn readiness(
+pub fn database(
     pool: PgPool,
     tasks: &Tasks,
     prepare: impl Future<Output = Result<()>> + Send + 'static,
