@@ -142,6 +142,8 @@ class Scenario:
         try:
             for response in comanda_client.watch_orders(watches, orders, request):
                 event = response.WhichOneof("event")
+                waits = "snapshot" in self.scenario["request"] and not snapshots and event != "snapshot_complete"
+                self.check("no token skips orders", not (waits and response.resume_token))
                 if event == "snapshot_complete":
                     snapshots += 1
                     self.check("a complete snapshot has a token", bool(response.resume_token))
