@@ -72,7 +72,11 @@ impl App {
 
         let service = OrderServiceServer::new(Api::new(store.clone(), Workflows::new(pool.clone()), writer, share));
         Ok(Endpoint {
-            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip)),
+            routes: Routes::new(
+                service
+                    .max_decoding_message_size(MAX_REQUEST_BYTES)
+                    .accept_compressed(tonic::codec::CompressionEncoding::Gzip),
+            ),
             services: vec!["comanda.v1.OrderService"],
             ready: readiness::database(pool, tasks, async { Ok(()) }),
         })

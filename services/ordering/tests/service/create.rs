@@ -84,9 +84,9 @@ async fn a_view_shows_the_person_or_does_not() -> Result<()> {
         let one = client.get_order(GetOrderRequest { key, view }).await?.into_inner();
         assert_eq!(one.order.as_ref(), Some(of_one));
         let batch = BatchGetOrdersRequest { order_ids: order_ids.clone(), view };
-        assert_eq!(client.batch_get_orders(batch).await?.into_inner().orders, [of_one.clone()]);
+        assert_eq!(client.batch_get_orders(batch).await?.into_inner().orders.first(), Some(of_one));
         let list = client.list_orders(ListOrdersRequest { view, ..Default::default() }).await?.into_inner();
-        assert_eq!(list.orders, [of_many.clone()]);
+        assert_eq!((list.orders.first(), list.orders.len()), (Some(of_many), 1));
     }
     let unknown = GetOrderRequest { key: None, view: 7 };
     let refused = client.get_order(unknown).await.expect_err("no such view");
