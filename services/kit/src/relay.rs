@@ -35,9 +35,9 @@ use self::{
     set_aside::SetAside,
 };
 pub use self::{
-    monitor::MOST_COUNTED,
     operator::Operator,
     outbox::{Outbox, Outgoing, Pointer},
+    pointers::MOST_COUNTED,
 };
 use crate::{
     backoff::{Backoff, breathe, sleep},

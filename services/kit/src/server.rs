@@ -144,6 +144,7 @@ fn reflection<S>(
     build: impl FnOnce(tonic_reflection::server::Builder<'static>) -> Result<S, tonic_reflection::server::Error>,
 ) -> Result<S> {
     let builder = tonic_reflection::server::Builder::configure();
-    let builder = DESCRIPTORS.into_iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
+    let builder =
+        DESCRIPTORS.into_iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
     build(builder).context("the descriptors are unusable")
 }

@@ -231,12 +231,7 @@ impl Replica {
     }
 
     /// The same, with limits of its own.
-    pub fn serve_with(
-        access: Access,
-        limits: &server::Limits,
-        endpoints: Vec<Endpoint>,
-        tasks: Tasks,
-    ) -> Result<Self> {
+    pub fn serve_with(access: Access, limits: &server::Limits, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
         server::serve(listener, endpoints, limits, access, &tasks)?;

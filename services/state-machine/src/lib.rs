@@ -105,7 +105,11 @@ impl App {
         let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
         let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
         Ok(Endpoint {
-            routes: Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip)),
+            routes: Routes::new(
+                service
+                    .max_decoding_message_size(MAX_REQUEST_BYTES)
+                    .accept_compressed(tonic::codec::CompressionEncoding::Gzip),
+            ),
             services: vec!["comanda.v1.LifecycleService"],
             ready: readiness::database(pool, tasks, prepare),
         })

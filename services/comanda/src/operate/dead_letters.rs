@@ -60,10 +60,7 @@ enum Keeper {
 
 impl Services {
     fn connect(postgres: &postgres::Config) -> Result<Self> {
-        Ok(Self {
-            state_machine: StateMachine::connect(postgres)?,
-            notification: Notification::connect(postgres)?,
-        })
+        Ok(Self { state_machine: StateMachine::connect(postgres)?, notification: Notification::connect(postgres)? })
     }
 
     /// The oldest dead letters of all services, the oldest first.

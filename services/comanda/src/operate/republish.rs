@@ -89,7 +89,8 @@ async fn put_back(connection: &mut Exclusive, which: Which) -> Result<usize, Sto
         let chunk = ordering::orders(connection, after, since, CHUNK).await?;
         let Some((last, _)) = chunk.last() else { return Ok(orders) };
         after = Some(*last);
-        let mut order_ids: Vec<Uuid> = chunk.iter().filter(|(_, chosen)| *chosen).map(|(order_id, _)| *order_id).collect();
+        let mut order_ids: Vec<Uuid> =
+            chunk.iter().filter(|(_, chosen)| *chosen).map(|(order_id, _)| *order_id).collect();
         if matches!(which, Which::Unfinished) {
             order_ids = unfinished(connection, &order_ids).await?;
         }

@@ -72,7 +72,9 @@ async fn choose(operator: &Operator, name: &str, revision: i32) -> Result<()> {
     match operator.use_workflow(name, revision).await? {
         Some(before) if before == revision => println!("new orders already follow {name} revision {revision}"),
         Some(before) => println!("new orders follow {name} revision {revision}; it was {before}"),
-        None => bail!("there is no workflow {name:?} revision {revision}; `comanda workflow choices` shows what there is"),
+        None => {
+            bail!("there is no workflow {name:?} revision {revision}; `comanda workflow choices` shows what there is")
+        }
     }
     Ok(())
 }

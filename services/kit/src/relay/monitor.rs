@@ -28,8 +28,6 @@ const MEASURE: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(30);
 /// After how long a check that failed is repeated.
 const CHECK_AGAIN: Duration = Duration::from_secs(5);
-/// Pointers are counted up to here: a larger outbox takes too long to count.
-pub const MOST_COUNTED: i64 = 100_000;
 
 /// Watches one outbox and one log.
 pub struct Monitor<O> {

@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::MOST_COUNTED;
+use super::pointers::MOST_COUNTED;
 use crate::postgres::{StoreError, bounded};
 
 /// Outbox, lease and topic of the schema that a pool sees as its own.

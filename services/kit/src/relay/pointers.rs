@@ -18,6 +18,9 @@ use crate::{
 /// After how many deletes the outbox is vacuumed: the index is read from the end at which its dead entries are.
 const DELETES_PER_VACUUM: u64 = 50_000;
 
+/// Pointers are counted up to here: a larger outbox takes too long to count.
+pub const MOST_COUNTED: i64 = 100_000;
+
 /// The lowest and the highest acked offset of each partition.
 pub type Reach = BTreeMap<i32, (i64, i64)>;
 

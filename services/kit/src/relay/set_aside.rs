@@ -51,10 +51,11 @@ impl SetAside {
 
     /// Whether a key is left alone.
     pub fn holds(&self, key: &Uuid, log: &Log) -> bool {
-        let is_closed = |partition| {
-            self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition)
-        };
-        self.busy_keys.contains(key) || self.failed_keys.contains_key(key) || log.partition_of(key).is_some_and(is_closed)
+        let is_closed =
+            |partition| self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition);
+        self.busy_keys.contains(key)
+            || self.failed_keys.contains_key(key)
+            || log.partition_of(key).is_some_and(is_closed)
     }
 
     /// Keeps a record whose ack takes long.

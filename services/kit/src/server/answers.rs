@@ -73,7 +73,10 @@ impl Answers {
         let trailers = collected.trailers().cloned();
         let bytes = collected.to_bytes();
         if bytes.is_empty() {
-            return Response::from_parts(parts, Body::new(Full::default().with_trailers(std::future::ready(trailers.map(Ok)))));
+            return Response::from_parts(
+                parts,
+                Body::new(Full::default().with_trailers(std::future::ready(trailers.map(Ok)))),
+            );
         }
         match self.waits(bytes) {
             Ok(bytes) => {
@@ -81,8 +84,11 @@ impl Answers {
                 Response::from_parts(parts, Body::new(body))
             }
             // The call was done, so this must not say that nothing was.
-            Err(()) => Status::from(unread(Code::Unavailable, "too many answers wait to be read; repeat with the same request_id"))
-                .into_http(),
+            Err(()) => Status::from(unread(
+                Code::Unavailable,
+                "too many answers wait to be read; repeat with the same request_id",
+            ))
+            .into_http(),
         }
     }
 

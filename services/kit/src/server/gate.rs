@@ -118,7 +118,11 @@ mod tests {
     #[test]
     fn streams_are_known_by_the_descriptors() {
         let gate = Gate::new(1, &[comanda_proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]);
-        for path in ["/comanda.v1.WatchService/WatchOrder", "/comanda.v1.WatchService/WatchOrders", "/grpc.health.v1.Health/Watch"] {
+        for path in [
+            "/comanda.v1.WatchService/WatchOrder",
+            "/comanda.v1.WatchService/WatchOrders",
+            "/grpc.health.v1.Health/Watch",
+        ] {
             assert!(gate.streams.contains(path), "{path}");
         }
         assert!(!gate.streams.contains("/comanda.v1.OrderService/ListOrders"));

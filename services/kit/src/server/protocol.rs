@@ -19,7 +19,10 @@ const CONTENT_TYPE: &str = "application/grpc";
 pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     let headers = request.headers();
     if !is_grpc(headers) {
-        return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this server speaks gRPC only: content-type application/grpc\n"));
+        return Some(plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "this server speaks gRPC only: content-type application/grpc\n",
+        ));
     }
     if request.method() != Method::POST {
         return Some(plain(StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST requests\n"));
@@ -94,7 +97,8 @@ mod tests {
     #[test]
     fn only_grpcs_content_types_are_grpc() {
         let yes = ["application/grpc", "application/grpc+proto", "Application/GRPC", "application/grpc; charset=utf-8"];
-        let no = ["application/json", "application/grpc-web", "application/grpc+json", "application/grpcs", "", "text/html"];
+        let no =
+            ["application/json", "application/grpc-web", "application/grpc+json", "application/grpcs", "", "text/html"];
         for value in yes {
             assert!(is_grpc(&with("content-type", value)), "{value}");
         }
@@ -107,14 +111,17 @@ mod tests {
     #[test]
     fn only_gzip_and_plain_messages_are_readable() {
         assert!(is_readable(&HeaderMap::new()));
-        for (value, readable) in [("gzip", true), ("identity", true), ("snappy", false), ("deflate", false), ("GZIP", false)] {
+        for (value, readable) in
+            [("gzip", true), ("identity", true), ("snappy", false), ("deflate", false), ("GZIP", false)]
+        {
             assert_eq!(is_readable(&with(ENCODING, value)), readable, "{value}");
         }
     }
 
     #[test]
     fn an_error_of_the_transport_gets_details_and_others_keep_theirs() {
-        let explain = |status: Status| Status::from_header_map(explained(status.into_http()).headers()).expect("an error");
+        let explain =
+            |status: Status| Status::from_header_map(explained(status.into_http()).headers()).expect("an error");
         let bomb = explain(Status::resource_exhausted("Error decompressing: size limit"));
         assert_eq!((bomb.code(), bomb.details().is_empty()), (Code::OutOfRange, false));
         let ours = explain(ApiError::overloaded().into());

@@ -41,7 +41,10 @@ impl TimeLimit {
     pub fn of_call(headers: &HeaderMap) -> Result<Self, ApiError> {
         let (now, timeout) = (Instant::now(), deadline::of_call(headers));
         if headers.contains_key("grpc-timeout") && timeout.is_none() {
-            return Err(ApiError::invalid_field("grpc-timeout", "must be up to 8 digits and a unit of H, M, S, m, u, n"));
+            return Err(ApiError::invalid_field(
+                "grpc-timeout",
+                "must be up to 8 digits and a unit of H, M, S, m, u, n",
+            ));
         }
         Ok(Self { deadline: timeout.map(|timeout| now + timeout), server_limit: now + CALL_TIMEOUT })
     }

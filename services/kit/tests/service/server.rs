@@ -220,8 +220,7 @@ async fn answers_that_nobody_reads_are_bounded() -> Result<()> {
     });
     let answers: Vec<_> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
     // Every call is answered, but only some of the answers are held for their reader.
-    let refused: Vec<_> =
-        answers.iter().filter_map(|answer| Status::from_header_map(answer.headers())).collect();
+    let refused: Vec<_> = answers.iter().filter_map(|answer| Status::from_header_map(answer.headers())).collect();
     let held = answers.len() - refused.len();
     assert!((8..=17).contains(&held), "{held} MiB are held");
     for status in &refused {

@@ -48,6 +48,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+pub(crate) use self::store::operator;
 pub use self::{
     api::Api,
     config::Config,
@@ -55,7 +56,6 @@ pub use self::{
     schedule::Schedule,
     server::{Security, Server},
 };
-pub(crate) use self::store::operator;
 use self::{compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route};
 
 /// Full name of the gRPC service, for health.

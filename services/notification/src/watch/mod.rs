@@ -122,7 +122,12 @@ pub fn start(
     let order_streams = streams("order", config.max_watches);
     let orders_streams = streams("orders", config.max_many_watches);
     let api = Api { hub, store, broker, order_streams, orders_streams };
-    (WatchServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES).accept_compressed(tonic::codec::CompressionEncoding::Gzip), ready)
+    (
+        WatchServiceServer::new(api)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip),
+        ready,
+    )
 }
 
 /// Starts what runs beside the streams; returns whether they can be served.

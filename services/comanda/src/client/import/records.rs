@@ -91,11 +91,9 @@ impl<'a> Records<'a> {
     }
 
     fn skip_line_end(&mut self) {
-        if self.skip('\r') {
-            self.skip('\n');
-        } else {
-            self.skip('\n');
-        }
+        // CR LF, LF or CR alone.
+        self.skip('\r');
+        self.skip('\n');
         self.line += 1;
     }
 

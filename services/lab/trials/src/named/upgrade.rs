@@ -1,6 +1,6 @@
 //! A migration under load, and then one replica after the other is replaced by a newer program.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use comanda_checker::history::What;
@@ -128,9 +128,9 @@ async fn change(connection: &mut PgConnection, statement: &str) -> Result<()> {
     outcome.with_context(|| statement.to_owned())
 }
 
-async fn replace(field: &Field, role: &Process, program: &PathBuf) -> Result<()> {
+async fn replace(field: &Field, role: &Process, program: &Path) -> Result<()> {
     role.end(Signal::Term).await?;
-    role.replace_program(program.clone());
+    role.replace_program(program.to_path_buf());
     role.start().await?;
     field.cluster.serves().await
 }

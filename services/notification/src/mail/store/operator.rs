@@ -48,9 +48,11 @@ pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result
 /// delivered are counted, each up to `limit`: they have an index.
 pub async fn by_state(pool: &PgPool, limit: i64) -> Result<Vec<(i16, i64)>, StoreError> {
     let all: Vec<(i16, i64)> = bounded(
-        sqlx::query_as("SELECT state, count(*) FROM (SELECT state FROM mails LIMIT $1 + 1) m GROUP BY state ORDER BY state")
-            .bind(limit)
-            .fetch_all(pool),
+        sqlx::query_as(
+            "SELECT state, count(*) FROM (SELECT state FROM mails LIMIT $1 + 1) m GROUP BY state ORDER BY state",
+        )
+        .bind(limit)
+        .fetch_all(pool),
     )
     .await?;
     if all.iter().map(|(_, count)| count).sum::<i64>() <= limit {
