@@ -100,10 +100,15 @@ async fn importing_a_file_twice_creates_nothing_twice() {
 async fn a_file_with_bad_rows_is_refused_whole() {
     let counter = Counter::open().await;
     let file = counter.world.file("menu.csv", "product_name,price\nTaco,2.50\nTorta,dear\n,3\nAgua,1\nFlan\n");
-    let problems = ["malformed rows: 3", "row 2: column price", "row 3: column product_name", "row 5: has 1 columns"];
+    let problems = [
+        "problems in the file: 3",
+        "row 2, line 3: column price",
+        "row 3, line 4: column product_name",
+        "row 5, line 6: has 1 columns",
+    ];
     counter.fails(&["order", "import", &file], 1, &problems).await;
     assert_eq!(counter.world.count(ORDERS).await, 0, "not even the good rows are sent");
-    counter.fails(&["order", "import", "/nowhere.csv"], 1, &["cannot open /nowhere.csv"]).await;
+    counter.fails(&["order", "import", "/nowhere.csv"], 1, &["cannot read \"/nowhere.csv\"", "No such file"]).await;
     counter.close().await;
 }
 

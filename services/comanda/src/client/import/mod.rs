@@ -101,9 +101,9 @@ pub struct ImportArgs {
 
 /// Creates the orders and prints the outcome of each.
 pub async fn run(client: &Client, args: ImportArgs) -> Result<(), Failure> {
+    let bytes = args.bytes()?;
     let import = args.import()?;
-    let rows =
-        rows::read(&args.bytes()?, &args.format()?).map_err(|problems| Failure::refused(problems.to_string()))?;
+    let rows = rows::read(&bytes, &args.format()?).map_err(|problems| Failure::refused(problems.to_string()))?;
     let pending: Vec<_> = rows.iter().map(|row| args.pending(row, &import)).collect();
     let sender = Sender::connect(&client.api).await?;
     let bar = progress_bar(rows.len());
