@@ -1,4 +1,4 @@
-//! All SQL of ordering. Every write is one statement. Whatever a caller can reach is asked for with the caller's [`Scope`].
+//! All SQL of ordering. Every write is one statement. Whatever a caller can reach is asked for with the caller's [`comanda_kit::access::Scope`].
 
 use comanda_kit::{
     dedicated::{Commit, Dedicated},
