@@ -72,11 +72,9 @@ impl Answers {
         };
         let trailers = collected.trailers().cloned();
         let bytes = collected.to_bytes();
-        if bytes.is_empty() {
-            return Response::from_parts(
-                parts,
-                Body::new(Full::default().with_trailers(std::future::ready(trailers.map(Ok)))),
-            );
+        if bytes.is_empty() && trailers.is_none() {
+            // An error: its status is in the headers, which must end the stream. Clients in Go take anything else for a broken answer.
+            return Response::from_parts(parts, Body::empty());
         }
         match self.waits(bytes) {
             Ok(bytes) => {

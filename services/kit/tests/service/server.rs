@@ -5,6 +5,7 @@ use std::{future::pending, time::Duration};
 use anyhow::Result;
 use comanda_kit::{
     access::Access,
+    errors::ApiError,
     server::{Endpoint, Limits},
     shutdown::Tasks,
     testing::{Replica, eventually},
@@ -43,6 +44,7 @@ impl MailService for Mails {
     async fn list_mails(&self, request: Request<ListMailsRequest>) -> Result<Response<ListMailsResponse>, Status> {
         let next_page_token = match request.into_inner().page_token.as_str() {
             "never" => pending().await,
+            "refused" => return Err(ApiError::overloaded().into()),
             "large" => "x".repeat(1024 * 1024),
             _ => String::new(),
         };
@@ -95,6 +97,16 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
 
 fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_error_is_one_frame_of_headers_that_ends_the_stream() -> Result<()> {
+    let server = Server::start(Limits::default()).await?;
+    let answer = server.http2().await?.grpc(LIST, &[], &list("refused"), false).await?;
+    // "Trailers-Only" of the gRPC protocol. Clients in Go take a status in headers that do not end the stream for a broken answer.
+    assert!(answer.headers().contains_key("grpc-status"));
+    assert!(answer.body().is_end_stream(), "more frames follow");
+    server.replica.stop().await
 }
 
 #[tokio::test]
