@@ -78,6 +78,7 @@ impl Connection {
         S: Service<Request<Body>, Response = Response<Body>>,
     {
         if let Some(refusal) = protocol::refusal(&request) {
+            protocol::drain(request.into_body()).await;
             return refusal;
         }
         match self.answer_grpc(service, request).await {

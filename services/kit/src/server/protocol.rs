@@ -1,7 +1,11 @@
 //! What is gRPC and what is not: requests that are refused before any service sees them, and errors of the transport that get an
 //! ErrorInfo (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
+use std::time::Duration;
+
 use comanda_proto::errors::reason;
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 use tonic::{
     Code, Status,
     body::Body,
@@ -14,6 +18,16 @@ const ENCODING: &str = "grpc-encoding";
 const ACCEPTED: &str = "grpc-accept-encoding";
 const DETAILS: &str = "grpc-status-details-bin";
 const CONTENT_TYPE: &str = "application/grpc";
+
+/// What is read of a request that is refused, and for how long.
+const MOST_DRAINED_BYTES: usize = 64 * 1024;
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Reads a request that is refused. HTTP/2 resets a stream whose answer ends before its request does, and curl, for one, then reports an error
+/// of the connection instead of the answer.
+pub async fn drain(body: Body) {
+    let _ = timeout(DRAIN, Limited::new(body, MOST_DRAINED_BYTES).collect()).await;
+}
 
 /// The answer to a request that no service can read.
 pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use h2::{RecvStream, client};
+use h2::{RecvStream, SendStream, client};
 use tokio::net::TcpStream;
 use tonic::{
     Status,
@@ -36,12 +36,22 @@ impl Http2 {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Response<RecvStream>> {
+        let (answer, mut stream) = self.open(method, path, headers).await?;
+        stream.send_data(body.into(), true)?;
+        Ok(answer.await?)
+    }
+
+    /// Sends the headers of a request; its body is up to the caller.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(client::ResponseFuture, SendStream<Bytes>)> {
         let request = Request::builder().method(method).uri(format!("http://comanda{path}"));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let mut send = self.send.clone().ready().await?;
-        let (answer, mut stream) = send.send_request(request.body(())?, false)?;
-        stream.send_data(body.into(), true)?;
-        Ok(answer.await?)
+        Ok(send.send_request(request.body(())?, false)?)
     }
 
     /// The same for a gRPC call, with a message as it is, or marked as compressed.

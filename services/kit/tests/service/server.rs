@@ -156,6 +156,23 @@ async fn what_is_not_grpc_gets_an_http_status() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_refused_request_is_read_to_its_end_before_it_is_answered() -> Result<()> {
+    let server = Server::start(Limits::default()).await?;
+    let http2 = server.http2().await?;
+    let json = [("content-type", "application/json")];
+    let (mut answer, mut stream) = http2.open(Method::POST, LIST, &json).await?;
+    let message = list("");
+    tokio::select! {
+        biased;
+        answer = &mut answer => panic!("answered before its end: {answer:?}"),
+        other = http2.grpc(LIST, &[], &message, false) => assert_eq!(other?.status(), StatusCode::OK),
+    }
+    stream.send_data("{}".into(), true)?;
+    assert_eq!(answer.await?.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    Ok(())
+}
+
+#[tokio::test]
 async fn gzip_is_read_and_bounded_and_other_encodings_are_refused() -> Result<()> {
     let server = Server::start(Limits::default()).await?;
     let channel = server.replica.connect().await?;
