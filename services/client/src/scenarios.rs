@@ -187,7 +187,7 @@ impl Scenario {
         };
         let (fake, address) = fake.serve().await;
         let mut watch = client(address).watch_orders(message(&self.request)).await.expect("connected");
-        let mut told = Told::default();
+        let mut told = Told { waits_for_snapshot: self.request.get("snapshot").is_some(), ..Told::default() };
         let end = loop {
             match watch.next().await {
                 Ok(Update::Event(response)) => told.note(response, &self.name),
@@ -217,11 +217,16 @@ fn order_event(response: &WatchOrderResponse) -> String {
 struct Told {
     versions: BTreeMap<String, i64>,
     snapshots: usize,
+    /// Until the first snapshot is complete.
+    waits_for_snapshot: bool,
 }
 
 impl Told {
     fn note(&mut self, response: WatchOrdersResponse, name: &str) {
         use watch_orders_response::Event;
+        let is_complete = matches!(response.event, Some(Event::SnapshotComplete(_)));
+        self.waits_for_snapshot &= !is_complete;
+        assert!(!self.waits_for_snapshot || response.resume_token.is_empty(), "{name}: a token that would skip orders");
         let (order_id, version) = match response.event.expect("an event") {
             Event::Transition(transition) => (transition.order_id, transition.version),
             Event::Current(order) => (order.order_id, order.version),

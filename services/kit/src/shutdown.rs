@@ -44,7 +44,7 @@ impl Tasks {
         });
     }
 
-    /// Runs a short piece of work to its end even if whoever asked for it has gone away, and returns its result.
+    /// Runs a short piece of work to its end even if its caller has gone away, and returns its result.
     ///
     /// A client that hangs up drops the handler's future; a database write that is dropped half way poisons its connection for
     /// the next borrower (sqlx 0.9.0, transact-rs/sqlx#4393). So writes run here.

@@ -29,7 +29,7 @@ pub fn default_data_dir() -> Result<PathBuf> {
     Ok(base.join("comanda-dev"))
 }
 
-/// As root: gives `data_dir` to an ordinary account and starts this program anew as that account, in place of this process.
+/// As root: gives `data_dir` to an ordinary account and starts this program again as that account, in place of this process.
 /// Otherwise does nothing.
 pub fn leave_root(data_dir: &Path) -> Result<()> {
     if uid()? != ROOT {

@@ -75,7 +75,7 @@ impl Database {
     }
 }
 
-/// Makes the server's folder, once. What an earlier start left unfinished never held anything: it is made anew.
+/// Makes the server's folder, once. What an earlier start left unfinished never held anything: it is made again.
 async fn set_up(server: &mut PostgreSQL, data: &Path, unfinished: &Path) -> Result<()> {
     if unfinished.exists() && data.exists() {
         fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))?;

@@ -23,7 +23,7 @@ There is no way back: make a backup first. It does not run at the same time as `
 pub struct PurgeArgs {
     #[command(flatten)]
     postgres: postgres::Config,
-    /// Orders that ended at least so many days ago, by the database's clock; at least 15.
+    /// Orders that ended at least this many days ago, by the database's clock; at least 15.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_DAYS)..))]
     older_than: u16,
     /// The system runs with `--no-mails`, so that orders without any mail owe none.

@@ -99,7 +99,7 @@ async fn a_frozen_leader_that_wakes_up_moves_nothing() {
     state_machines[frozen].says("this replica no longer leads").await;
     world.all_delivered(&order_ids).await;
     assert_eq!(world.leader("state_machine", &state_machines).await, leads);
-    assert_eq!(world.count("SELECT epoch FROM state_machine.lease").await, epoch, "nobody else has led since");
+    assert_eq!(world.count("SELECT epoch FROM state_machine.lease").await, epoch, "no other replica has led since");
     world.stop(state_machines.into_iter().chain([ordering])).await;
 }
 
@@ -135,7 +135,7 @@ async fn losing_kafkas_log_loses_nothing_and_mails_nothing_twice() {
     ordering.says("KAFKA LOST THE LOG").await;
     state_machine.says("KAFKA LOST THE LOG").await;
 
-    eventually("the watch is told to begin anew", async || {
+    eventually("the watch is told to start again", async || {
         watch.ends().contains(&"TOKEN_EXPIRED".into()).then_some(())
     })
     .await;

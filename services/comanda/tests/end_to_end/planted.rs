@@ -17,6 +17,6 @@ fn holds(text: &str) -> bool {
     let mut grep = Command::new("grep");
     grep.args(["--quiet", "--text", "--fixed-strings", "--", text, env!("CARGO_BIN_EXE_comanda")]);
     let status = grep.status().expect("grep is where a shell is");
-    assert!(status.code().is_some_and(|code| code < 2), "grep can not read the program");
+    assert!(status.code().is_some_and(|code| code < 2), "grep cannot read the program");
     status.success()
 }

@@ -1,4 +1,4 @@
-//! SIGTERM, whoever is connected.
+//! SIGTERM, whatever clients are connected.
 
 use std::{
     io::Write,
@@ -19,7 +19,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_stops_in_time_whoever_is_connected() {
+async fn a_server_stops_in_time_whatever_clients_are_connected() {
     let world = World::new().await;
     // The steps of the workflow take half a minute: these orders rest.
     let [mut ordering, mut state_machine, mut notification] = world.start_roles("30000").await;

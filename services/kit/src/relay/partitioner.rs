@@ -5,7 +5,7 @@ const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;
 const SHIFT: u32 = 24;
 
-/// The partition of a key, of so many.
+/// The partition of a key, among `partitions`.
 pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     // Kafka clears the sign bit.
     let positive = i32::try_from(murmur2(key) & 0x7fff_ffff).expect("31 bits");

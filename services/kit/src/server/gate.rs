@@ -42,7 +42,7 @@ pub struct Connection {
 }
 
 impl Gate {
-    /// Lets at most so many calls in at a time, over all connections.
+    /// Lets at most this many calls in at a time, over all connections.
     pub fn new(max_calls: usize, descriptors: &[&[u8]]) -> Self {
         let places = Arc::new(Semaphore::new(max_calls.min(Semaphore::MAX_PERMITS)));
         let streams = descriptors.iter().flat_map(|bytes| streams(bytes)).collect();

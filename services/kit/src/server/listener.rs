@@ -38,7 +38,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     listening().with_context(|| format!("cannot listen on {address}; choose another address"))
 }
 
-/// Accepts connections, at most so many at a time.
+/// Accepts connections, a bounded number at a time.
 pub struct Acceptor {
     listener: TcpListener,
     places: Arc<Semaphore>,

@@ -38,7 +38,7 @@ pub struct Earlier {
 /// In one statement: claims the request ids, counts the orders that are left, takes a block of numbers for each tenant, stores the orders
 /// and points at them.
 ///
-/// It can not deadlock with another one: each waits for claims only before it locks a tenant's row of `numbers`, and both are taken in the
+/// It cannot deadlock with another one: each waits for claims only before it locks a tenant's row of `numbers`, and both are taken in the
 /// order of their keys. The row stays locked until the commit, and the time is read once it is locked; so orders of one tenant become visible
 /// in the order of their numbers and of their times, whichever replica stores them.
 const INSERT: &str = "

@@ -28,7 +28,7 @@ impl Window {
 /// with a customer $5.
 ///
 /// With a customer, the comparisons begin with the customer and so does the order: only the index by customer gives that order, so the
-/// planner can not choose the one by time and filter a whole table for a customer whose orders it believes to be many.
+/// planner cannot choose the one by time and filter a whole table for a customer whose orders it believes to be many.
 macro_rules! range {
     (of_tenant) => {
         "tenant = $1

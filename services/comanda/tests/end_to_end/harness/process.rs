@@ -133,7 +133,7 @@ impl Role {
         self.health(ServingStatus::Serving).await;
     }
 
-    /// A connection that is made anew whenever it breaks.
+    /// A connection that is made again whenever it breaks.
     pub async fn channel(&mut self) -> Channel {
         lazy(self.address().await)
     }
