@@ -136,14 +136,20 @@ fn answers<M: Message + Default>(answers: Vec<Answer>) -> Vec<Result<M, Status>>
     answers.into_iter().map(answer).collect()
 }
 
-fn client(address: crate::Address) -> Client {
+/// `silence` is short only where a stream of the scenario falls silent: on a busy machine any stream may for a second.
+fn client(address: crate::Address, silence: Duration) -> Client {
     let mut config = Config::at(address);
     (config.first_wait, config.longest_wait) = (Duration::from_millis(1), Duration::from_millis(5));
-    config.silence = Duration::from_secs(1);
+    config.silence = silence;
     Client::new(config)
 }
 
 impl Scenario {
+    fn silence(&self) -> Duration {
+        let stalls = self.streams.iter().flatten().any(|answer| matches!(answer, Answer::Stall(_)));
+        Duration::from_secs(if stalls { 2 } else { 60 })
+    }
+
     async fn run(self) {
         match self.rpc.as_str() {
             "CreateOrder" => self.create().await,
@@ -156,15 +162,16 @@ impl Scenario {
     async fn create(self) {
         let fake = Fake { create: Script::new(answers(self.answers)), ..Fake::default() };
         let (fake, address) = fake.serve().await;
-        let end = client(address).create_order(message(&self.request)).await;
+        let end = client(address, Duration::from_secs(60)).create_order(message(&self.request)).await;
         assert_eq!(fake.create.asked(), messages(&self.calls), "{}", self.name);
         assert_eq!(end.map_or_else(|error| label(error.code), |_| "OK".into()), self.outcome, "{}", self.name);
     }
 
     async fn watch_order(self) {
+        let silence = self.silence();
         let fake = Fake { watch_order: Script::new(steps(self.streams)), ..Fake::default() };
         let (fake, address) = fake.serve().await;
-        let mut watch = client(address).watch_order(message(&self.request)).await.expect("connected");
+        let mut watch = client(address, silence).watch_order(message(&self.request)).await.expect("connected");
         let mut told = Vec::new();
         let end = loop {
             match watch.next().await {
@@ -179,6 +186,7 @@ impl Scenario {
     }
 
     async fn watch_orders(self) {
+        let silence = self.silence();
         let fake = Fake {
             watch_orders: Script::new(steps(self.streams)),
             list: Script::new(answers(self.pages)),
@@ -186,7 +194,7 @@ impl Scenario {
             ..Fake::default()
         };
         let (fake, address) = fake.serve().await;
-        let mut watch = client(address).watch_orders(message(&self.request)).await.expect("connected");
+        let mut watch = client(address, silence).watch_orders(message(&self.request)).await.expect("connected");
         let mut told = Told { waits_for_snapshot: self.request.get("snapshot").is_some(), ..Told::default() };
         let end = loop {
             match watch.next().await {
