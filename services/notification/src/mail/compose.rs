@@ -84,7 +84,7 @@ impl Composer {
         order.items.iter_mut().for_each(|item| item.name = clean(&item.name));
         let (name, status) = (clean(&contact.customer_name), clean(&label(workflow, mail, locale)));
         let (number, items, total) = (contact.number, &*order.items, order.total.as_ref().map(currency::format));
-        let facts = Facts { number, name: &name, items, total: total.as_deref(), status: &status };
+        let facts = Facts { number, name: &name, items, total: total.as_deref(), status: &status, courier: None };
         let (text, html) = self.templates.render(plan::template(workflow, &mail.status), locale, &facts)?;
         let subject = subject(locale, number, items);
         let body = MultiPart::alternative_plain_html(text, html);

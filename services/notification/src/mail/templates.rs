@@ -11,11 +11,15 @@ use super::{locale::Locale, names::isolated};
 const GENERIC: &str = "status";
 
 /// Each text by its file's name. HTML is escaped because of its ending.
-const TEXTS: [(&str, &str); 4] = [
+const TEXTS: [(&str, &str); 8] = [
     ("status.es.txt", include_str!("../../templates/status.es.txt")),
     ("status.es.html", include_str!("../../templates/status.es.html")),
     ("status.en.txt", include_str!("../../templates/status.en.txt")),
     ("status.en.html", include_str!("../../templates/status.en.html")),
+    ("courier.es.txt", include_str!("../../templates/courier.es.txt")),
+    ("courier.es.html", include_str!("../../templates/courier.es.html")),
+    ("courier.en.txt", include_str!("../../templates/courier.en.txt")),
+    ("courier.en.html", include_str!("../../templates/courier.en.html")),
 ];
 
 /// What a template can use.
@@ -28,6 +32,22 @@ pub struct Facts<'a> {
     pub total: Option<&'a str>,
     /// The status as people call it.
     pub status: &'a str,
+    /// Who comes; only the template "courier" shows it.
+    pub courier: Option<CourierFacts<'a>>,
+}
+
+/// What the template "courier" says of who comes.
+#[derive(Clone, Copy, Debug)]
+pub struct CourierFacts<'a> {
+    pub name: &'a str,
+    /// May be empty.
+    pub vehicle: &'a str,
+    /// May be empty.
+    pub plate: &'a str,
+    /// The promised pickup as a clock shows it; empty once it has passed.
+    pub pickup_clock: &'a str,
+    /// In how many minutes that is; `None` where it is less than one, or more than an hour.
+    pub pickup_minutes: Option<i64>,
 }
 
 /// All templates.
@@ -67,7 +87,13 @@ fn file(template: &str, locale: Locale, ending: &str) -> String {
 
 fn values(facts: &Facts<'_>) -> Value {
     let items: Vec<_> = facts.items.iter().map(|i| context! { name => &i.name, quantity => i.quantity }).collect();
-    context! { number => facts.number, name => facts.name, status => facts.status, items => items, total => facts.total }
+    let courier = facts.courier.map(|c| {
+        let CourierFacts { name, vehicle, plate, pickup_clock, pickup_minutes } = c;
+        context! { name, vehicle, plate, pickup_clock, pickup_minutes }
+    });
+    context! {
+        number => facts.number, name => facts.name, status => facts.status, items => items, total => facts.total, courier => courier
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +107,8 @@ mod tests {
     }
 
     fn render(template: &str, locale: Locale, items: &[Item]) -> (String, String) {
-        let facts = Facts { number: 1042, name: "Ana <x>", items, total: Some("900 CLP"), status: "preparando" };
+        let facts =
+            Facts { number: 1042, name: "Ana <x>", items, total: Some("900 CLP"), status: "preparando", courier: None };
         Templates::load().expect("valid templates").render(template, locale, &facts).expect("rendered")
     }
 
@@ -123,6 +150,30 @@ mod tests {
         let endings = ["es.txt", "es.html", "en.txt", "en.html"];
         let named = TEMPLATES.iter().flat_map(|name| endings.map(|ending| format!("{name}.{ending}")));
         assert_eq!(named.collect::<Vec<_>>(), TEXTS.map(|(name, _)| name));
+    }
+
+    #[test]
+    fn the_text_of_a_confirmed_ride_says_who_comes_and_when() {
+        let courier = CourierFacts {
+            name: "Luz <x>",
+            vehicle: "Corolla blanco",
+            plate: "ABCD-12",
+            pickup_clock: "19:42",
+            pickup_minutes: Some(7),
+        };
+        let render = |courier| {
+            let facts =
+                Facts { number: 7, name: "", items: &[item("Viaje", 1)], total: None, status: "confirmado", courier };
+            Templates::load().expect("valid").render("courier", Locale::Es, &facts).expect("rendered")
+        };
+        let (text, html) = render(Some(courier));
+        let expected = "Te atiende: Luz <x>\nVehículo: Corolla blanco\nMatrícula: ABCD-12\nRecogida: 19:42 (en unos 7 minutos)\n\nPedido";
+        assert!(text.contains(expected), "{text}");
+        assert!(html.contains("Luz &lt;x&gt;") && html.contains("ABCD-12") && html.contains("(en unos 7 minutos)"));
+        let (text, html) = render(Some(CourierFacts { pickup_clock: "", plate: "", ..courier }));
+        assert!(text.contains("Vehículo: Corolla blanco\n\nPedido") && !html.contains("Recogida"), "{text}");
+        let (text, _) = render(None);
+        assert!(text.contains("Hola:\n\nPedido número 7\n"), "{text}");
     }
 
     #[test]
