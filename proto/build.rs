@@ -5,12 +5,15 @@ use std::{env, error::Error, fs, path::PathBuf};
 use tonic_build::manual;
 
 /// Roots of the compilation: our services, and the error details, so that reflection can name what errors carry.
-const ROOTS: [&str; 6] = [
+const ROOTS: [&str; 9] = [
     "comanda/events/v1/order_events.proto",
+    "comanda/events/v1/dispatch_events.proto",
     "comanda/v1/order_service.proto",
     "comanda/v1/lifecycle_service.proto",
     "comanda/v1/watch_service.proto",
     "comanda/v1/mail_service.proto",
+    "comanda/v1/dispatch_service.proto",
+    "comanda/v1/analytics_service.proto",
     "google/rpc/error_details.proto",
 ];
 

@@ -24,7 +24,8 @@ pub enum Role {
 pub enum Reach {
     /// Nothing that belongs to anybody: health and reflection. Open to everyone.
     Public,
-    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders.
+    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, and a courier, where dispatch serves it, only
+    /// itself and its own assignments.
     Tenant,
     /// What belongs to the installation.
     Installation,
@@ -70,6 +71,27 @@ pub const TABLE: &[Rule] = &[
     rule("/comanda.v1.MailService/ListMails", BUSINESS, Reach::Tenant),
     rule("/comanda.v1.MailService/ResendMail", BUSINESS, Reach::Tenant),
     rule("/comanda.v1.MailService/ResendDeadMails", &[Role::Owner], Reach::Tenant),
+    rule("/comanda.v1.DispatchService/RegisterCourier", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/SetCourierStatus", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/StreamLocations", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/ReportLocation", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/ListCouriers", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/GetAssignment", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/ListAssignments", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/AssignOrder", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/AcceptOffer", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/DeclineOffer", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/WithdrawAssignment", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/MarkArrived", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/MarkPickedUp", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/CompleteAssignment", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.DispatchService/WatchCourier", BUSINESS_AND_COURIER, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/CountOrders", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/ReportDwell", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/ReportRates", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/ReportRevenue", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/ReportCouriers", BUSINESS, Reach::Tenant),
+    rule("/comanda.v1.AnalyticsService/GetAnalyticsState", BUSINESS, Reach::Tenant),
     rule("/grpc.health.v1.Health/Check", EVERYONE, Reach::Public),
     rule("/grpc.health.v1.Health/Watch", EVERYONE, Reach::Public),
     rule("/grpc.health.v1.Health/List", EVERYONE, Reach::Public),

@@ -7,12 +7,16 @@ use prost::Message;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use crate::{
-    events::{OrderPlaced, OrderTransition},
+    events::{AssignmentEvent, CourierLocation, OrderPlaced, OrderTransition},
     topics::{self, Event},
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.yaml");
-const PROTO: &str = include_str!("../comanda/events/v1/order_events.proto");
+/// The proto files of the events, by name.
+const PROTOS: [(&str, &str); 2] = [
+    ("order_events.proto", include_str!("../comanda/events/v1/order_events.proto")),
+    ("dispatch_events.proto", include_str!("../comanda/events/v1/dispatch_events.proto")),
+];
 
 #[test]
 fn the_asyncapi_document_says_what_is_published() {
@@ -68,12 +72,28 @@ channels:
         "OrderTransition",
         "one record for each step of each order",
     );
+    channel::<AssignmentEvent>(
+        &mut text,
+        "assignments",
+        "AssignmentEvent",
+        "one record for each step in an order's search for a courier, or of its job",
+    );
+    channel::<CourierLocation>(
+        &mut text,
+        "courierLocations",
+        "CourierLocation",
+        "where couriers are, at most one record a second for each, kept for an hour",
+    );
     text.push_str("operations:\n");
     operation(&mut text, "publishOrders", "orders", "OrderPlaced", OrderPlaced::SOURCE);
     operation(&mut text, "publishOrderTransitions", "orderTransitions", "OrderTransition", OrderTransition::SOURCE);
+    operation(&mut text, "publishAssignments", "assignments", "AssignmentEvent", AssignmentEvent::SOURCE);
+    operation(&mut text, "publishCourierLocations", "courierLocations", "CourierLocation", CourierLocation::SOURCE);
     text.push_str("components:\n  messages:\n");
-    component::<OrderPlaced>(&mut text, "OrderPlaced");
-    component::<OrderTransition>(&mut text, "OrderTransition");
+    component::<OrderPlaced>(&mut text, "OrderPlaced", "order_id");
+    component::<OrderTransition>(&mut text, "OrderTransition", "order_id");
+    component::<AssignmentEvent>(&mut text, "AssignmentEvent", "order_id");
+    component::<CourierLocation>(&mut text, "CourierLocation", "courier_id");
     text
 }
 
@@ -112,7 +132,7 @@ fn operation(text: &mut String, id: &str, channel: &str, message: &str, source: 
     .expect("a string takes all");
 }
 
-fn component<E: Event>(text: &mut String, name: &str) {
+fn component<E: Event>(text: &mut String, name: &str, key: &str) {
     let event = E::default();
     let headers = topics::headers(&event);
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
@@ -131,34 +151,35 @@ fn component<E: Event>(text: &mut String, name: &str) {
     )
     .expect("a string takes all");
     for (header, value) in &headers {
-        header_schema(text, header, value);
+        header_schema(text, header, value, key);
     }
+    let (file, source) = source_of(name);
+    let format = if key == "order_id" { "\n            format: uuid" } else { "" };
     write!(
         text,
         "      bindings:
         kafka:
           key:
-            type: string
-            format: uuid
-            description: order_id
+            type: string{format}
+            description: {key}
           bindingVersion: 0.5.0
       payload:
         schemaFormat: application/vnd.google.protobuf;version=3
         schema: |
-          // comanda/events/v1/order_events.proto
-{}",
-        source_of(name)
+          // comanda/events/v1/{file}
+{source}"
     )
     .expect("a string takes all");
 }
 
 /// A header that is the same on every record has a constant value.
-fn header_schema(text: &mut String, header: &str, value: &str) {
+fn header_schema(text: &mut String, header: &str, value: &str, key: &str) {
     let description = match header {
         "ce_id" => "identifies the event, also where its record is repeated",
+        "ce_time" if key == "courier_id" => "when the courier was there, by the clock of its device (RFC 3339)",
         "ce_time" => "when it happened, by the database's clock (RFC 3339)",
-        "ce_subject" => "order_id",
-        "ce_tenant" => "whose order it is",
+        "ce_subject" => key,
+        "ce_tenant" => "whose it is",
         _ => {
             write!(text, "          {header}:\n            type: string\n            const: '{value}'\n")
                 .expect("a string takes all");
@@ -169,9 +190,19 @@ fn header_schema(text: &mut String, header: &str, value: &str) {
         .expect("a string takes all");
 }
 
-/// The lines of a message in its proto file, indented.
-fn source_of(message: &str) -> String {
-    let start = PROTO.find(&format!("message {message} {{")).expect("the message is in the file");
-    let end = start + PROTO[start..].find("\n}\n").expect("it ends") + 2;
-    PROTO[start..end].lines().map(|line| format!("          {line}\n")).collect()
+/// The file of a message, and its lines there, with those of the messages and enums that only it uses, indented.
+fn source_of(message: &str) -> (&'static str, String) {
+    let begin = format!("message {message} {{");
+    let (file, proto) = PROTOS.into_iter().find(|(_, proto)| proto.contains(&begin)).expect("the message is in a file");
+    let parts: &[&str] = match message {
+        "AssignmentEvent" => &["enum AssignmentEventType {", &begin, "message Step {"],
+        _ => &[&begin],
+    };
+    (file, parts.iter().map(|part| lines_of(proto, part)).collect())
+}
+
+fn lines_of(proto: &str, begin: &str) -> String {
+    let start = proto.find(begin).expect("it is in the file");
+    let end = start + proto[start..].find("\n}\n").expect("it ends") + 2;
+    proto[start..end].lines().map(|line| format!("          {line}\n")).collect()
 }

@@ -35,4 +35,16 @@ pub mod reason {
     pub const ANSWERS_UNREAD: &str = "ANSWERS_UNREAD";
     pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
     pub const MALFORMED_MESSAGE: &str = "MALFORMED_MESSAGE";
+    pub const COURIER_NOT_FOUND: &str = "COURIER_NOT_FOUND";
+    pub const ASSIGNMENT_NOT_FOUND: &str = "ASSIGNMENT_NOT_FOUND";
+    pub const ASSIGNMENT_ENDED: &str = "ASSIGNMENT_ENDED";
+    pub const OFFER_EXPIRED: &str = "OFFER_EXPIRED";
+    pub const NOT_WAITING: &str = "NOT_WAITING";
+    pub const ALREADY_ALLOTTED: &str = "ALREADY_ALLOTTED";
+    pub const COURIER_FULL: &str = "COURIER_FULL";
+    pub const ALREADY_PICKED_UP: &str = "ALREADY_PICKED_UP";
+    pub const NOT_CONFIRMED: &str = "NOT_CONFIRMED";
+    pub const NOT_ARRIVED: &str = "NOT_ARRIVED";
+    pub const NOT_PICKED_UP: &str = "NOT_PICKED_UP";
+    pub const REPORT_TOO_LARGE: &str = "REPORT_TOO_LARGE";
 }

@@ -38,7 +38,7 @@ pub use generated::comanda::events::v1 as events;
 /// The package `comanda.v1`: messages, clients and servers, generated from `comanda/v1/*.proto`, where every field and
 /// call is documented.
 pub use generated::comanda::v1;
-pub use generated::google::r#type::Money;
+pub use generated::google::r#type::{LatLng, Money};
 
 /// The descriptors of every message and service, comments and error details included: for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/comanda.binpb"));

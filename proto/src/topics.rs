@@ -3,14 +3,16 @@
 //! | topic | key | payload | written by | read by |
 //! |---|---|---|---|---|
 //! | `comanda.orders` | order id as text | [`OrderPlaced`] | ordering | state-machine |
-//! | `comanda.order-transitions` | order id as text | [`OrderTransition`] | state-machine | notification (watch, mail) |
+//! | `comanda.order-transitions` | order id as text | [`OrderTransition`] | state-machine | notification (watch, mail), dispatch, analytics |
+//! | `comanda.assignments` | order id as text | [`AssignmentEvent`] | dispatch | state-machine, notification (watch), analytics |
+//! | `comanda.courier-locations` | courier id | [`CourierLocation`] | dispatch | dispatch, notification (watch) |
 //!
 //! Records are CloudEvents in Kafka's binary mode: the attributes are headers, the payload is bare protobuf. `proto/asyncapi.yaml` describes
 //! the topics for readers outside; it is made from what stands here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
-use crate::events::{OrderPlaced, OrderTransition};
+use crate::events::{AssignmentEvent, CourierLocation, OrderPlaced, OrderTransition};
 
 /// Before the name of every topic, unless a setting says otherwise.
 pub const DEFAULT_PREFIX: &str = "comanda.";
@@ -20,6 +22,22 @@ pub const ORDERS: &str = "orders";
 
 /// Everything that happened to orders: one record a transition.
 pub const ORDER_TRANSITIONS: &str = "order-transitions";
+
+/// Everything that happened to assignments of couriers: one record an event.
+pub const ASSIGNMENTS: &str = "assignments";
+
+/// Where couriers are: at most one record a second for each.
+pub const COURIER_LOCATIONS: &str = "courier-locations";
+
+/// Every topic.
+pub const ALL: [&str; 4] = [ORDERS, ORDER_TRANSITIONS, ASSIGNMENTS, COURIER_LOCATIONS];
+
+/// For how long a topic keeps its records. Where people are is nobody's business an hour later; a compacted topic would keep each
+/// courier's last place for ever.
+pub fn retention(topic: &str) -> Duration {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    if topic == COURIER_LOCATIONS { HOUR } else { 7 * 24 * HOUR }
+}
 
 /// Partitions of a topic, unless a setting says otherwise. Comanda never changes the number once the topic exists.
 ///
@@ -40,9 +58,9 @@ pub trait Event: prost::Message + Default {
     const SOURCE: &'static str;
     /// `ce_id`: together with the source it identifies the event, also where its record is repeated.
     fn id(&self) -> String;
-    /// `ce_subject` and the record's key: the order.
+    /// `ce_subject` and the record's key: the order, or the courier.
     fn subject(&self) -> &str;
-    /// `ce_tenant`: whose order it is.
+    /// `ce_tenant`: whose order or courier it is.
     fn tenant(&self) -> &str;
     /// `ce_time`: when it happened.
     fn time(&self) -> Option<&prost_types::Timestamp>;
@@ -104,5 +122,49 @@ impl Event for OrderTransition {
 
     fn time(&self) -> Option<&prost_types::Timestamp> {
         self.transition_time.as_ref()
+    }
+}
+
+impl Event for AssignmentEvent {
+    const TOPIC: &'static str = ASSIGNMENTS;
+    const TYPE: &'static str = "comanda.events.v1.AssignmentEvent";
+    const SOURCE: &'static str = "/comanda/dispatch";
+
+    fn id(&self) -> String {
+        format!("{}/assignment/{}", self.order_id, self.version)
+    }
+
+    fn subject(&self) -> &str {
+        &self.order_id
+    }
+
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn time(&self) -> Option<&prost_types::Timestamp> {
+        self.event_time.as_ref()
+    }
+}
+
+impl Event for CourierLocation {
+    const TOPIC: &'static str = COURIER_LOCATIONS;
+    const TYPE: &'static str = "comanda.events.v1.CourierLocation";
+    const SOURCE: &'static str = "/comanda/dispatch";
+
+    fn id(&self) -> String {
+        format!("{}/{}", self.courier_id, self.record_time.map(|time| time.to_string()).unwrap_or_default())
+    }
+
+    fn subject(&self) -> &str {
+        &self.courier_id
+    }
+
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn time(&self) -> Option<&prost_types::Timestamp> {
+        self.record_time.as_ref()
     }
 }

@@ -10,7 +10,11 @@
 //! | `state_machine.order_states` | state-machine | state of each adopted order |
 //! | `state_machine.order_history` | state-machine | [`TransitionRow`]: every transition, version 1 from an order's first moment on |
 //! | `state_machine.workflow_definitions` | state-machine | [`WorkflowRow`] |
-//! | `ordering.log_epoch`, `state_machine.log_epoch` | each its own | epoch of the service's topic: rises when the topic's log was lost |
+//! | `ordering.order_trips` | ordering | [`TripRow`]: where an order with a trip is picked up and goes: coordinates, no addresses |
+//! | `ordering.order_contents` | ordering | what a courier carries, and where to: an [`Order`] with items and trip |
+//! | `dispatch.order_couriers` | dispatch | [`CourierRow`]: who has an order, for its mails and watchers |
+//! | `dispatch.assignment_history` | dispatch | every assignment event, as it is published |
+//! | `ordering.log_epoch`, `state_machine.log_epoch`, `dispatch.log_epoch` | each its own | epoch of the service's topic: rises when the topic's log was lost |
 
 use prost::{DecodeError, Message};
 use prost_types::Timestamp;
@@ -34,7 +38,7 @@ pub struct OrderRow {
     pub customer_name: String,
     pub email: String,
     pub locale: String,
-    /// An [`Order`] that holds only items, total and labels.
+    /// An [`Order`] that holds only items, total, labels and trip.
     pub content: Vec<u8>,
     pub workflow: String,
     pub workflow_revision: i32,
@@ -49,6 +53,10 @@ pub struct OrderRow {
 impl OrderRow {
     /// The message that every service shows. Fails only on content that no version of ordering wrote.
     pub fn into_order(self, view: OrderView) -> Result<Order, DecodeError> {
+        let mut content = Order::decode(&*self.content)?;
+        if let (OrderView::Basic | OrderView::Unspecified, Some(trip)) = (view, &mut content.trip) {
+            (trip.pickup, trip.dropoff) = (None, None);
+        }
         let customer = match view {
             OrderView::Full => Customer {
                 customer_id: self.customer_id,
@@ -72,7 +80,7 @@ impl OrderRow {
             create_time: Some(timestamp(self.create_time)),
             status_time: Some(timestamp(self.status_time)),
             next_transition_time: self.next_transition_time.map(timestamp),
-            ..Order::decode(&*self.content)?
+            ..content
         })
     }
 }
@@ -97,6 +105,53 @@ impl ContactRow {
     pub fn items(&self) -> Result<Vec<Item>, DecodeError> {
         Ok(Order::decode(&*self.content)?.items)
     }
+}
+
+/// A row of `ordering.order_trips`. Its coordinates are personal: never to be published or logged.
+#[derive(Clone, FromRow)]
+#[allow(missing_docs)]
+pub struct TripRow {
+    pub order_id: Uuid,
+    pub tenant: String,
+    pub pickup_latitude: f64,
+    pub pickup_longitude: f64,
+    pub dropoff_latitude: f64,
+    pub dropoff_longitude: f64,
+    pub load: i32,
+    /// Empty: any.
+    pub vehicle_kind: String,
+    /// Empty: any.
+    pub zone: String,
+    /// When the pickup is wanted; `None` as soon as possible.
+    pub start_time: Option<OffsetDateTime>,
+}
+
+/// Without the coordinates: what is shown for debugging ends in logs.
+impl std::fmt::Debug for TripRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TripRow").field("order_id", &self.order_id).finish_non_exhaustive()
+    }
+}
+
+/// A row of `dispatch.order_couriers`: the active assignment of an order. Whether it is confirmed is what the order's status says: a reader may
+/// see that status before dispatch has.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct CourierRow {
+    pub order_id: Uuid,
+    pub tenant: String,
+    pub attempt: i32,
+    pub courier_id: String,
+    pub name: String,
+    pub vehicle: String,
+    pub plate: String,
+    pub promised_pickup_time: OffsetDateTime,
+    pub expected_pickup_time: Option<OffsetDateTime>,
+    pub expected_dropoff_time: Option<OffsetDateTime>,
+    /// When dispatch saw that the order's status says so.
+    pub confirm_time: Option<OffsetDateTime>,
+    /// When it was picked up.
+    pub pickup_time: Option<OffsetDateTime>,
 }
 
 /// The columns of a [`TransitionRow`], for a statement that calls the view `state_machine.order_history` `h`.
@@ -222,4 +277,39 @@ pub fn timestamp(time: OffsetDateTime) -> Timestamp {
 pub fn offset_date_time(time: &Timestamp) -> Option<OffsetDateTime> {
     let nanos = u32::try_from(time.nanos).ok()?;
     OffsetDateTime::from_unix_timestamp(time.seconds).ok()?.replace_nanosecond(nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::v1::{Place, Trip};
+
+    use super::*;
+
+    #[test]
+    fn the_places_of_a_trip_are_shown_in_the_full_view_only() {
+        let place = Some(Place { address: "Av. Italia 1234".into(), ..Place::default() });
+        let trip = Trip { pickup: place.clone(), dropoff: place, load: 2, ..Trip::default() };
+        let row = OrderRow {
+            order_id: Uuid::nil(),
+            tenant: "default".into(),
+            number: 1,
+            customer_id: "c".into(),
+            customer_name: String::new(),
+            email: String::new(),
+            locale: String::new(),
+            content: Order { trip: Some(trip.clone()), ..Order::default() }.encode_to_vec(),
+            workflow: "ride".into(),
+            workflow_revision: 1,
+            create_time: OffsetDateTime::UNIX_EPOCH,
+            status: "requested".into(),
+            phase: 1,
+            version: 1,
+            status_time: OffsetDateTime::UNIX_EPOCH,
+            next_transition_time: None,
+        };
+        let shown = |view| row.clone().into_order(view).expect("decodes").trip.expect("has one");
+        assert_eq!(shown(OrderView::Full), trip);
+        let bare = Trip { load: 2, ..Trip::default() };
+        assert_eq!((shown(OrderView::Basic), shown(OrderView::Unspecified)), (bare.clone(), bare));
+    }
 }

@@ -93,6 +93,7 @@ impl OrderWatch {
                 self.has_ended |= is_terminal(order.phase());
                 !std::mem::replace(&mut self.is_current_told, true)
             }
+            Some(Event::Courier(_)) => true,
             Some(Event::Heartbeat(_)) | None => false,
         }
     }

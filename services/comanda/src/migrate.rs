@@ -42,7 +42,7 @@ pub async fn run(args: MigrateArgs) -> Result<()> {
         println!("database: up to date");
     }
     if args.only != Some(Part::Database) {
-        for name in [topics::ORDERS, topics::ORDER_TRANSITIONS] {
+        for name in topics::ALL {
             let topic = args.kafka.topic(name);
             let state = kafka::create_topic(&args.kafka, &topic, &args.topics).await?;
             println!("topic {topic}: {}", describe(&state, args.topics.partitions));

@@ -206,12 +206,19 @@ pub enum TopicState {
     },
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Makes a topic, or reports how an existing one differs; never alters one.
 pub async fn create_topic(config: &Config, topic: &str, settings: &TopicConfig) -> Result<TopicState> {
     let admin: AdminClient<DefaultClientContext> = config.with_own_settings(config.client()).create()?;
-    let days = (7 * 24 * 60 * 60 * 1000).to_string();
+    let retention = topics::retention(topic.strip_prefix(&config.topic_prefix).unwrap_or(topic));
+    let (retention_ms, segment_ms) = (retention.as_millis().to_string(), (retention.as_millis() / 6).to_string());
     let mut new = NewTopic::new(topic, settings.partitions, TopicReplication::Fixed(settings.replication_factor));
-    new = new.set("retention.ms", &days).set("cleanup.policy", "delete");
+    new = new.set("retention.ms", &retention_ms).set("cleanup.policy", "delete");
+    if retention < DAY {
+        // Only whole segments are deleted, and by default one lasts for a week.
+        new = new.set("segment.ms", &segment_ms);
+    }
     if settings.replication_factor >= 3 {
         new = new.set("min.insync.replicas", "2");
     }

@@ -80,6 +80,7 @@ fn decode(record: &Record) -> Option<Placed> {
         workflow: event.workflow,
         workflow_revision: event.workflow_revision,
         first_status: event.status,
+        start_time: event.start_time.as_ref().and_then(offset_date_time),
     })
 }
 

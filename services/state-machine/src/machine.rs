@@ -50,6 +50,8 @@ pub fn name_of(trigger: Trigger) -> String {
 pub enum Dwell {
     /// Until the timer.
     For(Duration),
+    /// Until the timer, which counts from the order's start time where that is later.
+    AfterStart(Duration),
     /// Until a command.
     Forever,
     /// The order has ended.
@@ -122,7 +124,10 @@ pub fn dwell(workflow: &Workflow, status: &str) -> Dwell {
     let ended = self::status(workflow, status).is_none_or(|status| status.phase() != Phase::Active);
     match edges(workflow, status, Trigger::Timer).next() {
         _ if ended => Dwell::Ended,
-        Some(edge) => Dwell::For(edge.delay_duration.and_then(|delay| delay.try_into().ok()).unwrap_or_default()),
+        Some(edge) => {
+            let delay = edge.delay_duration.and_then(|delay| delay.try_into().ok()).unwrap_or_default();
+            if edge.after_start_time { Dwell::AfterStart(delay) } else { Dwell::For(delay) }
+        }
         None => Dwell::Forever,
     }
 }
@@ -142,8 +147,12 @@ mod tests {
 
     use super::*;
 
+    fn workflow(name: &str) -> Workflow {
+        shipped().expect("the shipped workflows are valid").into_iter().find(|w| w.name == name).expect("shipped")
+    }
+
     fn delivery() -> Workflow {
-        shipped().expect("the shipped workflows are valid").into_iter().find(|w| w.name == "delivery").expect("shipped")
+        workflow("delivery")
     }
 
     fn reached(decision: Decision) -> String {
@@ -183,5 +192,16 @@ mod tests {
         assert_eq!(reached(decide(&workflow, "received", &to("preparing"))), "preparing");
         assert_eq!(decide(&workflow, "preparing", &to("preparing")), Decision::AlreadyThere);
         assert_eq!(decide(&workflow, "received", &to("delivered")), Decision::NotAllowed(vec!["preparing".into()]));
+    }
+
+    #[test]
+    fn a_ride_waits_ten_minutes_from_its_start_and_then_has_no_driver() {
+        let ride = workflow("ride");
+        assert_eq!(dwell(&ride, "requested"), Dwell::AfterStart(Duration::from_secs(600)));
+        assert_eq!(reached(decide(&ride, "requested", &Command::Timer)), "no_driver");
+        let advance = |to: &str| Command::Advance { to: Some(to.into()) };
+        assert_eq!(reached(decide(&ride, "requested", &advance("confirmed"))), "confirmed");
+        assert_eq!(reached(decide(&ride, "arriving", &advance("requested"))), "requested");
+        assert_eq!(decide(&ride, "on_trip", &Command::Cancel), Decision::NotAllowed(Vec::new()));
     }
 }

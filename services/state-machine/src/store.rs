@@ -52,6 +52,7 @@ pub struct Placed {
     pub workflow_revision: i32,
     pub first_status: String,
     pub create_time: OffsetDateTime,
+    pub start_time: Option<OffsetDateTime>,
 }
 
 /// A transition to write, if the order still is where the decision was made.
@@ -114,7 +115,7 @@ impl Store {
     /// Milliseconds that an order stays by itself; `None` is for ever.
     fn dwell_ms(&self, dwell: Dwell) -> Option<i64> {
         match dwell {
-            Dwell::For(delay) => i64::try_from(self.step.unwrap_or(delay).as_millis()).ok(),
+            Dwell::For(delay) | Dwell::AfterStart(delay) => i64::try_from(self.step.unwrap_or(delay).as_millis()).ok(),
             Dwell::Forever | Dwell::Ended => None,
         }
     }
@@ -215,10 +216,10 @@ impl Store {
     async fn placed_of(&self, tenant: Option<&str>, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
         bounded(
             sqlx::query_as(
-                "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time
+                "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time, f.start_time
                  FROM unnest($2::uuid[]) AS k (order_id)
                  CROSS JOIN LATERAL (
-                     SELECT f.order_id, f.tenant, f.workflow, f.workflow_revision, f.first_status, f.create_time
+                     SELECT f.order_id, f.tenant, f.workflow, f.workflow_revision, f.first_status, f.create_time, f.start_time
                      FROM ordering.order_facts f
                      WHERE f.order_id = k.order_id
                      LIMIT 1

@@ -2,6 +2,7 @@
 //! to an end.
 
 mod check;
+mod dispatch;
 mod edges;
 mod file;
 mod labels;
@@ -12,9 +13,11 @@ use comanda_proto::v1::Workflow;
 
 pub use self::file::{parse, read_files};
 
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("delivery.toml", include_str!("../workflows/delivery.toml")),
     ("delivery-finalizado.toml", include_str!("../workflows/delivery-finalizado.toml")),
+    ("courier-delivery.toml", include_str!("../workflows/courier-delivery.toml")),
+    ("ride.toml", include_str!("../workflows/ride.toml")),
 ];
 
 /// The workflows that come with Comanda.
@@ -29,6 +32,6 @@ mod tests {
     #[test]
     fn the_shipped_workflows_are_valid() {
         let names: Vec<_> = shipped().expect("valid").into_iter().map(|workflow| workflow.name).collect();
-        assert_eq!(names, ["delivery", "delivery-finalizado"]);
+        assert_eq!(names, ["delivery", "delivery-finalizado", "courier-delivery", "ride"]);
     }
 }

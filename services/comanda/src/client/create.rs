@@ -106,6 +106,7 @@ fn request(args: CreateArgs) -> CreateOrderRequest {
         customer: Some(args.customer.into()),
         workflow: args.workflow,
         labels: args.label.into_iter().collect(),
+        trip: None,
     }
 }
 

@@ -112,7 +112,8 @@ fn status_line(status: &WorkflowStatus) -> String {
 fn edge_line(edge: &WorkflowEdge) -> String {
     let trigger = word(edge.trigger().as_str_name(), "TRIGGER_");
     let delay = edge.delay_duration.map(|delay| format!(" after {delay}")).unwrap_or_default();
-    format!("    {}", columns(&[(&format!("-> {}", edge.to_status), 19), (&format!("{trigger}{delay}"), 0)]))
+    let start = if edge.after_start_time { " from the start time" } else { "" };
+    format!("    {}", columns(&[(&format!("-> {}", edge.to_status), 19), (&format!("{trigger}{delay}{start}"), 0)]))
 }
 
 #[cfg(test)]
@@ -135,9 +136,10 @@ mod tests {
             to_status: "closed".into(),
             trigger: Trigger::Timer.into(),
             delay_duration: Some(Duration { seconds: 90, nanos: 0 }),
+            ..Default::default()
         };
         let statuses = vec![status("open", Phase::Active), status("closed", Phase::Succeeded)];
-        let workflow = Workflow { name: "shop".into(), revision: 2, statuses, edges: vec![edge] };
+        let workflow = Workflow { name: "shop".into(), revision: 2, statuses, edges: vec![edge], dispatch: None };
         assert_eq!(
             whole(&workflow, Paint::NONE),
             "shop, revision 2\n  open              active      es: abierto\\u{202e}\n    -> closed            timer after 90s\n  \

@@ -76,7 +76,7 @@ fn prepare(args: &DevArgs) -> Result<PathBuf> {
 async fn serve(args: DevArgs, data_dir: PathBuf, demo: bool) -> Result<()> {
     let tasks = Tasks::new();
     stop_on_signals(tasks.stop_token())?;
-    let names = [topics::ORDERS, topics::ORDER_TRANSITIONS].map(|name| format!("{}{name}", topics::DEFAULT_PREFIX));
+    let names = topics::ALL.map(|name| format!("{}{name}", topics::DEFAULT_PREFIX));
     let broker = broker::Broker::start(names.to_vec(), PARTITIONS)?;
     let database = match &args.database_url {
         Some(url) => database::Database::given(url),

@@ -50,7 +50,8 @@ async fn new_orders_follow_a_file_and_old_ones_the_revision_they_have() {
         state_machine.lifecycle().await.list_workflows(ListWorkflowsRequest::default()).await.expect("a list");
     let known: Vec<_> =
         workflows.into_inner().workflows.into_iter().map(|known| (known.name, known.revision)).collect();
-    assert_eq!(known, [("delivery".into(), 1), ("delivery-finalizado".into(), 1), ("tacos".into(), 2)]);
+    let expected = [("courier-delivery", 1), ("delivery", 1), ("delivery-finalizado", 1), ("ride", 1), ("tacos", 2)];
+    assert_eq!(known, expected.map(|(name, revision)| (name.to_owned(), revision)));
     // Ordering looks at the workflows every few seconds.
     let new = eventually("a new order follows the new revision", async || {
         let order_ids = world.create(&client, &[taco()]).await;

@@ -265,6 +265,7 @@ pub async fn said(stream: &mut OneOrder) -> Said {
             Event::Transition(transition) => Said::Moved(transition.version),
             Event::Current(order) => Said::Current(order.version),
             Event::Heartbeat(heartbeat) => Said::Heartbeat(heartbeat.version),
+            Event::Courier(_) => panic!("dispatch does not run here"),
         },
         Err(status) => error(&status),
     }

@@ -28,6 +28,7 @@ struct PlacedRow {
     total_units: i64,
     total_nanos: i32,
     item_count: i32,
+    start_time: Option<OffsetDateTime>,
 }
 
 #[async_trait::async_trait]
@@ -40,11 +41,11 @@ impl Outbox for Store {
         let rows: Result<Vec<PlacedRow>, _> = bounded(
             sqlx::query_as(
                 "SELECT o.order_id, o.version, f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision, f.first_status,
-                        f.create_time, f.currency, f.total_units, f.total_nanos, f.item_count
+                        f.create_time, f.currency, f.total_units, f.total_nanos, f.item_count, f.start_time
                  FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
                  CROSS JOIN LATERAL (
                      SELECT tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
-                            currency, total_units, total_nanos, item_count
+                            currency, total_units, total_nanos, item_count, start_time
                      FROM order_facts
                      WHERE order_id = o.order_id
                      LIMIT 1
@@ -80,6 +81,7 @@ fn outgoing(row: PlacedRow) -> Outgoing {
         tenant: row.tenant,
         total: Some(Money { currency_code: row.currency, units: row.total_units, nanos: row.total_nanos }),
         item_count: row.item_count,
+        start_time: row.start_time.map(timestamp),
     };
     Outgoing {
         key: row.order_id,

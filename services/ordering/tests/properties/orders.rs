@@ -87,6 +87,7 @@ fn request() -> impl Strategy<Value = CreateOrderRequest> {
             items,
             workflow,
             labels,
+            trip: None,
         },
     )
 }

@@ -47,6 +47,7 @@ async fn a_created_order_is_answered_found_again_and_published() -> Result<()> {
         tenant: "default".into(),
         total: order.total.clone(),
         item_count: 2,
+        start_time: None,
     };
     assert_eq!((&record.key, event), (&order.order_id, &expected));
     let time = order.create_time.expect("always there").to_string();

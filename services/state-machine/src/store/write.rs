@@ -22,13 +22,15 @@ impl Store {
         let statuses: Vec<_> = orders.iter().map(|(placed, _)| placed.first_status.as_str()).collect();
         let times: Vec<_> = orders.iter().map(|(placed, _)| placed.create_time).collect();
         let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
+        let starts: Vec<_> =
+            orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| counts_from_start(*dwell))).collect();
         let statement = || {
             sqlx::query(
                 // The tenant is the one that ordering knows, whatever a record said.
                 "WITH placed AS (
-                     SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms
-                     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[])
-                          AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms)
+                     SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms, p.start_time
+                     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[], $9::timestamptz[])
+                          AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms, start_time)
                      CROSS JOIN LATERAL (
                          SELECT f.tenant FROM ordering.order_facts f WHERE f.order_id = p.order_id LIMIT 1
                      ) f
@@ -36,7 +38,7 @@ impl Store {
                      INSERT INTO states
                          (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
                      SELECT order_id, tenant, workflow, workflow_revision, 1, status, $7, create_time,
-                            coalesce(create_time + dwell_ms * interval '1 millisecond', 'infinity')
+                            coalesce(greatest(create_time, start_time) + dwell_ms * interval '1 millisecond', 'infinity')
                      FROM placed
                      ON CONFLICT DO NOTHING
                      RETURNING order_id, tenant, status, status_time, due_at
@@ -57,6 +59,7 @@ impl Store {
             .bind(&dwells_ms)
             .bind(Phase::Active as i16)
             .bind(Trigger::Create as i16)
+            .bind(&starts)
         };
         self.written(statement).await
     }
@@ -78,6 +81,7 @@ impl Store {
         let asked: Vec<_> =
             moves.iter().map(|m| m.request.as_ref().map_or("", |asked| asked.status.as_str())).collect();
         let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
+        let from_start: Vec<_> = moves.iter().map(|m| counts_from_start(m.step.dwell)).collect();
         let statement = || {
             sqlx::query(planted_sql!(APPLY,
                 "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
@@ -100,6 +104,7 @@ impl Store {
                 .bind(Phase::Active as i16)
                 .bind(&asked)
                 .bind(&from_times)
+                .bind(&from_start)
         };
         self.written(statement).await
     }
@@ -144,6 +149,11 @@ impl Store {
     }
 }
 
+/// Whether the timer of a status counts from the order's start time, where that is later.
+fn counts_from_start(dwell: Dwell) -> bool {
+    matches!(dwell, Dwell::AfterStart(_))
+}
+
 /// The compare-and-set of a batch. $11 is the lease's epoch or null.
 const APPLY: &str = "
     WITH term AS MATERIALIZED (
@@ -151,16 +161,22 @@ const APPLY: &str = "
     ), step AS (
         SELECT *
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::smallint[],
-                    $8::text[], $9::text[], $10::uuid[], $13::text[], $14::timestamptz[])
+                    $8::text[], $9::text[], $10::uuid[], $13::text[], $14::timestamptz[], $15::boolean[])
              AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id, asked_status,
-                   from_time)
+                   from_time, from_start)
     ), moved AS (
         UPDATE states s
         SET version = p.version + 1,
             status = p.to_status,
             phase = p.phase,
             status_time = now(),
-            due_at = CASE WHEN p.phase = $12 THEN coalesce(now() + p.dwell_ms * interval '1 millisecond', 'infinity') END
+            due_at = CASE
+                WHEN p.phase <> $12 THEN NULL
+                WHEN p.from_start THEN
+                    greatest(now(), (SELECT f.start_time FROM ordering.order_facts f WHERE f.order_id = s.order_id))
+                    + p.dwell_ms * interval '1 millisecond'
+                ELSE coalesce(now() + p.dwell_ms * interval '1 millisecond', 'infinity')
+            END
         FROM step p
         WHERE s.order_id = p.order_id
           AND s.version = p.version

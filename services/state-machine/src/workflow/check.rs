@@ -7,7 +7,7 @@ use comanda_proto::{
     v1::{Phase, Trigger, Workflow, WorkflowEdge, WorkflowStatus},
 };
 
-use super::{edges::MOST_EDGES, labels, problems::Problems};
+use super::{dispatch, edges::MOST_EDGES, labels, problems::Problems};
 use crate::machine;
 
 /// How many statuses a workflow may have.
@@ -17,11 +17,13 @@ const MOST_LABELS: usize = 50;
 /// The longest name, in characters, of a workflow or a status.
 const MOST_NAME: usize = 63;
 
-/// A workflow as a file states it, with the line of each status and edge.
+/// A workflow as a file states it, with the line of each part.
 pub struct Draft {
     pub workflow: Workflow,
     pub status_lines: Vec<usize>,
     pub edge_lines: Vec<usize>,
+    /// Line of the table `[dispatch]`; 1 where there is none.
+    pub dispatch_line: usize,
 }
 
 impl Draft {
@@ -57,6 +59,7 @@ pub fn check(draft: &Draft, problems: &mut Problems) {
     // Where names or edges are wrong, paths over them would only be a second complaint.
     if problems.count() == before {
         check_paths(draft, problems);
+        dispatch::check(&draft.workflow, draft.dispatch_line, problems);
     }
 }
 
@@ -127,8 +130,15 @@ fn edge_problem(draft: &Draft, edge: &WorkflowEdge) -> Option<&'static str> {
             Some("a reject must enter a status of phase \"rejected\"")
         }
         _ if from == to => Some("enters the status that it leaves"),
+        _ if edge.after_start_time && !is_first(draft, from) => {
+            Some("after = \"start_time\" is only for the timer of the first status")
+        }
         _ => None,
     }
+}
+
+fn is_first(draft: &Draft, status: &str) -> bool {
+    draft.workflow.statuses.first().is_some_and(|first| first.name == status)
 }
 
 fn check_paths(draft: &Draft, problems: &mut Problems) {

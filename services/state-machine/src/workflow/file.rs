@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::{
     check::{Draft, check},
+    dispatch::DispatchTable,
     edges::{EdgeTable, expand},
     problems::Problems,
 };
@@ -32,6 +33,7 @@ struct Tables {
     status: Vec<Spanned<StatusTable>>,
     #[serde(default)]
     edge: Vec<Spanned<EdgeTable>>,
+    dispatch: Option<Spanned<DispatchTable>>,
 }
 
 #[derive(Deserialize)]
@@ -103,8 +105,9 @@ impl Lines<'_> {
 fn draft(tables: Tables, lines: &Lines<'_>, unknown: &[String], problems: &mut Problems) -> Draft {
     let status_lines: Vec<_> = tables.status.iter().map(|table| lines.of(table)).collect();
     let table_lines: Vec<_> = tables.edge.iter().map(|table| lines.of(table)).collect();
+    let dispatch_line = tables.dispatch.as_ref().map_or(1, |table| lines.of(table));
     for path in unknown {
-        note_unknown(path, &status_lines, &table_lines, problems);
+        note_unknown(path, &status_lines, &table_lines, dispatch_line, problems);
     }
     let statuses = tables.status.into_iter().zip(&status_lines);
     let statuses = statuses.map(|(table, line)| status(table.into_inner(), *line, problems)).collect();
@@ -114,18 +117,26 @@ fn draft(tables: Tables, lines: &Lines<'_>, unknown: &[String], problems: &mut P
         edge_lines.extend(expanded.iter().map(|_| line));
         edges.extend(expanded);
     }
-    let workflow = Workflow { name: tables.name, revision: 0, statuses, edges };
-    Draft { workflow, status_lines, edge_lines }
+    let dispatch = tables.dispatch.map(|table| table.into_inner().into());
+    let workflow = Workflow { name: tables.name, revision: 0, statuses, edges, dispatch };
+    Draft { workflow, status_lines, edge_lines, dispatch_line }
 }
 
 /// A key that nothing reads, by its path: `colour`, `status.2.colour`, `edge.0.delay`.
-fn note_unknown(path: &str, status_lines: &[usize], edge_lines: &[usize], problems: &mut Problems) {
+fn note_unknown(
+    path: &str,
+    status_lines: &[usize],
+    edge_lines: &[usize],
+    dispatch_line: usize,
+    problems: &mut Problems,
+) {
     // Between an entry and its keys the path has what serde calls a value with a span.
     let parts: Vec<_> = path.split('.').filter(|part| !part.starts_with('$')).collect();
     let line = |lines: &[usize], index: &str| index.parse().ok().and_then(|index: usize| lines.get(index).copied());
     let (line, key) = match parts[..] {
         ["status", index, ref key @ ..] => (line(status_lines, index), key.join(".")),
         ["edge", index, ref key @ ..] => (line(edge_lines, index), key.join(".")),
+        ["dispatch", ref key @ ..] => (Some(dispatch_line), key.join(".")),
         ref key => (None, key.join(".")),
     };
     problems.add(line.unwrap_or(1), format!("{key:?}: there is no such key here"));

@@ -70,11 +70,12 @@ async fn workflows_are_listed_by_name_in_their_current_revision_and_found_in_eac
 
     let all = client.list_workflows(ListWorkflowsRequest::default()).await?.into_inner();
     let names: Vec<_> = all.workflows.iter().map(|workflow| (workflow.name.as_str(), workflow.revision)).collect();
-    assert_eq!((names, all.next_page_token.as_str()), (vec![("delivery", 2), ("delivery-finalizado", 1)], ""));
-    assert_eq!(all.workflows[0].statuses, edited.statuses);
+    let expected = vec![("courier-delivery", 1), ("delivery", 2), ("delivery-finalizado", 1), ("ride", 1)];
+    assert_eq!((names, all.next_page_token.as_str()), (expected, ""));
+    assert_eq!(all.workflows[1].statuses, edited.statuses);
 
-    let first = client.list_workflows(ListWorkflowsRequest { page_size: 1, ..Default::default() }).await?.into_inner();
-    let request = ListWorkflowsRequest { page_size: 1, page_token: first.next_page_token };
+    let first = client.list_workflows(ListWorkflowsRequest { page_size: 3, ..Default::default() }).await?.into_inner();
+    let request = ListWorkflowsRequest { page_size: 3, page_token: first.next_page_token };
     let second = client.list_workflows(request).await?.into_inner();
     assert_eq!([first.workflows, second.workflows].concat(), all.workflows);
     assert_eq!(second.next_page_token, "");
@@ -84,7 +85,7 @@ async fn workflows_are_listed_by_name_in_their_current_revision_and_found_in_eac
         let workflow = client.get_workflow(request).await?.into_inner().workflow.expect("has one");
         assert_eq!((workflow.revision, workflow.statuses), expected);
     }
-    for (name, revision) in [("delivery", 3), ("ride", 0), ("ride", 1)] {
+    for (name, revision) in [("delivery", 3), ("taxi", 0), ("taxi", 1)] {
         let request = GetWorkflowRequest { name: name.into(), revision };
         let refused = client.get_workflow(request).await.expect_err("there is none");
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "WORKFLOW_NOT_FOUND"));

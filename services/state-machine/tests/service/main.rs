@@ -10,6 +10,7 @@ mod lead;
 mod move_on;
 mod plans;
 mod request_id;
+mod start_time;
 mod tenants;
 mod way_back;
 mod workflow;

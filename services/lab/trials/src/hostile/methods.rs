@@ -125,6 +125,7 @@ fn order(rng: &mut StdRng) -> CreateOrderRequest {
         items: some(rng, 100, item),
         workflow: if rng.random_bool(0.9) { String::new() } else { text(rng) },
         labels: some(rng, 16, |rng| (text(rng), text(rng))).into_iter().collect(),
+        trip: None,
     }
 }
 

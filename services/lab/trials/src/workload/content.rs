@@ -30,6 +30,7 @@ pub fn order(rng: &mut StdRng) -> CreateOrderRequest {
         items: (0..rng.random_range(1..=4)).map(|_| item(currency, rng)).collect(),
         workflow: pick(&WORKFLOWS, rng).to_string(),
         labels: (0..rng.random_range(0..=3)).map(|n| (format!("label-{n}"), words(0, rng))).collect(),
+        trip: None,
     }
 }
 

@@ -88,7 +88,7 @@ impl Watcher {
 
 /// Records what a stream shows; true where it is more than a heartbeat.
 fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderResponse) -> bool {
-    use watch_order_response::Event::{Current, Heartbeat, Transition};
+    use watch_order_response::Event::{Courier, Current, Heartbeat, Transition};
     let event = match response.event {
         Some(Transition(transition)) => {
             *version = transition.version.max(*version);
@@ -96,7 +96,7 @@ fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderRe
         }
         Some(Current(order)) => Event::Current { order: shown::order(&order) },
         Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
-        None => return false,
+        Some(Courier(_)) | None => return false,
     };
     let is_news = !matches!(event, Event::Heartbeat { .. });
     clients.recorder.record(What::Event { stream, event });
