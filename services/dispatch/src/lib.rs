@@ -1,0 +1,74 @@
+//! The dispatch service: finds a courier for each order that needs one, and follows the job to its end.
+//!
+//! # How data flows
+//!
+//! ```text
+//! order-transitions --> [jobs] --+                        couriers' streams --> [locations] --> courier-locations
+//!                                v                                                                     |
+//!   view order_trips --> [allot]: a pure function <-- [grid]: where couriers are <---------------------+
+//!                                |
+//!                                v  one compare-and-set statement: assignment, job, event, outbox pointer
+//!                             [store] --> relay --> assignments --> state-machine takes the step --> order-transitions
+//! ```
+//!
+//! Nothing is told to anybody by a call: an event may carry a step (`Step`), which the state machine takes only while the order has the version
+//! that was decided on. Where it does not, a newer version exists, whose record comes back here and is decided upon again. So every
+//! statement compares the version of its job (`event_version`), and a crash, a repeated record or a former leader changes nothing twice.
+//!
+//! Two unique indexes hold whatever else fails: an order has one open assignment at most, and a courier one in each of its slots. Whether a
+//! courier is busy is derived from its open assignments, never stored.
+//!
+//! The leader alone allots, expires offers, refreshes expected times and relays. Every replica serves calls and takes locations.
+//!
+//! # Modules
+//!
+//! * `jobs`: from a status of an order to what its job needs (pure), and the consumer that applies it
+//! * `allot`: which waiting order gets which courier: nearest, or a minimum-cost matching of a window (pure)
+//! * `grid`: couriers by place, read from the topic; begins with the last positions of the database
+//! * `travel`: how long a way takes (trait `Travel`)
+//! * `leader`: rounds of allotment, offers that expire, silent couriers, expected times, last positions
+//! * `locations`: positions of couriers in, checked and thinned out, published
+//! * `commands`: what couriers and people ask for, each by compare-and-set
+//! * `watch`: WatchCourier
+//! * `api`, `store`, `operator`: as in the other services
+
+use clap::{Args, value_parser};
+
+/// The schema that this service alone writes.
+pub const SCHEMA: &str = "dispatch";
+
+/// Settings of dispatch.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Config {
+    /// For how long an order is offered to one courier, in milliseconds, before the next is asked. 0: orders are allotted without asking.
+    #[arg(long, env = "COMANDA_OFFER_MS", default_value_t = 0, value_parser = value_parser!(u32).range(..=600_000))]
+    pub offer_ms: u32,
+    /// How many couriers are tried for one order before the search is given up.
+    #[arg(long, env = "COMANDA_DISPATCH_ATTEMPTS", default_value_t = 5, value_parser = value_parser!(u16).range(1..=100))]
+    pub dispatch_attempts: u16,
+    /// For how long orders are gathered, in milliseconds, before they are matched with couriers together. A single one is allotted at once.
+    #[arg(long, env = "COMANDA_DISPATCH_WINDOW_MS", default_value_t = 500, value_parser = value_parser!(u32).range(10..=10_000))]
+    pub dispatch_window_ms: u32,
+    /// How fast couriers get ahead on average, in kilometres an hour over the straight line, where nothing better is known.
+    #[arg(long, env = "COMANDA_COURIER_KMH", default_value_t = 20, value_parser = value_parser!(u16).range(1..=200))]
+    pub courier_kmh: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        _config: Config,
+    }
+
+    #[test]
+    fn the_settings_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
