@@ -130,8 +130,8 @@ fn note_unknown(
     dispatch_line: usize,
     problems: &mut Problems,
 ) {
-    // Between an entry and its keys the path has what serde calls a value with a span.
-    let parts: Vec<_> = path.split('.').filter(|part| !part.starts_with('$')).collect();
+    // Between an entry and its keys the path has what serde calls a value with a span, and "?" where a table may be left out.
+    let parts: Vec<_> = path.split('.').filter(|part| !part.starts_with('$') && *part != "?").collect();
     let line = |lines: &[usize], index: &str| index.parse().ok().and_then(|index: usize| lines.get(index).copied());
     let (line, key) = match parts[..] {
         ["status", index, ref key @ ..] => (line(status_lines, index), key.join(".")),

@@ -14,9 +14,8 @@ use crate::fixture::{Client, Fixture};
 async fn ride(fixture: &Fixture, start_seconds: Option<i64>) -> Result<Uuid> {
     let id = fixture.place_of("default", "ride", 1).await?[0];
     let start = start_seconds.map_or("NULL".into(), |seconds| format!("create_time + interval '{seconds} seconds'"));
-    let statement = format!(
-        "UPDATE ordering.orders SET first_status = 'requested', start_time = {start} WHERE order_id = '{id}'"
-    );
+    let statement =
+        format!("UPDATE ordering.orders SET first_status = 'requested', start_time = {start} WHERE order_id = '{id}'");
     sqlx::query(AssertSqlSafe(statement)).execute(&fixture.sql).await?;
     Ok(id)
 }
