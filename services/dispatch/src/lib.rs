@@ -32,10 +32,28 @@
 //! * `watch`: WatchCourier
 //! * `api`, `store`, `operator`: as in the other services
 
+use std::sync::Arc;
+
+use anyhow::Result;
 use clap::{Args, value_parser};
+use comanda_kit::{kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint, shutdown::Tasks};
+use comanda_proto::{topics, v1::dispatch_service_server::DispatchServiceServer};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+use crate::{api::Api, store::Store};
+
+mod api;
+pub mod grid;
+pub mod place;
+pub mod store;
+pub mod travel;
 
 /// The schema that this service alone writes.
 pub const SCHEMA: &str = "dispatch";
+
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// Settings of dispatch.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +71,46 @@ pub struct Config {
     /// How fast couriers get ahead on average, in kilometres an hour over the straight line, where nothing better is known.
     #[arg(long, env = "COMANDA_COURIER_KMH", default_value_t = 20, value_parser = value_parser!(u16).range(1..=200))]
     pub courier_kmh: u16,
+}
+
+/// The service, not yet running.
+pub struct App {
+    pool: PgPool,
+    store: Store,
+    kafka: kafka::Config,
+}
+
+impl App {
+    /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
+    pub fn build(_config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+        let pool = postgres::pool(postgres, SCHEMA)?;
+        Ok(Self { store: Store::new(pool.clone()), pool, kafka: kafka.clone() })
+    }
+
+    /// Starts the consumer, the leader and its relay.
+    pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
+        let Self { pool, store, kafka } = self;
+        let relay_nudge = Arc::new(Notify::new());
+        let stop = tasks.stop_token();
+
+        let elector = Elector::new(pool.clone());
+        let topic = kafka.topic(topics::ASSIGNMENTS);
+        let relay = Relay::new(pool.clone(), store, kafka, topic, relay_nudge)?;
+        tasks.spawn("dispatch leader", async move {
+            let relay = relay.run(elector.clone(), stop);
+            elector.while_working(relay).await;
+            Ok(())
+        });
+
+        let service = DispatchServiceServer::new(Api)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Ok(Endpoint {
+            routes: Routes::new(service),
+            services: vec!["comanda.v1.DispatchService"],
+            ready: readiness::database(pool, tasks, async { Ok(()) }),
+        })
+    }
 }
 
 #[cfg(test)]
