@@ -23,6 +23,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod streams;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

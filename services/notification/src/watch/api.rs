@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use comanda_kit::{
     access::Scope,
-    deadline,
     errors::{ApiError, Violations},
     planted,
+    streams::{ResponseStream, Resume, Streams, deadline_of},
 };
 use comanda_proto::{
     errors::reason,
-    frame::watch_service_server::WatchService,
+    frame::{Frame, watch_service_server::WatchService},
     v1::{OrderView, WatchOrderRequest, WatchOrdersRequest, watch_orders_request},
 };
-use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -24,9 +23,7 @@ use super::{
     hub::{Hub, OrdersSubscription},
     order_stream::{OrderStream, version_ahead},
     orders_stream::{OrdersStream, Snapshot, token_expired},
-    output::{FrameStream, Resume},
     store::{ActiveOrders, Store},
-    streams::Streams,
     token::{InvalidToken, Token},
 };
 
@@ -49,17 +46,23 @@ pub struct Api {
 
 #[async_trait]
 impl WatchService for Api {
-    type WatchOrderStream = FrameStream;
-    type WatchOrdersStream = FrameStream;
+    type WatchOrderStream = ResponseStream<Frame>;
+    type WatchOrdersStream = ResponseStream<Frame>;
 
-    async fn watch_order(&self, request: Request<WatchOrderRequest>) -> Result<Response<FrameStream>, Status> {
+    async fn watch_order(
+        &self,
+        request: Request<WatchOrderRequest>,
+    ) -> Result<Response<ResponseStream<Frame>>, Status> {
         let (scope, deadline) = (Scope::of(request.extensions())?, deadline_of(&request));
         let place = self.order_streams.place()?;
         let (stream, resume) = self.open_order(scope, request.into_inner()).await?;
         Ok(Response::new(self.order_streams.open(place, resume, deadline, stream)))
     }
 
-    async fn watch_orders(&self, request: Request<WatchOrdersRequest>) -> Result<Response<FrameStream>, Status> {
+    async fn watch_orders(
+        &self,
+        request: Request<WatchOrdersRequest>,
+    ) -> Result<Response<ResponseStream<Frame>>, Status> {
         let (scope, deadline) = (Scope::of(request.extensions())?, deadline_of(&request));
         let place = self.orders_streams.place()?;
         let stream = self.open_orders(scope, request.into_inner()).await?;
@@ -125,10 +128,6 @@ impl Api {
         }
         self.subscribe(filter, Start::VerifiedToken(token))
     }
-}
-
-fn deadline_of<T>(request: &Request<T>) -> Option<Instant> {
-    deadline::of_call(request.metadata().as_ref()).map(|timeout| Instant::now() + timeout)
 }
 
 fn parse(request: &WatchOrderRequest) -> Result<(Uuid, OrderView), ApiError> {

@@ -1,26 +1,23 @@
 //! The streams: what happens to orders, as it happens.
 //!
-//! The [`reader`] reads the topic of transitions into the [`hub`]. Each stream runs in a task of its own ([`streams`]): [`order_stream`]
+//! The [`reader`] reads the topic of transitions into the [`hub`]. Each stream runs in a task of its own ([`comanda_kit::streams`]): [`order_stream`]
 //! (WatchOrder) and [`orders_stream`] (WatchOrders) take from the hub, read the [`store`] for what was before or what a slow client missed,
-//! and send through an [`output`]. [`repair`] compares the streams with the store in case the topic never brings something.
+//! and send through its output. [`repair`] compares the streams with the store in case the topic never brings something.
 
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use comanda_kit::{kafka, readiness as kit_readiness, shutdown::Tasks};
+use comanda_kit::{
+    kafka, readiness as kit_readiness,
+    shutdown::Tasks,
+    streams::{Streams, Times},
+};
 use comanda_proto::{frame::watch_service_server::WatchServiceServer, topics};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
 use self::{
-    api::Api,
-    broker::Broker,
-    hub::Hub,
-    reader::Reader,
-    repair::Repair,
-    ring::Limits,
-    store::Store,
-    streams::{Streams, Times},
+    api::Api, broker::Broker, hub::Hub, reader::Reader, repair::Repair, ring::Limits, store::Store,
     undecodable::Undecodable,
 };
 
@@ -32,13 +29,11 @@ pub mod filter;
 pub mod hub;
 pub mod order_stream;
 pub mod orders_stream;
-pub mod output;
 pub mod reader;
 pub mod readiness;
 pub mod repair;
 pub mod ring;
 pub mod store;
-pub mod streams;
 pub mod token;
 pub mod undecodable;
 

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use comanda_kit::{access::Scope, backoff::Backoff, errors::ApiError};
+use comanda_kit::{
+    access::Scope,
+    backoff::Backoff,
+    errors::ApiError,
+    streams::{Output, Responses, Resume},
+};
 use comanda_proto::{
     errors::reason,
     events::OrderTransition,
@@ -18,9 +23,7 @@ use tracing::warn;
 use super::{
     event::{Event, is_terminal},
     hub::{OrderSubscription, Update},
-    output::{Output, Resume},
     store::{History, Opening, Store},
-    streams::Responses,
 };
 
 /// One open stream.
@@ -51,7 +54,7 @@ impl OrderStream {
     }
 
     /// Sends the history, page by page, and then the order as it is.
-    async fn send_opening(&mut self, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_opening(&mut self, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let mut next = self.opening.take();
         while let Some(Opening { transitions, current, .. }) = next.take() {
             self.send_all(transitions, output).await?;
@@ -69,7 +72,11 @@ impl OrderStream {
         opening.ok_or_else(|| ApiError::order_not_found(order_id))
     }
 
-    async fn send_all(&mut self, transitions: Vec<OrderTransition>, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_all(
+        &mut self,
+        transitions: Vec<OrderTransition>,
+        output: &mut Output<Frame>,
+    ) -> Result<(), ApiError> {
         for transition in transitions {
             let frame = Frame::transition(&transition.encode_to_vec());
             self.send(frame, transition.version, transition.phase, output).await?;
@@ -77,21 +84,27 @@ impl OrderStream {
         Ok(())
     }
 
-    async fn send(&mut self, frame: Frame, version: i64, phase: i32, output: &mut Output) -> Result<(), ApiError> {
+    async fn send(
+        &mut self,
+        frame: Frame,
+        version: i64,
+        phase: i32,
+        output: &mut Output<Frame>,
+    ) -> Result<(), ApiError> {
         output.send(frame, Resume::Version(version)).await?;
         self.sent = version;
         self.ended = is_terminal(phase);
         Ok(())
     }
 
-    async fn send_current(&mut self, order: Order, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_current(&mut self, order: Order, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let (version, phase) = (order.version, order.phase);
         let frame = Frame::message(&WatchOrderResponse { event: Some(Response::Current(order)) });
         self.send(frame, version, phase, output).await
     }
 
     /// Sends what the hub told. A version that was sent before is dropped; a gap is read from the store.
-    async fn send_event(&mut self, event: &Event, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_event(&mut self, event: &Event, output: &mut Output<Frame>) -> Result<(), ApiError> {
         // The order is the caller's; a record that says otherwise is wrong.
         if event.tenant != self.scope.tenant() {
             return Ok(());
@@ -107,7 +120,7 @@ impl OrderStream {
     }
 
     /// Sends what the store has after the last version sent.
-    async fn catch_up(&mut self, output: &mut Output) -> Result<(), ApiError> {
+    async fn catch_up(&mut self, output: &mut Output<Frame>) -> Result<(), ApiError> {
         loop {
             let sent = self.sent;
             let page = output.wait_for(self.read_history(), || Ok(heartbeat(sent))).await??;
@@ -132,7 +145,9 @@ impl OrderStream {
 }
 
 impl Responses for OrderStream {
-    async fn run(&mut self, output: &mut Output) -> Result<(), ApiError> {
+    type Response = Frame;
+
+    async fn run(&mut self, output: &mut Output<Frame>) -> Result<(), ApiError> {
         self.send_opening(output).await?;
         while !self.ended {
             let sent = self.sent;

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use comanda_kit::errors::ApiError;
+use comanda_kit::{
+    errors::ApiError,
+    streams::{Output, Responses, Resume},
+};
 use comanda_proto::{
     errors::reason,
     frame::Frame,
@@ -14,15 +17,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{
-    cursor::Expired,
-    event::Event,
-    filter::Filter,
-    hub::OrdersSubscription,
-    output::{Output, Resume},
-    store::Store,
-    streams::Responses,
-};
+use super::{cursor::Expired, event::Event, filter::Filter, hub::OrdersSubscription, store::Store};
 
 /// One open stream.
 pub struct OrdersStream {
@@ -50,7 +45,7 @@ impl OrdersStream {
         Self { subscription, snapshot, shown: Shown::default() }
     }
 
-    async fn send_start(&mut self, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_start(&mut self, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let start = match self.snapshot.take() {
             None => Response::Heartbeat(Heartbeat { version: 0 }),
             Some(snapshot) => {
@@ -63,7 +58,7 @@ impl OrdersStream {
     }
 
     /// An order that has left the filter since the list was made is left out: its leaving comes as a transition.
-    async fn send_snapshot(&mut self, snapshot: Snapshot, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_snapshot(&mut self, snapshot: Snapshot, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let Snapshot { store, filter, view, order_ids } = snapshot;
         let mut rest = &*order_ids;
         while !rest.is_empty() {
@@ -78,14 +73,14 @@ impl OrdersStream {
         Ok(())
     }
 
-    async fn send_order(&mut self, order: Order, output: &mut Output) -> Result<(), ApiError> {
+    async fn send_order(&mut self, order: Order, output: &mut Output<Frame>) -> Result<(), ApiError> {
         self.shown.insert(&order);
         let response = WatchOrdersResponse { event: Some(Response::Current(order)), ..Default::default() };
         output.send(Frame::message(&response), Resume::Start).await
     }
 
     /// Sends what the hub has; returns whether there was nothing to look at.
-    async fn send_batch(&mut self, output: &mut Output) -> Result<bool, ApiError> {
+    async fn send_batch(&mut self, output: &mut Output<Frame>) -> Result<bool, ApiError> {
         let batch = self.subscription.take().map_err(token_expired)?;
         let idle = batch.events.is_empty() && !batch.more;
         for (event, token) in batch.events {
@@ -98,7 +93,9 @@ impl OrdersStream {
 }
 
 impl Responses for OrdersStream {
-    async fn run(&mut self, output: &mut Output) -> Result<(), ApiError> {
+    type Response = Frame;
+
+    async fn run(&mut self, output: &mut Output<Frame>) -> Result<(), ApiError> {
         self.send_start(output).await?;
         loop {
             if self.send_batch(output).await? {

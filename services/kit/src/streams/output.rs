@@ -11,8 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use comanda_kit::errors::ApiError;
-use comanda_proto::{errors::reason, frame::Frame};
+use comanda_proto::errors::reason;
 use futures::{Stream, StreamExt};
 use metrics::counter;
 use tokio::{
@@ -21,17 +20,19 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
+use crate::errors::ApiError;
+
 /// The responses of a stream as tonic takes them.
-pub type FrameStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// From where a client resumes that has received everything so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// From the beginning.
     Start,
-    /// Of WatchOrder: after this version.
+    /// After this version.
     Version(i64),
-    /// Of WatchOrders: after this token.
+    /// After this token.
     Token(Bytes),
 }
 
@@ -46,30 +47,36 @@ impl Resume {
 }
 
 /// What waits for the client. It is shared with the stream, which replaces it if the client does not take it.
-#[derive(Clone, Debug)]
-struct Parcel(Arc<Mutex<Content>>);
+#[derive(Debug)]
+struct Parcel<T>(Arc<Mutex<Content<T>>>);
 
 #[derive(Debug)]
-enum Content {
-    Response(Frame),
+enum Content<T> {
+    Response(T),
     /// The client has it.
     Taken,
     End(Result<(), Status>),
 }
 
-impl Parcel {
-    fn new(content: Content) -> Self {
+impl<T> Clone for Parcel<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Parcel<T> {
+    fn new(content: Content<T>) -> Self {
         Self(Arc::new(Mutex::new(content)))
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, Content<T>> {
         self.0.lock().expect("no holder of this lock panics")
     }
 
     /// What tonic gets; `None` at a good end.
-    fn take(&self) -> Option<Result<Frame, Status>> {
+    fn take(&self) -> Option<Result<T, Status>> {
         match std::mem::replace(&mut *self.content(), Content::Taken) {
-            Content::Response(frame) => Some(Ok(frame)),
+            Content::Response(response) => Some(Ok(response)),
             Content::End(Err(status)) => Some(Err(status)),
             Content::End(Ok(())) | Content::Taken => None,
         }
@@ -78,12 +85,12 @@ impl Parcel {
 
 /// The stream's end of the way.
 #[derive(Debug)]
-pub struct Output {
-    parcels: mpsc::Sender<Parcel>,
+pub struct Output<T> {
+    parcels: mpsc::Sender<Parcel<T>>,
     heartbeat: Duration,
     stall: Duration,
     /// What was sent last, and from where the client resumes once it has that.
-    last: Option<(Parcel, Resume)>,
+    last: Option<(Parcel<T>, Resume)>,
     /// From where the client resumes with what it had before.
     resume: Resume,
     sent_at: Instant,
@@ -91,30 +98,34 @@ pub struct Output {
 
 /// A way for the responses of a stream: the stream's end, and the end that tonic reads. The client may be silent about one response for
 /// `stall`; after `heartbeat` without a response a heartbeat is sent.
-pub fn output(heartbeat: Duration, stall: Duration, resume: Resume) -> (Output, FrameStream) {
+pub fn output<T: Send + 'static>(
+    heartbeat: Duration,
+    stall: Duration,
+    resume: Resume,
+) -> (Output<T>, ResponseStream<T>) {
     let (parcels, taken) = mpsc::channel(1);
     let output = Output { parcels, heartbeat, stall, last: None, resume, sent_at: Instant::now() };
     (output, responses(taken))
 }
 
 /// A stream whose task is gone without an end has panicked.
-fn responses(parcels: mpsc::Receiver<Parcel>) -> FrameStream {
+fn responses<T: Send + 'static>(parcels: mpsc::Receiver<Parcel<T>>) -> ResponseStream<T> {
     let responses = futures::stream::unfold(Some(parcels), |parcels| async {
         let mut parcels = parcels?;
         let Some(parcel) = parcels.recv().await else { return Some((Err(ApiError::internal().into()), None)) };
         match parcel.take()? {
-            Ok(frame) => Some((Ok(frame), Some(parcels))),
+            Ok(response) => Some((Ok(response), Some(parcels))),
             Err(status) => Some((Err(status), None)),
         }
     });
     responses.boxed()
 }
 
-impl Output {
+impl<T> Output<T> {
     /// Sends a response and waits until the client's window has taken it. `resume` is where the client resumes after it.
-    pub async fn send(&mut self, frame: Frame, resume: Resume) -> Result<(), ApiError> {
+    pub async fn send(&mut self, response: T, resume: Resume) -> Result<(), ApiError> {
         self.settle();
-        let parcel = Parcel::new(Content::Response(frame));
+        let parcel = Parcel::new(Content::Response(response));
         self.last = Some((parcel.clone(), resume));
         let taken = async {
             self.parcels.send(parcel).await.ok()?;
@@ -132,11 +143,11 @@ impl Output {
     }
 
     /// Awaits `work`. After each silence meanwhile it sends a heartbeat.
-    pub async fn wait_for<T>(
+    pub async fn wait_for<W>(
         &mut self,
-        work: impl Future<Output = T>,
-        heartbeat: impl Fn() -> Result<(Frame, Resume), ApiError>,
-    ) -> Result<T, ApiError> {
+        work: impl Future<Output = W>,
+        heartbeat: impl Fn() -> Result<(T, Resume), ApiError>,
+    ) -> Result<W, ApiError> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
@@ -144,13 +155,13 @@ impl Output {
                 result = &mut work => return Ok(result),
                 () = sleep_until(self.sent_at + self.heartbeat) => {}
             }
-            let (frame, resume) = heartbeat()?;
-            self.send(frame, resume).await?;
+            let (response, resume) = heartbeat()?;
+            self.send(response, resume).await?;
         }
     }
 
     /// Completes when the client has hung up.
-    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
+    pub fn closed(&self) -> impl Future<Output = ()> + use<T> {
         let parcels = self.parcels.clone();
         async move { parcels.closed().await }
     }
@@ -195,12 +206,8 @@ mod tests {
     const HEARTBEAT: Duration = Duration::from_secs(15);
     const STALL: Duration = Duration::from_secs(30);
 
-    fn frame(text: &[u8]) -> Frame {
-        Frame::transition(text)
-    }
-
-    fn encoded(response: Option<Result<Frame, Status>>) -> Vec<u8> {
-        prost::Message::encode_to_vec(&response.expect("a response").expect("no error"))
+    fn taken(response: Option<Result<i64, Status>>) -> i64 {
+        response.expect("a response").expect("no error")
     }
 
     fn version(status: &Status) -> Option<String> {
@@ -212,12 +219,12 @@ mod tests {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(0));
         let task = tokio::spawn(async move {
             for version in 1..=3 {
-                output.send(frame(&[version]), Resume::Version(version.into())).await.expect("taken");
+                output.send(version, Resume::Version(version)).await.expect("taken");
             }
             output.end(Ok(()));
         });
         for version in 1..=3 {
-            assert_eq!(encoded(responses.next().await), prost::Message::encode_to_vec(&frame(&[version])));
+            assert_eq!(taken(responses.next().await), version);
         }
         assert!(responses.next().await.is_none());
         task.await.expect("no panic");
@@ -227,7 +234,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_ended_and_what_waited_is_gone() {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(6));
         let started = Instant::now();
-        let error = output.send(frame(&[7]), Resume::Version(7)).await.expect_err("nobody reads");
+        let error = output.send(7, Resume::Version(7)).await.expect_err("nobody reads");
         assert_eq!(started.elapsed(), STALL);
         let waiting = output.last.clone().expect("it waits").0;
         output.end(Err(error));
@@ -240,9 +247,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_counts_a_response_that_was_taken_a_moment_before() {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(6));
-        let mut sending = Box::pin(output.send(frame(&[7]), Resume::Version(7)));
+        let mut sending = Box::pin(output.send(7, Resume::Version(7)));
         assert!(futures::poll!(&mut sending).is_pending());
-        encoded(responses.next().await);
+        taken(responses.next().await);
         drop(sending);
         output.end(Err(ApiError::shutting_down()));
         let status = responses.next().await.expect("an end").expect_err("an error");
@@ -260,18 +267,18 @@ mod tests {
             count
         });
         let work = tokio::time::sleep(HEARTBEAT * 3 + HEARTBEAT / 2);
-        output.wait_for(work, || Ok((frame(b"alive"), Resume::Start))).await.expect("taken");
+        output.wait_for(work, || Ok((0, Resume::Start))).await.expect("taken");
         output.end(Ok(()));
         assert_eq!(reader.await.expect("no panic"), 3);
     }
 
     #[tokio::test]
     async fn a_client_that_hangs_up_and_a_task_that_panics_are_noticed() {
-        let (output, responses) = output(HEARTBEAT, STALL, Resume::Start);
+        let (output, responses) = output::<i64>(HEARTBEAT, STALL, Resume::Start);
         let closed = output.closed();
         drop(responses);
         closed.await;
-        let (panicked, mut responses) = super::output(HEARTBEAT, STALL, Resume::Start);
+        let (panicked, mut responses) = super::output::<i64>(HEARTBEAT, STALL, Resume::Start);
         drop(panicked);
         assert_eq!(responses.next().await.expect("an end").expect_err("an error").code(), Code::Internal);
     }

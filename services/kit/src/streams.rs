@@ -1,13 +1,9 @@
-//! Runs each stream in a task of its own: how many there are, and when each ends.
+//! Server streams: each runs in a task of its own. How many there are, and when each ends.
 //!
 //! A task ends by its own clock, whether or not its client reads: a client that takes nothing keeps neither a place nor memory.
 
 use std::{sync::Arc, time::Duration};
 
-use comanda_kit::{
-    errors::{ApiError, RETRY_AFTER},
-    shutdown::Tasks,
-};
 use comanda_proto::errors::reason;
 use metrics::{Gauge, gauge};
 use rand::RngExt;
@@ -15,9 +11,17 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
-use tonic::Code;
+use tonic::{Code, Request};
 
-use super::output::{FrameStream, Output, Resume, output};
+use self::output::output;
+pub use self::output::{Output, ResponseStream, Resume};
+use crate::{
+    deadline,
+    errors::{ApiError, RETRY_AFTER},
+    shutdown::Tasks,
+};
+
+mod output;
 
 /// How much the age of streams differs, either way, so that streams which began together do not end together.
 const AGE_JITTER: f64 = 0.1;
@@ -35,8 +39,11 @@ pub struct Times {
 
 /// What a stream sends.
 pub trait Responses: Send + 'static {
+    /// One of them.
+    type Response: Send + 'static;
+
     /// Sends responses until the stream is complete. Dropped at any await when the stream ends for another reason.
-    fn run(&mut self, output: &mut Output) -> impl Future<Output = Result<(), ApiError>> + Send;
+    fn run(&mut self, output: &mut Output<Self::Response>) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
 
 /// The streams of one call.
@@ -72,13 +79,13 @@ impl Streams {
     }
 
     /// Starts a stream. `resume` is where its client is at the beginning, `deadline` when the call ends at the latest.
-    pub fn open(
+    pub fn open<R: Responses>(
         &self,
         place: Place,
         resume: Resume,
         deadline: Option<Instant>,
-        mut responses: impl Responses,
-    ) -> FrameStream {
+        mut responses: R,
+    ) -> ResponseStream<R::Response> {
         let (mut output, stream) = output(self.times.heartbeat, self.times.stall, resume);
         let (stop, age) = (self.tasks.stop_token(), self.times.age.mul_f64(jitter()));
         self.tasks.detach(async move {
@@ -103,6 +110,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.open_streams.decrement(1.0);
     }
+}
+
+/// When the call of a stream ends at the latest, as its client said.
+pub fn deadline_of<T>(request: &Request<T>) -> Option<Instant> {
+    deadline::of_call(request.metadata().as_ref()).map(|timeout| Instant::now() + timeout)
 }
 
 fn jitter() -> f64 {
@@ -136,8 +148,10 @@ mod tests {
     struct Silent;
 
     impl Responses for Silent {
-        async fn run(&mut self, output: &mut Output) -> Result<(), ApiError> {
-            let heartbeat = || Ok((Default::default(), Resume::Start));
+        type Response = ();
+
+        async fn run(&mut self, output: &mut Output<()>) -> Result<(), ApiError> {
+            let heartbeat = || Ok(((), Resume::Start));
             output.wait_for(std::future::pending(), heartbeat).await
         }
     }
@@ -147,12 +161,12 @@ mod tests {
         (Streams::new("test", max, TIMES, tasks.clone()), tasks)
     }
 
-    fn open(streams: &Streams, deadline: Option<Instant>) -> Result<FrameStream, ApiError> {
+    fn open(streams: &Streams, deadline: Option<Instant>) -> Result<ResponseStream<()>, ApiError> {
         Ok(streams.open(streams.place()?, Resume::Start, deadline, Silent))
     }
 
     /// How many responses come before the end, and the end.
-    async fn read(mut stream: FrameStream) -> (u64, Status) {
+    async fn read(mut stream: ResponseStream<()>) -> (u64, Status) {
         let mut count = 0;
         loop {
             match stream.next().await.expect("an end with an error") {
