@@ -2,16 +2,19 @@
 
 mod settings;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use comanda_proto::topics;
 use rdkafka::{
-    ClientConfig, ClientContext, Message, TopicPartitionList,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Header, OwnedHeaders},
     types::RDKafkaErrorCode,
@@ -89,6 +92,19 @@ impl Config {
             .set("compression.type", "lz4")
             .set("message.timeout.ms", "30000")
             .set("queue.buffering.max.kbytes", "32768");
+        self.with_own_settings(client)
+    }
+
+    /// A producer of records that may be lost: it waits for nobody, and gives up early. What does not fit into its queue is refused.
+    pub fn lossy_producer(&self) -> ClientConfig {
+        let mut client = self.client();
+        client
+            .set("acks", "1")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "20")
+            .set("compression.type", "lz4")
+            .set("message.timeout.ms", "5000")
+            .set("queue.buffering.max.messages", "50000");
         self.with_own_settings(client)
     }
 
@@ -181,6 +197,23 @@ pub fn watermarks<C: ClientContext>(client: &rdkafka::client::Client<C>, topic: 
     partitions.iter().map(|p| Ok((p.id(), client.fetch_watermarks(topic, p.id(), REQUEST_TIMEOUT)?))).collect()
 }
 
+/// Asks the broker for the first offset of each partition that is not older than `since`; none where there is no such record. Blocks.
+pub fn offsets_since<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    since: SystemTime,
+) -> Result<BTreeMap<i32, i64>> {
+    let mut times = TopicPartitionList::new();
+    for partition in partitions {
+        let time = Offset::Offset(i64::try_from(since.duration_since(UNIX_EPOCH)?.as_millis())?);
+        times.add_partition_offset(topic, partition, time)?;
+    }
+    let offsets = consumer.offsets_for_times(times, REQUEST_TIMEOUT)?;
+    let known = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+    Ok(offsets.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect())
+}
+
 /// How a topic is made.
 #[derive(Args, Clone, Debug)]
 pub struct TopicConfig {
@@ -265,8 +298,7 @@ pub async fn wait_for_topic(config: &Config, topic: &str, stop: &CancellationTok
 pub fn assignment(topic: &str, offsets: &BTreeMap<i32, i64>) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in offsets {
-        list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))
-            .map_err(|error| anyhow!(error))?;
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|error| anyhow!(error))?;
     }
     Ok(list)
 }

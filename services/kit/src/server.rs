@@ -47,7 +47,7 @@ pub struct Limits {
     /// Connections that may be open at once; further ones wait to be accepted.
     #[arg(long, env = "COMANDA_MAX_CONNECTIONS", default_value_t = 10_000)]
     pub max_connections: usize,
-    /// Calls that may be in progress at once; further ones are answered RESOURCE_EXHAUSTED. Open streams and health checks do not count.
+    /// Calls that may be in progress at once; further ones are answered RESOURCE_EXHAUSTED. Open streams, either way, and health checks do not count.
     #[arg(long, env = "COMANDA_MAX_CALLS", default_value_t = 2048)]
     pub max_calls: usize,
     /// How old a connection gets before its client is told to open another one, so that connections spread over the replicas, in

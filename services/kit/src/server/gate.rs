@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use metrics::counter;
 use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -30,6 +30,8 @@ pub struct Gate {
     pub process: ProcessBytes,
     /// Paths of the calls that answer with a stream.
     streams: HashSet<String>,
+    /// Paths of the calls that take a stream and give one answer.
+    uploads: HashSet<String>,
 }
 
 /// What the calls of one connection share.
@@ -45,8 +47,12 @@ impl Gate {
     /// Lets at most this many calls in at a time, over all connections.
     pub fn new(max_calls: usize, descriptors: &[&[u8]]) -> Self {
         let places = Arc::new(Semaphore::new(max_calls.min(Semaphore::MAX_PERMITS)));
-        let streams = descriptors.iter().flat_map(|bytes| streams(bytes)).collect();
-        Self { places, process: ProcessBytes::default(), streams }
+        let paths = |wanted: fn(&MethodDescriptorProto) -> bool| {
+            descriptors.iter().flat_map(|bytes| paths(bytes, wanted)).collect()
+        };
+        let streams = paths(MethodDescriptorProto::server_streaming);
+        let uploads = paths(|method| method.client_streaming() && !method.server_streaming());
+        Self { places, process: ProcessBytes::default(), streams, uploads }
     }
 
     /// A place among the calls in progress, or a refusal at once.
@@ -58,14 +64,14 @@ impl Gate {
     }
 }
 
-/// The paths of the calls whose answers are streams.
-fn streams(descriptors: &[u8]) -> Vec<String> {
+/// The paths of the calls that are wanted.
+fn paths(descriptors: &[u8], wanted: fn(&MethodDescriptorProto) -> bool) -> Vec<String> {
     let files = FileDescriptorSet::decode(descriptors).map(|set| set.file).unwrap_or_default();
     let mut paths = Vec::new();
     for file in &files {
         for service in &file.service {
-            let streams = service.method.iter().filter(|method| method.server_streaming());
-            paths.extend(streams.map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
+            let methods = service.method.iter().filter(|method| wanted(method));
+            paths.extend(methods.map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
         }
     }
     paths
@@ -93,8 +99,12 @@ impl Connection {
     {
         let path = request.uri().path();
         let (is_health, is_stream) = (path.starts_with(HEALTH), self.gate.streams.contains(path));
+        let is_upload = self.gate.uploads.contains(path);
         let limit = TimeLimit::of_call(request.headers())?;
+        let limit = if is_upload { limit.for_upload() } else { limit };
         let place = if is_health { None } else { Some(self.enter(is_stream)?) };
+        // It lasts as long as a stream of answers, which keeps no place either. The service bounds how many there are.
+        let place = place.filter(|_| !is_upload);
         let answer = limit.bound(service.oneshot(request)).await?.map_err(|_| ApiError::internal())?;
         drop(place);
         let answer = protocol::explained(answer);
@@ -127,5 +137,7 @@ mod tests {
             assert!(gate.streams.contains(path), "{path}");
         }
         assert!(!gate.streams.contains("/comanda.v1.OrderService/ListOrders"));
+        let uploads: Vec<_> = gate.uploads.iter().map(String::as_str).collect();
+        assert_eq!(uploads, ["/comanda.v1.DispatchService/StreamLocations"]);
     }
 }

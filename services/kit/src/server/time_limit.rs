@@ -1,5 +1,5 @@
-//! How long a call may take: until the client's deadline, and never longer than the server allows. A stream counts until it is open;
-//! later it ends with its deadline or with its connection.
+//! How long a call may take: until the client's deadline, and never longer than the server allows. A stream of answers counts until it is open;
+//! later it ends with its deadline or with its connection. A stream of requests is answered only at its end, so it may take longer.
 
 use std::{
     pin::Pin,
@@ -26,6 +26,8 @@ use crate::{
 /// How long a call may take until it is answered, or its stream is open. Nothing else bounds a call whose message never comes, and
 /// such calls of a few connections would take all places.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a client may stream its requests. A service that takes them ends the stream earlier, and says so.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 /// What a service gets, beyond the deadline, to end a stream by itself and say where to resume.
 const COURTESY: Duration = Duration::from_millis(500);
 
@@ -47,6 +49,12 @@ impl TimeLimit {
             ));
         }
         Ok(Self { deadline: timeout.map(|timeout| now + timeout), server_limit: now + CALL_TIMEOUT })
+    }
+
+    /// Of a call whose requests are a stream.
+    #[must_use]
+    pub fn for_upload(self) -> Self {
+        Self { server_limit: self.server_limit - CALL_TIMEOUT + UPLOAD_TIMEOUT, ..self }
     }
 
     /// The answer, or the error of the limit that passed first.
@@ -150,6 +158,15 @@ mod tests {
         assert_eq!(code_of_silent_call(Some("3S")).await, (Code::DeadlineExceeded, seconds(3)));
         assert_eq!(code_of_silent_call(Some("1H")).await, (Code::Unavailable, seconds(20)));
         assert_eq!(code_of_silent_call(Some("0n")).await, (Code::DeadlineExceeded, seconds(0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_requests_may_take_longer_but_not_beyond_its_deadline() {
+        for (timeout, seconds) in [(None, 40 * 60), (Some("1M"), 60)] {
+            let (began, limit) = (Instant::now(), limit(timeout).expect("a timeout").for_upload());
+            limit.bound(pending::<Result<Response<Body>, Infallible>>()).await.expect_err("too late");
+            assert_eq!(began.elapsed().as_secs(), seconds);
+        }
     }
 
     #[tokio::test]

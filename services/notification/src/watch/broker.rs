@@ -11,10 +11,7 @@ use comanda_kit::{
     errors::ApiError,
     kafka::{self, Watermarks},
 };
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -65,15 +62,9 @@ impl Broker {
 
     /// For each of the partitions the first offset that is not older than `age`; none where there is no such record.
     pub async fn offsets_of_age(&self, partitions: Vec<i32>, age: Duration) -> Result<BTreeMap<i32, i64>> {
-        let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH)?;
-        let mut times = TopicPartitionList::new();
-        for partition in partitions {
-            let time = Offset::Offset(i64::try_from(since.as_millis())?);
-            times.add_partition_offset(&self.topic, partition, time)?;
-        }
-        let offsets = self.ask(move |consumer| Ok(consumer.offsets_for_times(times, kafka::REQUEST_TIMEOUT)?)).await?;
-        let known = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
-        Ok(offsets.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect())
+        let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
+        let topic = self.topic.clone();
+        self.ask(move |consumer| kafka::offsets_since(consumer, &topic, partitions, since)).await
     }
 
     /// Asks with a client of its own, which is closed afterwards: a client that is not polled would gather events without end.
