@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use comanda_kit::{access::Scope, streams::Streams};
 use comanda_proto::v1::{
     AcceptOfferRequest, AcceptOfferResponse, AssignOrderRequest, AssignOrderResponse, CompleteAssignmentRequest,
     CompleteAssignmentResponse, DeclineOfferRequest, DeclineOfferResponse, GetAssignmentRequest, GetAssignmentResponse,
@@ -14,8 +15,15 @@ use comanda_proto::v1::{
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::locations::Locations;
+
 /// The service.
-pub struct Api;
+pub struct Api {
+    /// Takes positions.
+    pub locations: Locations,
+    /// The streams of positions.
+    pub location_streams: Streams,
+}
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -37,13 +45,18 @@ impl DispatchService for Api {
 
     async fn stream_locations(
         &self,
-        _: Request<Streaming<StreamLocationsRequest>>,
+        request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Answer<StreamLocationsResponse> {
-        not_served()
+        let scope = Scope::of(request.extensions())?;
+        let counts = self.locations.take_all(&scope, request.into_inner());
+        Ok(Response::new(self.location_streams.take(counts).await?))
     }
 
-    async fn report_location(&self, _: Request<ReportLocationRequest>) -> Answer<ReportLocationResponse> {
-        not_served()
+    async fn report_location(&self, request: Request<ReportLocationRequest>) -> Answer<ReportLocationResponse> {
+        let scope = Scope::of(request.extensions())?;
+        let ReportLocationRequest { courier_id, location } = request.into_inner();
+        let taken = self.locations.report(&scope, &courier_id, location).await?;
+        Ok(Response::new(ReportLocationResponse { taken }))
     }
 
     async fn list_couriers(&self, _: Request<ListCouriersRequest>) -> Answer<ListCouriersResponse> {

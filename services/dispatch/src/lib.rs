@@ -27,26 +27,45 @@
 //! * `grid`: couriers by place, read from the topic; begins with the last positions of the database
 //! * `travel`: how long a way takes (trait `Travel`)
 //! * `leader`: rounds of allotment, offers that expire, silent couriers, expected times, last positions
-//! * `locations`: positions of couriers in, checked and thinned out, published
+//! * `locations`: positions of couriers in, thinned out by `filter`, sent by `publisher`
+//! * `feed`: all positions from the topic into the grid of this replica; `last_positions`: from the grid into the database
 //! * `commands`: what couriers and people ask for, each by compare-and-set
 //! * `watch`: WatchCourier
 //! * `api`, `store`, `operator`: as in the other services
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, value_parser};
-use comanda_kit::{kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint, shutdown::Tasks};
+use comanda_kit::{
+    kafka,
+    lease::Elector,
+    postgres, readiness,
+    relay::Relay,
+    server::Endpoint,
+    shutdown::Tasks,
+    streams::{Streams, Times},
+};
 use comanda_proto::{topics, v1::dispatch_service_server::DispatchServiceServer};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{api::Api, store::Store};
+use crate::{
+    api::Api, feed::Feed, grid::Grid, last_positions::LastPositions, locations::Locations, publisher::Publisher,
+    store::Store,
+};
 
 mod api;
+pub mod feed;
+pub mod filter;
 pub mod grid;
+pub mod last_positions;
+pub mod locations;
 pub mod place;
+pub mod publisher;
+mod reach;
+pub mod roster;
 pub mod store;
 pub mod travel;
 
@@ -54,6 +73,11 @@ pub mod travel;
 pub const SCHEMA: &str = "dispatch";
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Streams of positions, and streams of jobs, that may be open at once.
+const MAX_STREAMS: usize = 50_000;
+/// As the contract says.
+const STREAM_TIMES: Times =
+    Times { heartbeat: Duration::from_secs(15), stall: Duration::from_secs(30), age: Duration::from_secs(30 * 60) };
 
 /// Settings of dispatch.
 #[derive(Args, Clone, Debug)]
@@ -78,31 +102,43 @@ pub struct App {
     pool: PgPool,
     store: Store,
     kafka: kafka::Config,
+    publisher: Publisher,
 }
 
 impl App {
     /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
     pub fn build(_config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, SCHEMA)?;
-        Ok(Self { store: Store::new(pool.clone()), pool, kafka: kafka.clone() })
+        let publisher = Publisher::new(kafka, kafka.topic(topics::COURIER_LOCATIONS))?;
+        Ok(Self { store: Store::new(pool.clone()), pool, kafka: kafka.clone(), publisher })
     }
 
     /// Starts the consumer, the leader and its relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, store, kafka } = self;
+        let Self { pool, store, kafka, publisher } = self;
         let relay_nudge = Arc::new(Notify::new());
         let stop = tasks.stop_token();
+
+        let grid = Arc::new(Grid::default());
+        let topic = kafka.topic(topics::COURIER_LOCATIONS);
+        let feed = Feed { grid: grid.clone(), store: store.clone(), kafka: kafka.clone(), topic };
+        tasks.spawn("positions", feed.run(stop.clone()));
+        let last_positions = LastPositions::new(grid, store.clone());
+        let locations = Locations::new(store.clone(), publisher);
 
         let elector = Elector::new(pool.clone());
         let topic = kafka.topic(topics::ASSIGNMENTS);
         let relay = Relay::new(pool.clone(), store, kafka, topic, relay_nudge)?;
         tasks.spawn("dispatch leader", async move {
-            let relay = relay.run(elector.clone(), stop);
-            elector.while_working(relay).await;
+            let relay = relay.run(elector.clone(), stop.clone());
+            let last_positions = last_positions.run(elector.clone(), stop);
+            elector.while_working(async { _ = tokio::join!(relay, last_positions) }).await;
             Ok(())
         });
 
-        let service = DispatchServiceServer::new(Api)
+        let location_streams = Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone());
+        let api = Api { locations, location_streams };
+        let service = DispatchServiceServer::new(api)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);
         Ok(Endpoint {

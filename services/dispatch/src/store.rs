@@ -5,6 +5,7 @@
 //! answered like what does not exist.
 
 mod outbox;
+mod positions;
 
 use comanda_kit::dedicated::{Commit, Dedicated};
 use sqlx::PgPool;

@@ -1,4 +1,4 @@
-//! Server streams: each runs in a task of its own. How many there are, and when each ends.
+//! Streams. Those of responses run in a task of their own each. How many there are, and when each ends.
 //!
 //! A task ends by its own clock, whether or not its client reads: a client that takes nothing keeps neither a place nor memory.
 
@@ -9,7 +9,7 @@ use metrics::{Gauge, gauge};
 use rand::RngExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tonic::{Code, Request};
 
@@ -103,6 +103,19 @@ impl Streams {
             output.end(result);
         });
         stream
+    }
+}
+
+impl Streams {
+    /// Takes a stream of requests, in a place: until it is complete, too old, or the stop.
+    pub async fn take<T>(&self, requests: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        let _place = self.place()?;
+        tokio::select! {
+            biased;
+            () = self.tasks.stop_token().cancelled_owned() => Err(ApiError::shutting_down()),
+            () = sleep(self.times.age.mul_f64(jitter())) => Err(too_old()),
+            result = requests => result,
+        }
     }
 }
 
@@ -216,6 +229,23 @@ mod tests {
         }
         tasks.stop_token().cancel();
         tasks.run().await.expect("every stream has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_requests_has_a_place_an_age_and_an_end() {
+        let (streams, tasks) = streams(1);
+        let code = |result: Result<(), ApiError>| result.map_err(|error| Status::from(error).code());
+        assert_eq!(code(streams.take(async { Ok(()) }).await), Ok(()));
+        let (endless, started) = (streams.take(std::future::pending()), Instant::now());
+        let refused = async {
+            tokio::task::yield_now().await;
+            streams.take(async { Ok(()) }).await
+        };
+        let (old, refused) = tokio::join!(endless, refused);
+        assert_eq!((code(old), code(refused)), (Err(Code::Unavailable), Err(Code::ResourceExhausted)));
+        assert!((1620..=1980).contains(&started.elapsed().as_secs()));
+        tasks.stop_token().cancel();
+        assert_eq!(code(streams.take(std::future::pending()).await), Err(Code::Unavailable));
     }
 
     #[tokio::test]
