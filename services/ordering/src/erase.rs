@@ -11,7 +11,7 @@ use comanda_kit::{
 use comanda_proto::v1::{EraseCustomerRequest, EraseCustomerResponse};
 use prost::{
     DecodeError,
-    encoding::{DecodeContext, decode_key, skip_field},
+    encoding::{DecodeContext, bytes, decode_key, skip_field},
 };
 use tokio::time::Instant;
 
@@ -26,6 +26,10 @@ const BATCH: usize = 50;
 const WORK: Duration = Duration::from_secs(4);
 /// The field `labels` of `comanda.v1.Order`.
 const LABELS_FIELD: u32 = 14;
+/// The field `trip` of `comanda.v1.Order`.
+const TRIP_FIELD: u32 = 15;
+/// The fields `pickup` and `dropoff` of `comanda.v1.Trip`.
+const PLACE_FIELDS: [u32; 2] = [1, 2];
 
 /// A valid request.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Erasure {
         loop {
             let rows = store.contents(scope, &self.request.customer_id, self.below, BATCH as i64).await?;
             let (count, last) = (rows.len(), rows.last().map(|row| (row.create_time, row.order_id)));
-            let contents = rows.into_iter().map(|row| Ok((row.order_id, without_labels(&row.content)?)));
+            let contents = rows.into_iter().map(|row| Ok((row.order_id, without_person(&row.content)?)));
             let contents = contents.collect::<Result<_, StoreError>>()?;
             response.erased_orders += store.erase(scope, contents).await?.cast_signed();
             if count < BATCH {
@@ -70,25 +74,58 @@ impl Erasure {
     }
 }
 
-/// The content of an order without its labels. Everything else stays byte for byte, fields of later versions included.
-fn without_labels(content: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let (mut rest, mut kept) = (content, Vec::with_capacity(content.len()));
+/// The content of an order without its labels and the places of its trip. Everything else stays byte for byte, fields of later versions
+/// included.
+fn without_person(content: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut kept = Vec::with_capacity(content.len());
+    for_each_field(content, |tag, field| match tag {
+        LABELS_FIELD => Ok(()),
+        TRIP_FIELD => {
+            bytes::encode(TRIP_FIELD, &without_places(field)?, &mut kept);
+            Ok(())
+        }
+        _ => {
+            kept.extend_from_slice(field);
+            Ok(())
+        }
+    })?;
+    Ok(kept)
+}
+
+/// The trip in a field, without its places.
+fn without_places(mut field: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let (_, wire_type) = decode_key(&mut field)?;
+    let (mut trip, mut kept) = (Vec::new(), Vec::new());
+    bytes::merge(wire_type, &mut trip, &mut field, DecodeContext::default())?;
+    for_each_field(&trip, |tag, field| {
+        if !PLACE_FIELDS.contains(&tag) {
+            kept.extend_from_slice(field);
+        }
+        Ok(())
+    })?;
+    Ok(kept)
+}
+
+/// Calls `see` with the number and the bytes, key included, of each field of a message.
+fn for_each_field(
+    message: &[u8],
+    mut see: impl FnMut(u32, &[u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut rest = message;
     while !rest.is_empty() {
         let field = rest;
         let (tag, wire_type) = decode_key(&mut rest)?;
         skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
-        if tag != LABELS_FIELD {
-            kept.extend_from_slice(&field[..field.len() - rest.len()]);
-        }
+        see(tag, &field[..field.len() - rest.len()])?;
     }
-    Ok(kept)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use comanda_proto::{
-        Money,
-        v1::{Item, Order},
+        LatLng, Money,
+        v1::{Item, Order, Place, Trip},
     };
     use prost::{
         Message,
@@ -97,20 +134,40 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn labels_go_and_everything_else_stays_also_what_this_version_does_not_know() {
+    fn order_of_a_ride() -> Order {
+        let position = Some(LatLng { latitude: -12.05, longitude: -77.04 });
+        let place = Some(Place { position, address: "Jirón de la Unión 300".into() });
+        let trip = Trip { pickup: place.clone(), dropoff: place, load: 2, zone: "lima".into(), ..Trip::default() };
         let total = Some(Money { currency_code: "PEN".into(), units: 7, nanos: 0 });
         let items = vec![Item { name: "Lomo saltado".into(), quantity: 1, ..Item::default() }];
-        let order = Order { items, total, ..Order::default() };
         let labels = [("phone".to_owned(), "+51 1 555".to_owned()), ("table".to_owned(), "4".to_owned())].into();
-        let mut content = Order { labels, ..order.clone() }.encode_to_vec();
+        Order { items, total, labels, trip: Some(trip), ..Order::default() }
+    }
+
+    #[test]
+    fn labels_and_places_go_and_everything_else_stays_also_what_this_version_does_not_know() {
+        let order = order_of_a_ride();
+        let mut content = order.encode_to_vec();
         encode_key(99, WireType::Varint, &mut content);
         encode_varint(7, &mut content);
 
-        let kept = without_labels(&content).expect("valid protobuf");
-        assert_eq!(Order::decode(&*kept), Ok(order));
+        let kept = without_person(&content).expect("valid protobuf");
+        let bare = Trip { load: 2, zone: "lima".into(), ..Trip::default() };
+        assert_eq!(Order::decode(&*kept), Ok(Order { labels: Default::default(), trip: Some(bare), ..order }));
         assert!(kept.ends_with(&content[content.len() - 3..]));
-        assert_eq!(without_labels(&kept), Ok(kept.clone()));
-        assert!(without_labels(&content[..content.len() - 1]).is_err());
+        assert_eq!(without_person(&kept), Ok(kept.clone()));
+        assert!(without_person(&content[..content.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_of_a_trip_stays() {
+        let mut trip = order_of_a_ride().trip.expect("has one").encode_to_vec();
+        encode_key(98, WireType::Varint, &mut trip);
+        encode_varint(7, &mut trip);
+        let mut content = Vec::new();
+        bytes::encode(TRIP_FIELD, &trip, &mut content);
+        let kept = without_person(&content).expect("valid protobuf");
+        assert!(kept.ends_with(&trip[trip.len() - 3..]) && kept.len() < trip.len());
+        assert!(Order::decode(&*kept).expect("valid").trip.is_some_and(|trip| trip.pickup.is_none()));
     }
 }

@@ -1,6 +1,6 @@
 //! The ordering service: takes orders, stores them, shows them and publishes each.
 //!
-//! A request to create an order is checked by [`order`], written in a batch with others by [`writer`], and published by the relay. [`list`],
+//! A request to create an order is checked by [`order`], its trip by [`trip`]. It is written in a batch with others by [`writer`], and published by the relay. [`list`],
 //! [`batch_get`] and [`erase`] are the calls that work on many orders. [`store`] holds the SQL, [`api`] the gRPC service.
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +30,7 @@ pub mod position;
 pub mod room;
 pub mod share;
 pub mod store;
+pub mod trip;
 pub mod view;
 pub mod writer;
 

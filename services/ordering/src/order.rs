@@ -10,9 +10,10 @@ use comanda_kit::{
 use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase, Workflow};
 use prost::Message;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::money;
+use crate::{money, trip};
 
 /// The workflow of an order that names none.
 pub const DEFAULT_WORKFLOW: &str = "delivery";
@@ -30,8 +31,10 @@ pub struct NewOrder {
     pub request: Option<(Uuid, Vec<u8>)>,
     /// Who ordered.
     pub customer: Customer,
-    /// Items, total and labels.
+    /// Items, total, labels and trip.
     pub content: Order,
+    /// When it is to start: the pickup time of its trip. `None` where at once.
+    pub start_time: Option<OffsetDateTime>,
     /// The workflow, in the revision that it is pinned to.
     pub workflow: Arc<Workflow>,
 }
@@ -44,13 +47,14 @@ pub fn workflow_of(request: &CreateOrderRequest) -> &str {
 impl NewOrder {
     /// Checks a request. `workflow` is the current revision of its workflow, if there is such a workflow.
     pub fn parse(scope: Scope, request: CreateOrderRequest, workflow: Option<Arc<Workflow>>) -> Result<Self, ApiError> {
-        let mut violations = Violations::default();
+        let (mut violations, now) = (Violations::default(), OffsetDateTime::now_utc());
         let request_id = violations.request_id("request_id", &request.request_id);
         check_customer(request.customer.as_ref().unwrap_or(&Customer::default()), &mut violations);
         check_items(&request.items, &mut violations);
         violations.visible_text("workflow", &request.workflow, 0, 63);
         check_labels(&request, &mut violations);
         violations.require(workflow.is_some(), "workflow", "there is no such workflow; ListWorkflows names them");
+        trip::check(request.trip.as_ref(), workflow.as_deref(), now, &mut violations);
         let total = money::total(&request.items);
         violations.require(total.is_some(), "items", "the total is too large");
         violations.check()?;
@@ -60,7 +64,14 @@ impl NewOrder {
             order_id: Uuid::now_v7(),
             request: request_id.map(|id| (id, hash(&request))),
             customer: request.customer.unwrap_or_default(),
-            content: Order { items: request.items, total, labels: request.labels, ..Order::default() },
+            start_time: request.trip.as_ref().and_then(|trip| trip::start_time(trip, now)),
+            content: Order {
+                items: request.items,
+                total,
+                labels: request.labels,
+                trip: request.trip,
+                ..Order::default()
+            },
             workflow: workflow.expect("checked above"),
         })
     }

@@ -13,7 +13,7 @@ use super::{
     window::{Position, range},
 };
 
-/// The part of an order in which the caller's own labels are.
+/// The part of an order in which labels and trip are.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]
 pub struct ContentRow {
@@ -43,14 +43,17 @@ impl Store {
         bounded(statement.fetch_all(&self.pool)).await
     }
 
-    /// Removes the customer's data from orders and gives them new contents. Returns how many of them had any.
+    /// Removes the customer's data and the coordinates of trips from orders and gives them new contents. Returns how many of them had any.
     pub async fn erase(&self, scope: &Scope, mut contents: Vec<(Uuid, Vec<u8>)>) -> Result<u64, StoreError> {
         // In the order of the keys: two calls for one customer wait for each other.
         contents.sort();
         let (order_ids, contents): (Vec<_>, Vec<_>) = contents.into_iter().unzip();
         // The limit makes Postgres look each order up by its key: without statistics it would read every order of the tenant.
         let statement = sqlx::query(
-            "UPDATE orders o
+            "WITH places AS (
+                 DELETE FROM trips t USING unnest($2::uuid[]) AS k (order_id) WHERE t.order_id = k.order_id AND t.tenant = $1
+             )
+             UPDATE orders o
              SET customer_name = '', email = '', locale = '', content = k.content
              FROM unnest($2::uuid[], $3::bytea[]) AS k (order_id, content)
              CROSS JOIN LATERAL (

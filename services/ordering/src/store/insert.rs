@@ -7,7 +7,7 @@ use comanda_kit::{
     postgres::{StoreError, bounded},
 };
 use comanda_proto::{
-    v1::{Order, OrderView},
+    v1::{Order, OrderView, Place},
     views::OrderRow,
 };
 use prost::Message;
@@ -36,7 +36,7 @@ pub struct Earlier {
 }
 
 /// In one statement: claims the request ids, counts the orders that are left, takes a block of numbers for each tenant, stores the orders
-/// and points at them.
+/// and their trips, and points at them. The arrays of trips are empty where no order of the batch has one; unnest fills them with nulls.
 ///
 /// It cannot deadlock with another one: each waits for claims only before it locks a tenant's row of `numbers`, and both are taken in the
 /// order of their keys. The row stays locked until the commit, and the time is read once it is locked; so orders of one tenant become visible
@@ -45,10 +45,12 @@ const INSERT: &str = "
     WITH input AS MATERIALIZED (
         SELECT *
         FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
-                    $10::text[], $11::bigint[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[])
+                    $10::text[], $11::bigint[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[],
+                    $17::timestamptz[], $18::float8[], $19::float8[], $20::float8[], $21::float8[], $22::int[], $23::text[], $24::text[])
              WITH ORDINALITY
              AS i (tenant, order_id, request_id, hash, customer_id, customer_name, email, locale, content,
-                   currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, place)
+                   currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status,
+                   start_time, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone, place)
     ), claimed AS (
         INSERT INTO requests (tenant, request_id, hash, order_id)
         SELECT tenant, request_id, hash, order_id FROM input WHERE request_id IS NOT NULL ORDER BY place
@@ -69,14 +71,20 @@ const INSERT: &str = "
     ), stored AS (
         INSERT INTO orders
             (order_id, tenant, number, customer_id, customer_name, email, locale, content,
-             currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, create_time)
+             currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, start_time, create_time)
         SELECT new.order_id, new.tenant,
                block.last_number - new.in_block + new.place_in_block,
                new.customer_id, new.customer_name, new.email, new.locale, new.content,
                new.currency, new.total_units, new.total_nanos, new.item_count,
-               new.workflow, new.workflow_revision, new.first_status, block.last_create_time
+               new.workflow, new.workflow_revision, new.first_status, new.start_time, block.last_create_time
         FROM new JOIN block ON block.tenant = new.tenant
         RETURNING order_id, number, create_time
+    ), driven AS (
+        INSERT INTO trips
+            (order_id, tenant, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone)
+        SELECT order_id, tenant, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone
+        FROM new
+        WHERE load IS NOT NULL
     ), pointed AS (
         INSERT INTO outbox (order_id, version) SELECT order_id, 1 FROM stored
     )
@@ -168,6 +176,20 @@ struct Columns<'a> {
     workflows: Vec<&'a str>,
     revisions: Vec<i32>,
     statuses: Vec<&'a str>,
+    trips: TripColumns<'a>,
+}
+
+/// Those of trips, null for an order without one.
+#[derive(Default)]
+struct TripColumns<'a> {
+    start_times: Vec<Option<OffsetDateTime>>,
+    pickup_latitudes: Vec<Option<f64>>,
+    pickup_longitudes: Vec<Option<f64>>,
+    dropoff_latitudes: Vec<Option<f64>>,
+    dropoff_longitudes: Vec<Option<f64>>,
+    loads: Vec<Option<i32>>,
+    vehicle_kinds: Vec<Option<&'a str>>,
+    zones: Vec<Option<&'a str>>,
 }
 
 type Insert<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Stored, sqlx::postgres::PgArguments>;
@@ -175,8 +197,9 @@ type Insert<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Stored, sqlx::postgre
 impl<'a> Columns<'a> {
     fn of(orders: &[&'a NewOrder]) -> Self {
         let mut columns = Self::default();
-        for order in orders {
-            columns.push(order);
+        orders.iter().for_each(|order| columns.push(order));
+        if orders.iter().any(|order| order.content.trip.is_some()) {
+            orders.iter().for_each(|order| columns.trips.push(order));
         }
         columns
     }
@@ -226,5 +249,30 @@ impl<'a> Columns<'a> {
             .bind(&self.workflows)
             .bind(&self.revisions)
             .bind(&self.statuses)
+            .bind(&self.trips.start_times)
+            .bind(&self.trips.pickup_latitudes)
+            .bind(&self.trips.pickup_longitudes)
+            .bind(&self.trips.dropoff_latitudes)
+            .bind(&self.trips.dropoff_longitudes)
+            .bind(&self.trips.loads)
+            .bind(&self.trips.vehicle_kinds)
+            .bind(&self.trips.zones)
+    }
+}
+
+impl<'a> TripColumns<'a> {
+    fn push(&mut self, order: &'a NewOrder) {
+        let trip = order.content.trip.as_ref();
+        let position = |place: Option<&'a Place>| place.and_then(|place| place.position.as_ref());
+        let pickup = position(trip.and_then(|trip| trip.pickup.as_ref()));
+        let dropoff = position(trip.and_then(|trip| trip.dropoff.as_ref()));
+        self.start_times.push(order.start_time);
+        self.pickup_latitudes.push(pickup.map(|position| position.latitude));
+        self.pickup_longitudes.push(pickup.map(|position| position.longitude));
+        self.dropoff_latitudes.push(dropoff.map(|position| position.latitude));
+        self.dropoff_longitudes.push(dropoff.map(|position| position.longitude));
+        self.loads.push(trip.map(|trip| trip.load));
+        self.vehicle_kinds.push(trip.map(|trip| trip.vehicle_kind.as_str()));
+        self.zones.push(trip.map(|trip| trip.zone.as_str()));
     }
 }

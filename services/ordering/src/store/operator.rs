@@ -55,10 +55,13 @@ pub async fn published(connection: &mut PgConnection, order_ids: &[Uuid]) -> Res
     bounded(statement.bind(order_ids).fetch_all(connection)).await
 }
 
-/// Removes orders.
+/// Removes orders and their trips.
 pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
     let statement = sqlx::query(
-        "DELETE FROM ordering.orders x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id",
+        "WITH trips AS (
+             DELETE FROM ordering.trips x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id
+         )
+         DELETE FROM ordering.orders x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id",
     );
     bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
 }

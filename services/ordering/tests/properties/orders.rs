@@ -11,8 +11,8 @@ use comanda_kit::{
 };
 use comanda_ordering::order::NewOrder;
 use comanda_proto::{
-    Money,
-    v1::{CreateOrderRequest, Customer, Item, Workflow},
+    LatLng, Money,
+    v1::{CreateOrderRequest, Customer, Item, Place, Trip, Workflow},
 };
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
@@ -76,18 +76,47 @@ fn customer() -> impl Strategy<Value = Customer> {
     })
 }
 
+/// Mostly on the map.
+fn degrees() -> impl Strategy<Value = f64> {
+    prop_oneof![40 => -90.0..=90.0, 1 => any::<f64>(), 1 => Just(f64::NAN)]
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    let position = (degrees(), degrees()).prop_map(|(latitude, longitude)| LatLng { latitude, longitude });
+    (option::weighted(0.98, position), text(256)).prop_map(|(position, address)| Place { position, address })
+}
+
+fn trip() -> impl Strategy<Value = Trip> {
+    let place = || option::weighted(0.98, place());
+    let word = || prop_oneof![20 => "[a-z0-9_-]{0,32}", 1 => any::<String>()];
+    let load = prop_oneof![30 => 0..=1_000, 1 => any::<i32>()];
+    let time = prop_oneof![20 => 0..1_700_000_000_i64, 1 => any::<i64>()];
+    let nanos = prop_oneof![20 => 0..1_000_000_000, 1 => any::<i32>()];
+    let time = option::of((time, nanos).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos }));
+    (place(), place(), time, load, word(), word()).prop_map(
+        |(pickup, dropoff, pickup_time, load, vehicle_kind, zone)| Trip {
+            pickup,
+            dropoff,
+            pickup_time,
+            load,
+            vehicle_kind,
+            zone,
+        },
+    )
+}
+
 fn request() -> impl Strategy<Value = CreateOrderRequest> {
     let items =
         prop_oneof![30 => vec(item(), 1..4), 1 => vec(item(), 0..1), 1 => item().prop_map(|item| vec![item; 101])];
     let labels = prop::collection::btree_map(text(63), text(256), 0..3);
-    (request_id(), option::weighted(0.98, customer()), items, text(63), labels).prop_map(
-        |(request_id, customer, items, workflow, labels)| CreateOrderRequest {
+    (request_id(), option::weighted(0.98, customer()), items, text(63), labels, option::of(trip())).prop_map(
+        |(request_id, customer, items, workflow, labels, trip)| CreateOrderRequest {
             request_id,
             customer,
             items,
             workflow,
             labels,
-            trip: None,
+            trip,
         },
     )
 }
@@ -98,7 +127,7 @@ fn parse(request: CreateOrderRequest) -> Result<NewOrder, comanda_kit::errors::A
 }
 
 /// A request's fields that an error may name.
-const FIELDS: [&str; 6] = ["request_id", "customer.", "items", "workflow", "labels", "labels["];
+const FIELDS: [&str; 7] = ["request_id", "customer.", "items", "workflow", "labels", "labels[", "trip."];
 
 fn accepted_or_refused_by_field(request: CreateOrderRequest) -> bool {
     match parse(request.clone()) {
@@ -122,6 +151,9 @@ fn must_be_storable(order: &NewOrder) {
     texts.extend(order.content.items.iter().flat_map(|item| [&item.sku, &item.name]));
     texts.extend(order.content.labels.iter().flat_map(|(key, value)| [key, value]));
     assert!(texts.iter().all(|text| !text.contains(char::is_control) && text.chars().count() <= 256), "{texts:?}");
+    if let Some(trip) = &order.content.trip {
+        must_be_drivable(trip);
+    }
     assert!((1..=100).contains(&order.content.items.len()));
     let names = order.content.items.iter().map(|item| &item.name).chain([customer_id]);
     assert!(names.chain(Some(name).filter(|name| !name.is_empty())).all(|name| has_visible(name)), "{order:?}");
@@ -130,9 +162,19 @@ fn must_be_storable(order: &NewOrder) {
     }
 }
 
+fn must_be_drivable(trip: &Trip) {
+    for place in [&trip.pickup, &trip.dropoff].map(|place| place.as_ref().expect("each is there")) {
+        let LatLng { latitude, longitude } = place.position.as_ref().expect("is there");
+        assert!(latitude.abs() <= 90.0 && longitude.abs() <= 180.0, "{trip:?}");
+        assert!(!place.address.contains(char::is_control), "{trip:?}");
+    }
+    assert!([&trip.vehicle_kind, &trip.zone].iter().all(|word| word.len() <= 32 && word.is_ascii()), "{trip:?}");
+}
+
 fn must_be_what_was_asked(order: &NewOrder, request: &CreateOrderRequest) {
     assert_eq!(order.content.items, request.items);
     assert_eq!(order.content.labels, request.labels);
+    assert_eq!(order.content.trip, request.trip);
     assert_eq!(Some(&order.customer), request.customer.as_ref());
     assert_eq!(order.request.as_ref().map(|(id, _)| *id), Uuid::try_parse(&request.request_id).ok());
     assert!(order.request.as_ref().is_none_or(|(id, _)| !id.is_nil() && !id.is_max()));

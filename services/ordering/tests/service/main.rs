@@ -14,3 +14,4 @@ mod silent;
 mod slow_reads;
 mod stop;
 mod tenants;
+mod trip;

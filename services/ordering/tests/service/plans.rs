@@ -4,10 +4,14 @@
 use anyhow::Result;
 use comanda_kit::access::Scope;
 use comanda_ordering::store::{Store, Window};
+use comanda_proto::v1::CreateOrderRequest;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, Stepper, new_order, request_with_id, run};
+use crate::{
+    fixture::{Fixture, Stepper, new_order, request_with_id, run},
+    trip,
+};
 
 const ROWS: i64 = 20_000;
 
@@ -20,7 +24,9 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
 
     let pool = fixture.pool()?;
     let (store, mut relay) = (Store::new(pool.clone()), Stepper::new(&fixture)?);
-    let orders: Vec<_> = (0..256).map(|_| new_order(request_with_id())).collect();
+    let trip = |n| (n % 2 == 0).then(trip::trip);
+    let orders: Vec<_> =
+        (0..256).map(|n: i32| new_order(CreateOrderRequest { trip: trip(n), ..request_with_id() })).collect();
     store.insert(&orders).await?;
     let again: Vec<_> = orders.iter().cloned().map(renamed).collect();
     assert!(store.insert(&again).await?.is_empty());
@@ -48,6 +54,7 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
 
     let scanned: Vec<_> = fixture.environment.reads().await?.into_iter().filter(|(_, read)| *read > ROWS / 2).collect();
     assert!(scanned.is_empty(), "read for a few thousand rows: {scanned:?}");
+    assert_eq!(fixture.number("SELECT count(*) FROM ordering.trips").await, ROWS - 50 + 128);
     Ok(())
 }
 
@@ -58,7 +65,7 @@ fn renamed(mut order: comanda_ordering::order::NewOrder) -> comanda_ordering::or
 
 /// Makes all tables large behind the planner's back.
 async fn fill(fixture: &Fixture) -> Result<()> {
-    let tables = ["ordering.orders", "ordering.requests", "ordering.outbox", "state_machine.states"];
+    let tables = ["ordering.orders", "ordering.trips", "ordering.requests", "ordering.outbox", "state_machine.states"];
     for table in tables {
         run(&fixture.sql, &format!("ALTER TABLE {table} SET (autovacuum_enabled = false)")).await?;
     }
@@ -68,6 +75,7 @@ async fn fill(fixture: &Fixture) -> Result<()> {
         "INSERT INTO ordering.requests (tenant, request_id, hash, order_id)
          SELECT tenant, gen_random_uuid(), '', order_id FROM ordering.orders;
          INSERT INTO ordering.outbox SELECT order_id, 1 FROM ordering.orders;
+         INSERT INTO ordering.trips SELECT order_id, tenant, 0, 0, 0, 0, 0, '', '' FROM ordering.orders;
          INSERT INTO state_machine.states
              (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
          SELECT order_id, tenant, 'delivery', 7, 1, 'received', 1, now(), now() FROM ordering.orders",
