@@ -1,7 +1,7 @@
 //! The state-machine service: the only writer of an order's state.
 //!
-//! An order comes in through [`adoption`] and moves by [`timers`] and [`commands`], which both ask [`machine`] what to do. Every
-//! transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service, [`operator`] what an operator may do.
+//! An order comes in through [`adoption`] and moves by [`timers`], by [`commands`] of callers and by [`steps`] of dispatch, which all ask
+//! [`machine`] what to do. Every transition goes out through the relay. [`store`] holds the SQL, [`api`] the gRPC service, [`operator`] what an operator may do.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,6 +25,7 @@ use crate::{
     adoption::Adoption,
     api::Api,
     commands::Commands,
+    steps::Steps,
     store::{Chooser, Store, Stored},
     timers::Timers,
 };
@@ -35,6 +36,7 @@ pub mod commands;
 pub mod machine;
 mod measure;
 pub mod operator;
+pub mod steps;
 pub mod store;
 pub mod timers;
 pub mod workflow;
@@ -71,7 +73,7 @@ impl App {
         Ok(Self { pool, store, kafka: kafka.clone(), own_workflows })
     }
 
-    /// Starts consumer, timers and relay.
+    /// Starts consumers, timers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
         let Self { pool, store, kafka, own_workflows } = self;
         let (timers_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -87,6 +89,15 @@ impl App {
             handler: adoption.clone(),
         };
         tasks.spawn("orders consumer", consumer.run(stop.clone()));
+
+        let consumer = Consumer {
+            group: "comanda-state-machine-steps",
+            topic: kafka.topic(topics::ASSIGNMENTS),
+            kafka: kafka.clone(),
+            pool: pool.clone(),
+            handler: Steps::new(store.clone(), workflows.clone(), [timers_nudge.clone(), relay_nudge.clone()]),
+        };
+        tasks.spawn("assignments consumer", consumer.run(stop.clone()));
 
         let elector = Elector::new(pool.clone());
         let timers = Timers::new(store.clone(), workflows.clone(), timers_nudge, relay_nudge.clone());

@@ -1,10 +1,11 @@
-//! All SQL of the state machine; writes, workflows and the outbox have files of their own. Every write is one statement. Batches are
+//! All SQL of the state machine; writes, steps, workflows and the outbox have files of their own. Every write is one statement. Batches are
 //! sorted by order id and applied in that order, so that overlapping ones do not deadlock.
 //!
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
 pub(crate) mod operator;
 mod outbox;
+mod steps;
 mod workflows;
 mod write;
 
@@ -25,7 +26,10 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub use self::workflows::{Chooser, Current, Stored};
+pub use self::{
+    steps::{Found, StepKey},
+    workflows::{Chooser, Current, Stored},
+};
 use crate::machine::{Dwell, Step};
 
 /// The schema that this service alone writes.

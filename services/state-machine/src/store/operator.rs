@@ -78,11 +78,13 @@ pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Resu
     bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
 }
 
-/// Removes the state and the history of orders.
+/// Removes the state, the history and the request ids of orders.
 pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
     let statement = sqlx::query(
         "WITH history AS (
              DELETE FROM state_machine.transitions x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id
+         ), answered AS (
+             DELETE FROM state_machine.requests x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id
          )
          DELETE FROM state_machine.states x USING unnest($1::uuid[]) AS k (order_id) WHERE x.order_id = k.order_id",
     );
