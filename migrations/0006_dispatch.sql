@@ -21,6 +21,9 @@ CREATE TABLE dispatch.couriers (
     PRIMARY KEY (tenant, courier_id)
 ) WITH (fillfactor = 70);
 
+-- Those who take jobs.
+CREATE INDEX couriers_available ON dispatch.couriers (tenant, courier_id) WHERE status = 2;
+
 -- Where each courier was last, written in batches every 15 seconds: what a new leader begins with. No second index.
 CREATE TABLE dispatch.positions (
     tenant        text COLLATE "C" NOT NULL,
@@ -47,10 +50,15 @@ CREATE TABLE dispatch.jobs (
     waiting_since     timestamptz NOT NULL,
     attempts          integer     NOT NULL DEFAULT 0, -- assignments that were made
     declined          text[]      NOT NULL DEFAULT '{}', -- couriers that are not asked again
+    step_version      bigint,               -- the last event with a step, while no version of the order has answered it; null: none
+    step_expects      bigint,               -- the version of the order on which that step is to be taken; a higher one answers it
+    step_time         timestamptz,          -- when it was asked for, last
     update_time       timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 -- The queue: what is held or waits.
 CREATE INDEX jobs_open ON dispatch.jobs (not_before, order_id) WHERE state <= 2;
+-- Steps that may have been lost.
+CREATE INDEX jobs_unanswered ON dispatch.jobs (step_time, order_id) WHERE step_version IS NOT NULL;
 
 -- Offers and allotments. The two unique indexes are the invariants: an order has one open assignment at most, and a courier one in each of
 -- its slots, 1 to capacity.
@@ -79,6 +87,7 @@ CREATE TABLE dispatch.assignments (
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX assignments_open_by_order ON dispatch.assignments (order_id) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX assignments_open_by_slot ON dispatch.assignments (tenant, courier_id, slot) WHERE ended_at IS NULL;
+CREATE INDEX assignments_offered ON dispatch.assignments (offered_until) WHERE state = 1;
 CREATE INDEX assignments_by_time ON dispatch.assignments (tenant, create_time, order_id, attempt);
 CREATE INDEX assignments_by_courier ON dispatch.assignments (tenant, courier_id, create_time, order_id, attempt);
 

@@ -38,6 +38,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use comanda_kit::{
+    consumer::Consumer,
     kafka,
     lease::Elector,
     postgres, readiness,
@@ -45,6 +46,7 @@ use comanda_kit::{
     server::Endpoint,
     shutdown::Tasks,
     streams::{Streams, Times},
+    workflows::Workflows,
 };
 use comanda_proto::{topics, v1::dispatch_service_server::DispatchServiceServer};
 use sqlx::PgPool;
@@ -52,20 +54,44 @@ use tokio::sync::Notify;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
-    api::Api, feed::Feed, grid::Grid, last_positions::LastPositions, locations::Locations, publisher::Publisher,
+    api::Api,
+    assign::Assign,
+    commands::Commands,
+    consumer::Follower,
+    feed::Feed,
+    grid::Grid,
+    last_positions::LastPositions,
+    leader::{
+        overdue::Overdue,
+        rounds::{Rounds, Rules},
+    },
+    locations::Locations,
+    publisher::Publisher,
     store::Store,
+    travel::{StraightLine, Travel},
 };
 
+pub mod allot;
 mod api;
+pub mod assign;
+pub mod change;
+pub mod commands;
+pub mod consumer;
+pub mod decide;
 pub mod feed;
 pub mod filter;
 pub mod grid;
+pub mod jobs;
 pub mod last_positions;
+pub mod leader;
 pub mod locations;
+pub mod model;
+pub mod operator;
 pub mod place;
 pub mod publisher;
 mod reach;
 pub mod roster;
+mod shown;
 pub mod store;
 pub mod travel;
 
@@ -97,47 +123,85 @@ pub struct Config {
     pub courier_kmh: u16,
 }
 
+impl Config {
+    /// How the leader gives orders to couriers.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            offer: (self.offer_ms > 0).then(|| Duration::from_millis(self.offer_ms.into())),
+            attempts: self.dispatch_attempts.into(),
+            window: Duration::from_millis(self.dispatch_window_ms.into()),
+        }
+    }
+}
+
 /// The service, not yet running.
 pub struct App {
     pool: PgPool,
     store: Store,
     kafka: kafka::Config,
     publisher: Publisher,
+    rules: Rules,
+    travel: Arc<dyn Travel>,
 }
 
 impl App {
     /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
-    pub fn build(_config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+    pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, SCHEMA)?;
         let publisher = Publisher::new(kafka, kafka.topic(topics::COURIER_LOCATIONS))?;
-        Ok(Self { store: Store::new(pool.clone()), pool, kafka: kafka.clone(), publisher })
+        let travel = Arc::new(StraightLine { kmh: config.courier_kmh });
+        let store = Store::new(pool.clone());
+        Ok(Self { store, pool, kafka: kafka.clone(), publisher, rules: config.rules(), travel })
     }
 
-    /// Starts the consumer, the leader and its relay.
+    /// Starts the consumers, the leader and its relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, store, kafka, publisher } = self;
-        let relay_nudge = Arc::new(Notify::new());
+        let Self { pool, store, kafka, publisher, rules, travel } = self;
+        let (rounds_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let workflows = Workflows::new(pool.clone());
         let stop = tasks.stop_token();
 
         let grid = Arc::new(Grid::default());
         let topic = kafka.topic(topics::COURIER_LOCATIONS);
         let feed = Feed { grid: grid.clone(), store: store.clone(), kafka: kafka.clone(), topic };
         tasks.spawn("positions", feed.run(stop.clone()));
-        let last_positions = LastPositions::new(grid, store.clone());
-        let locations = Locations::new(store.clone(), publisher);
+        let last_positions = LastPositions::new(grid.clone(), store.clone());
 
-        let elector = Elector::new(pool.clone());
+        let follower = Follower::new(store.clone(), workflows.clone(), rounds_nudge.clone(), relay_nudge.clone());
+        let consumer = Consumer {
+            group: "comanda-dispatch",
+            topic: kafka.topic(topics::ORDER_TRANSITIONS),
+            kafka: kafka.clone(),
+            pool: pool.clone(),
+            handler: follower.clone(),
+        };
+        tasks.spawn("order-transitions consumer", consumer.run(stop.clone()));
+
+        let nudges = (rounds_nudge.clone(), relay_nudge.clone());
+        let places = (grid.clone(), travel.clone());
+        let rounds = Rounds::new(store.clone(), workflows.clone(), places.clone(), rules, nudges.clone());
+        let overdue = Overdue::new(store.clone(), workflows.clone(), grid, follower.clone(), nudges);
         let topic = kafka.topic(topics::ASSIGNMENTS);
-        let relay = Relay::new(pool.clone(), store, kafka, topic, relay_nudge)?;
+        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
+        let elector = Elector::new(pool.clone());
         tasks.spawn("dispatch leader", async move {
+            let rounds = rounds.run(elector.clone(), stop.clone());
+            let overdue = overdue.run(elector.clone(), stop.clone());
             let relay = relay.run(elector.clone(), stop.clone());
             let last_positions = last_positions.run(elector.clone(), stop);
-            elector.while_working(async { _ = tokio::join!(relay, last_positions) }).await;
+            elector.while_working(async { _ = tokio::join!(rounds, overdue, relay, last_positions) }).await;
             Ok(())
         });
 
-        let location_streams = Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone());
-        let api = Api { locations, location_streams };
+        let api = Api {
+            commands: Commands::new(store.clone(), workflows.clone(), rounds_nudge.clone(), relay_nudge.clone()),
+            assign: Assign::new(store.clone(), workflows, follower, places, relay_nudge),
+            rounds: rounds_nudge,
+            tasks: tasks.clone(),
+            locations: Locations::new(store.clone(), publisher),
+            location_streams: Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone()),
+            store,
+        };
         let service = DispatchServiceServer::new(api)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);

@@ -1,0 +1,6 @@
+//! What one replica does for all: it gives orders to couriers and looks after what is overdue.
+
+mod available;
+pub mod overdue;
+pub mod rounds;
+pub mod trips;

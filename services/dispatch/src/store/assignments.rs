@@ -1,0 +1,189 @@
+//! Reading assignments.
+
+use comanda_kit::{
+    access::Scope,
+    postgres::{StoreError, bounded},
+};
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Store, assignment_columns, job_columns, jobs::CaseRow};
+use crate::model::Case;
+
+impl Store {
+    /// One of the caller's assignments: the one of the attempt, or the latest.
+    pub async fn assignment(
+        &self,
+        scope: &Scope,
+        order_id: Uuid,
+        attempt: Option<i32>,
+    ) -> Result<Option<Case>, StoreError> {
+        let statement = sqlx::query_as(concat!(
+            "SELECT ",
+            job_columns!(),
+            ", ",
+            assignment_columns!(),
+            ", clock_timestamp() AS now
+             FROM jobs j
+             JOIN assignments a ON a.order_id = j.order_id
+             WHERE j.tenant = $1 AND j.order_id = $2 AND ($3::int IS NULL OR a.attempt = $3)
+             ORDER BY a.attempt DESC
+             LIMIT 1"
+        ));
+        let statement = statement.bind(scope.tenant()).bind(order_id).bind(attempt);
+        Ok(bounded(statement.fetch_optional(&self.pool)).await?.map(|row: CaseRow| row.into()))
+    }
+
+    /// Open assignments of these orders, whatever their tenant.
+    pub async fn open_cases(&self, order_ids: &[Uuid]) -> Result<Vec<Case>, StoreError> {
+        let statement = sqlx::query_as(concat!(
+            "SELECT ",
+            job_columns!(),
+            ", ",
+            assignment_columns!(),
+            ", clock_timestamp() AS now
+             FROM unnest($1::uuid[]) AS k (order_id)
+             JOIN jobs j ON j.order_id = k.order_id
+             JOIN assignments a ON a.order_id = k.order_id AND a.ended_at IS NULL"
+        ));
+        let rows: Vec<CaseRow> = bounded(statement.bind(order_ids).fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Offers that nobody answered in time, at most `limit`.
+    pub async fn expired(&self, limit: i64) -> Result<Vec<Case>, StoreError> {
+        let statement = sqlx::query_as(concat!(
+            "SELECT ",
+            job_columns!(),
+            ", ",
+            assignment_columns!(),
+            ", clock_timestamp() AS now
+             FROM assignments a
+             JOIN jobs j ON j.order_id = a.order_id
+             WHERE a.state = 1 AND a.offered_until <= now()
+             ORDER BY a.offered_until
+             LIMIT $1"
+        ));
+        let rows: Vec<CaseRow> = bounded(statement.bind(limit).fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Who has which order now, by order: the next ones after an order, at most `limit`.
+    pub async fn active(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Case>, StoreError> {
+        let statement = sqlx::query_as(concat!(
+            "SELECT ",
+            job_columns!(),
+            ", ",
+            assignment_columns!(),
+            ", clock_timestamp() AS now
+             FROM assignments a
+             JOIN jobs j ON j.order_id = a.order_id
+             WHERE a.ended_at IS NULL AND a.state = 2 AND a.order_id > $1
+             ORDER BY a.order_id
+             LIMIT $2"
+        ));
+        let statement = statement.bind(after.unwrap_or_default()).bind(limit);
+        let rows: Vec<CaseRow> = bounded(statement.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Where a page of assignments ended: create_time, order and attempt of its last.
+pub type Below = (OffsetDateTime, Uuid, i32);
+
+/// Which assignments a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Only of this order.
+    pub order_id: Option<Uuid>,
+    /// Only of this courier.
+    pub courier_id: Option<String>,
+    /// Only those that have not ended.
+    pub open_only: bool,
+    /// Only those that stand behind this position.
+    pub below: Option<Below>,
+}
+
+/// What is carried, and where to.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct Content {
+    pub order_id: Uuid,
+    /// An order that holds items and trip.
+    pub content: Vec<u8>,
+}
+
+/// A list, newest first, of assignments that are in `$condition`; $1 to $6: tenant, order, courier, and the position.
+macro_rules! list {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            job_columns!(),
+            ", ",
+            assignment_columns!(),
+            ", clock_timestamp() AS now
+             FROM assignments a
+             JOIN jobs j ON j.order_id = a.order_id
+             WHERE a.tenant = $1 AND ",
+            $condition,
+            " AND (a.create_time, a.order_id, a.attempt) < (coalesce($4, 'infinity'), coalesce($5, $8), coalesce($6, 0))
+             ORDER BY a.create_time DESC, a.order_id DESC, a.attempt DESC
+             LIMIT $7"
+        )
+    };
+}
+
+impl Store {
+    /// The caller's assignments, newest first.
+    pub async fn assignments(&self, scope: &Scope, listed: &Listed, limit: i64) -> Result<Vec<Case>, StoreError> {
+        // Each is one range of an index. Open ones are few: they are read by their own index and sorted.
+        let statement = match listed {
+            Listed { order_id: Some(_), open_only: false, .. } => {
+                list!("a.order_id = $2 AND ($3::text IS NULL OR a.courier_id = $3)")
+            }
+            Listed { order_id: Some(_), open_only: true, .. } => {
+                list!("a.order_id = $2 AND a.ended_at IS NULL AND ($3::text IS NULL OR a.courier_id = $3)")
+            }
+            Listed { courier_id: Some(_), open_only: false, .. } => list!("$2::uuid IS NULL AND a.courier_id = $3"),
+            Listed { courier_id: Some(_), open_only: true, .. } => list!(
+                "$2::uuid IS NULL AND (a.order_id, a.attempt) IN (
+                     SELECT o.order_id, o.attempt FROM assignments o WHERE o.tenant = $1 AND o.courier_id = $3 AND o.ended_at IS NULL
+                 )"
+            ),
+            Listed { courier_id: None, open_only: false, .. } => list!("$2::uuid IS NULL AND $3::text IS NULL"),
+            Listed { courier_id: None, open_only: true, .. } => list!(
+                "$2::uuid IS NULL AND $3::text IS NULL AND (a.order_id, a.attempt) IN (
+                     SELECT o.order_id, o.attempt FROM assignments o WHERE o.tenant = $1 AND o.ended_at IS NULL
+                 )"
+            ),
+        };
+        let (time, order_id, attempt) = listed.below.map_or((None, None, None), |(t, o, a)| (Some(t), Some(o), Some(a)));
+        let statement = sqlx::query_as(statement)
+            .bind(scope.tenant())
+            .bind(listed.order_id)
+            .bind(&listed.courier_id)
+            .bind(time)
+            .bind(order_id)
+            .bind(attempt)
+            .bind(limit)
+            .bind(Uuid::max());
+        let rows: Vec<CaseRow> = bounded(statement.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// What the caller's orders hold; those that are gone are left out.
+    pub async fn contents(&self, scope: &Scope, order_ids: &[Uuid]) -> Result<Vec<Content>, StoreError> {
+        if order_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement = sqlx::query_as(
+            "SELECT o.order_id, o.content
+             FROM unnest($2::uuid[]) AS k (order_id)
+             CROSS JOIN LATERAL (
+                 SELECT order_id, content FROM ordering.order_contents WHERE order_id = k.order_id AND tenant = $1 LIMIT 1
+             ) o",
+        );
+        bounded(statement.bind(scope.tenant()).bind(order_ids).fetch_all(&self.pool)).await
+    }
+}
