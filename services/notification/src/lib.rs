@@ -6,6 +6,7 @@ use comanda_kit::{kafka, postgres, server::Endpoint, shutdown::Tasks};
 use sqlx::PgPool;
 use tonic::service::Routes;
 
+mod courier;
 pub mod mail;
 pub mod operator;
 pub mod watch;

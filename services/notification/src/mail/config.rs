@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 use comanda_kit::secret::Secret;
+use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 
 use super::{hello, locale::Locale, schedule::Schedule};
@@ -53,6 +54,10 @@ pub struct Config {
     /// Language of mails to customers without a language, or with one that has no templates.
     #[arg(long, env = "COMANDA_MAIL_DEFAULT_LOCALE", value_enum, default_value = "es")]
     pub mail_default_locale: Locale,
+    /// The time zone of the clock times in mails, by its name in the IANA database, for example America/Santiago. Mails say how far it is
+    /// from UTC.
+    #[arg(long, env = "COMANDA_MAIL_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub mail_time_zone: TimeZone,
     /// Waits before a mail is tried again, each changed by up to a fifth at random. After the last one the mail is dead.
     #[arg(long, env = "COMANDA_MAIL_RETRY_DELAYS", default_value = "1m,5m,30m,1h,2h,4h,8h,16h,24h,24h")]
     pub mail_retry_delays: Schedule,
@@ -88,4 +93,8 @@ impl Config {
 fn domain(text: &str) -> Result<String, String> {
     let holds = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
     if holds { Ok(text.into()) } else { Err("must be a domain such as mail.example.com".into()) }
+}
+
+fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| "must be the name of a time zone such as America/Santiago".into())
 }

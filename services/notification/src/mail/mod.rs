@@ -8,6 +8,7 @@
 //! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.
 
 mod api;
+mod arrival;
 mod blame;
 mod claim;
 mod compose;
@@ -20,6 +21,7 @@ mod history;
 mod lease;
 mod ledger;
 mod locale;
+mod lookup;
 mod mask;
 mod names;
 mod notes;

@@ -9,7 +9,6 @@ use comanda_kit::{
     backoff::{Backoff, sleep},
     planted,
 };
-use comanda_proto::v1::Workflow;
 use metrics::{counter, gauge, histogram};
 use tokio::{
     sync::{Mutex, mpsc},
@@ -24,6 +23,7 @@ use super::{
     context::{SenderContext, ambiguous},
     failure::Failure,
     lease::Lease,
+    lookup,
     notes::Notes,
     outcome::{self, Outcome, Pausing, Terms},
     row::{Claimed, Key},
@@ -170,8 +170,9 @@ impl Sender {
         if mail.is_too_old {
             return Err(Outcome::TooOld);
         }
-        let workflow = workflow(&self.context, mail).await;
-        let letter = self.context.composer.compose(mail, &workflow, SystemTime::now());
+        let workflow = lookup::workflow(&self.context, mail).await;
+        let courier = lookup::courier(&self.context, mail, &workflow).await;
+        let letter = self.context.composer.compose(mail, &workflow, courier.as_ref(), SystemTime::now());
         letter.map_err(|error| Outcome::Dead(format!("the mail could not be written: {error:#}")))
     }
 
@@ -233,23 +234,5 @@ impl Sender {
         gauge!("comanda_mail_unreachable").increment(1.0);
         sleep(delay, &self.stop).await;
         gauge!("comanda_mail_unreachable").decrement(1.0);
-    }
-}
-
-/// The workflow of a mail's order; an empty one where it cannot be read, so that the mail is sent all the same.
-async fn workflow(context: &SenderContext, mail: &Claimed) -> Arc<Workflow> {
-    let contact = &mail.contact;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    loop {
-        match context.workflows.get(&contact.workflow, contact.workflow_revision).await {
-            Ok(workflow) => return workflow,
-            Err(error) => {
-                warn!("a workflow cannot be read: {error}");
-                if !error.is_transient() {
-                    return Arc::default();
-                }
-            }
-        }
-        tokio::time::sleep(backoff.next_delay()).await;
     }
 }

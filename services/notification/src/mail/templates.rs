@@ -33,20 +33,20 @@ pub struct Facts<'a> {
     /// The status as people call it.
     pub status: &'a str,
     /// Who comes; only the template "courier" shows it.
-    pub courier: Option<CourierFacts<'a>>,
+    pub courier: Option<CourierFacts>,
 }
 
 /// What the template "courier" says of who comes.
-#[derive(Clone, Copy, Debug)]
-pub struct CourierFacts<'a> {
-    pub name: &'a str,
+#[derive(Clone, Debug)]
+pub struct CourierFacts {
+    pub name: String,
     /// May be empty.
-    pub vehicle: &'a str,
+    pub vehicle: String,
     /// May be empty.
-    pub plate: &'a str,
+    pub plate: String,
     /// The promised pickup as a clock shows it; empty once it has passed.
-    pub pickup_clock: &'a str,
-    /// In how many minutes that is; `None` where it is less than one, or more than an hour.
+    pub pickup_clock: String,
+    /// In how many minutes that is; `None` where it is less than two, or more than an hour.
     pub pickup_minutes: Option<i64>,
 }
 
@@ -87,7 +87,7 @@ fn file(template: &str, locale: Locale, ending: &str) -> String {
 
 fn values(facts: &Facts<'_>) -> Value {
     let items: Vec<_> = facts.items.iter().map(|i| context! { name => &i.name, quantity => i.quantity }).collect();
-    let courier = facts.courier.map(|c| {
+    let courier = facts.courier.as_ref().map(|c| {
         let CourierFacts { name, vehicle, plate, pickup_clock, pickup_minutes } = c;
         context! { name, vehicle, plate, pickup_clock, pickup_minutes }
     });
@@ -155,10 +155,10 @@ mod tests {
     #[test]
     fn the_text_of_a_confirmed_ride_says_who_comes_and_when() {
         let courier = CourierFacts {
-            name: "Luz <x>",
-            vehicle: "Corolla blanco",
-            plate: "ABCD-12",
-            pickup_clock: "19:42",
+            name: "Luz <x>".into(),
+            vehicle: "Corolla blanco".into(),
+            plate: "ABCD-12".into(),
+            pickup_clock: "19:42 UTC-3".into(),
             pickup_minutes: Some(7),
         };
         let render = |courier| {
@@ -166,11 +166,11 @@ mod tests {
                 Facts { number: 7, name: "", items: &[item("Viaje", 1)], total: None, status: "confirmado", courier };
             Templates::load().expect("valid").render("courier", Locale::Es, &facts).expect("rendered")
         };
-        let (text, html) = render(Some(courier));
-        let expected = "Te atiende: Luz <x>\nVehículo: Corolla blanco\nMatrícula: ABCD-12\nRecogida: 19:42 (en unos 7 minutos)\n\nPedido";
+        let (text, html) = render(Some(courier.clone()));
+        let expected = "Te atiende: Luz <x>\nVehículo: Corolla blanco\nMatrícula: ABCD-12\nRecogida: 19:42 UTC-3 (en unos 7 minutos)\n\nPedido";
         assert!(text.contains(expected), "{text}");
         assert!(html.contains("Luz &lt;x&gt;") && html.contains("ABCD-12") && html.contains("(en unos 7 minutos)"));
-        let (text, html) = render(Some(CourierFacts { pickup_clock: "", plate: "", ..courier }));
+        let (text, html) = render(Some(CourierFacts { pickup_clock: String::new(), plate: String::new(), ..courier }));
         assert!(text.contains("Vehículo: Corolla blanco\n\nPedido") && !html.contains("Recogida"), "{text}");
         let (text, _) = render(None);
         assert!(text.contains("Hola:\n\nPedido número 7\n"), "{text}");

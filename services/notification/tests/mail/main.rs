@@ -2,6 +2,7 @@
 
 mod world;
 
+mod couriers;
 mod ledger;
 mod outcomes;
 mod owners;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    super::headers::tests::decoded,
-    tests::{mail, workflow},
+    super::{arrival::tests as arrivals, headers::tests::decoded},
+    tests::{courier_workflow, mail, workflow},
     *,
 };
 
@@ -88,7 +88,7 @@ proptest! {
     fn nobody_writes_a_header_or_another_recipient(names in vec(name(), 0..3), customer in name(), status in name(), locale in "es|en") {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let mail = Claimed { status, ..mail(&names, &customer, "ana@example.com", &locale) };
-        let letter = COMPOSER.compose(&mail, &workflow(), SystemTime::UNIX_EPOCH).expect("composed");
+        let letter = COMPOSER.compose(&mail, &workflow(), None, SystemTime::UNIX_EPOCH).expect("composed");
         prop_assert_eq!(letter.to, "ana@example.com");
         let text = String::from_utf8(letter.bytes).expect("UTF-8");
         let headers = headers(&text);
@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn a_body_ends_where_we_end_it_and_holds_no_tag_of_others(name in name()) {
         let mail = mail(&[&name], &name, "ana@example.com", "en");
-        let letter = COMPOSER.compose(&mail, &workflow(), SystemTime::UNIX_EPOCH).expect("composed");
+        let letter = COMPOSER.compose(&mail, &workflow(), None, SystemTime::UNIX_EPOCH).expect("composed");
         let text = String::from_utf8(letter.bytes).expect("UTF-8");
         prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "a line break that is none in a mail");
     }
@@ -122,9 +122,29 @@ proptest! {
     }
 
     #[test]
+    fn a_courier_of_any_name_writes_no_header_and_no_tag(name in name(), other in name(), locale in prop::sample::select(&[Locale::Es, Locale::En][..])) {
+        let row = CourierRow { name: name.clone(), vehicle: other.clone(), plate: name, ..arrivals::row(420) };
+        let mail = mail(&["X"], "Ana", "ana@example.com", locale.code());
+        let letter = COMPOSER.compose(&mail, &courier_workflow(), Some(&row), arrivals::now()).expect("composed");
+        let text = String::from_utf8(letter.bytes).expect("UTF-8");
+        let mut found: Vec<_> = headers(&text).into_iter().map(|(name, _)| name).collect();
+        found.sort_unstable();
+        prop_assert_eq!(found, HEADERS);
+        let tags = |row: &CourierRow| {
+            let courier = Some(arrival::courier(row, arrivals::now(), &TimeZone::UTC, locale));
+            let facts = Facts { number: 7, name: "", items: &[], total: None, status: "s", courier };
+            let (_, html) = COMPOSER.templates.render("courier", locale, &facts).expect("rendered");
+            html.matches(['<', '>', '"', '\'']).count()
+        };
+        let plain = CourierRow { name: "x".into(), vehicle: "x".into(), plate: "x".into(), ..row.clone() };
+        let named = CourierRow { name: format!("x{}", row.name), vehicle: format!("x{}", row.vehicle), plate: format!("x{}", row.plate), ..row };
+        prop_assert_eq!(tags(&named), tags(&plain));
+    }
+
+    #[test]
     fn every_address_that_an_order_may_have_can_be_mailed(local in "[a-zñ0-9.!#$%&'*+/=?^_`{|}~-]{1,20}", domain in "[a-zñü例0-9.-]{1,20}") {
         let email = format!("{local}@{domain}");
-        let letter = COMPOSER.compose(&mail(&["X"], "Ana", &email, "es"), &workflow(), SystemTime::UNIX_EPOCH);
+        let letter = COMPOSER.compose(&mail(&["X"], "Ana", &email, "es"), &workflow(), None, SystemTime::UNIX_EPOCH);
         prop_assert_eq!(letter.is_ok(), MailAddress::parse(&email).is_ok(), "{}", email);
         if let Ok(letter) = letter {
             prop_assert!(letter.needs_smtputf8 || letter.bytes.is_ascii());
@@ -135,7 +155,7 @@ proptest! {
 
     #[test]
     fn an_order_that_could_be_placed_makes_lines_that_every_server_takes(name in "[a-zñ🌮 ]{0,256}|[a-z]{256}") {
-        let letter = COMPOSER.compose(&mail(&[&name], &name, "ana@example.com", "es"), &workflow(), SystemTime::UNIX_EPOCH);
+        let letter = COMPOSER.compose(&mail(&[&name], &name, "ana@example.com", "es"), &workflow(), None, SystemTime::UNIX_EPOCH);
         let text = String::from_utf8(letter.expect("composed").bytes).expect("UTF-8");
         prop_assert!(text.split("\r\n").all(|line| line.len() <= 998));
     }
