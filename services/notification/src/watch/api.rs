@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     broker::Broker,
+    couriers::Couriers,
     cursor::{Expired, NotStarted, Start},
     filter::Filter,
     hub::{Hub, OrdersSubscription},
@@ -36,6 +37,8 @@ pub struct Api {
     pub hub: Arc<Hub>,
     /// What has happened.
     pub store: Arc<Store>,
+    /// Who comes, and where they are.
+    pub couriers: Arc<Couriers>,
     /// Knows where the topic ends.
     pub broker: Broker,
     /// The streams of WatchOrder.
@@ -83,7 +86,8 @@ impl Api {
         if after_version > opening.version {
             return Err(version_ahead(after_version, opening.version));
         }
-        let stream = OrderStream::new(subscription, self.store.clone(), (scope, view), after_version, opening);
+        let sources = (self.store.clone(), self.couriers.clone());
+        let stream = OrderStream::new(subscription, sources, (scope, view), after_version, opening);
         Ok((stream, Resume::Version(after_version)))
     }
 

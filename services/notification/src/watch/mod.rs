@@ -2,7 +2,9 @@
 //!
 //! The [`reader`] reads the topic of transitions into the [`hub`]. Each stream runs in a task of its own ([`comanda_kit::streams`]): [`order_stream`]
 //! (WatchOrder) and [`orders_stream`] (WatchOrders) take from the hub, read the [`store`] for what was before or what a slow client missed,
-//! and send through its output. [`repair`] compares the streams with the store in case the topic never brings something.
+//! and send through its output. The courier of an order comes beside its transitions: a [`follower`] of its stream asks the store who it is
+//! and takes from [`couriers`], which two [`feed`]s fill, where it is. [`repair`] compares the streams with the store in case the topic never
+//! brings something.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,30 +13,37 @@ use comanda_kit::{
     kafka, readiness as kit_readiness,
     shutdown::Tasks,
     streams::{Streams, Times},
+    workflows::Workflows,
 };
 use comanda_proto::{frame::watch_service_server::WatchServiceServer, topics};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
 use self::{
-    api::Api, broker::Broker, hub::Hub, reader::Reader, repair::Repair, ring::Limits, store::Store,
-    undecodable::Undecodable,
+    api::Api, broker::Broker, couriers::Couriers, feed::Feed, hub::Hub, reader::Reader, repair::Repair, ring::Limits,
+    store::Store, undecodable::Undecodable,
 };
 
 pub mod api;
 pub mod broker;
+pub mod couriers;
 pub mod cursor;
 pub mod event;
+pub mod feed;
 pub mod filter;
+pub mod follower;
 pub mod hub;
+pub mod latest;
 pub mod order_stream;
 pub mod orders_stream;
+pub mod place;
 pub mod reader;
 pub mod readiness;
 pub mod repair;
 pub mod ring;
 pub mod store;
 pub mod token;
+pub mod told;
 pub mod undecodable;
 
 /// Settings of the streams.
@@ -59,6 +68,9 @@ pub struct Config {
     /// How often Kafka is asked whether the topic has got more partitions, in milliseconds.
     #[arg(long, env = "COMANDA_WATCH_PARTITIONS_MS", default_value_t = 15_000)]
     pub watch_partitions_ms: u64,
+    /// The least time between two updates of a courier's place and expected times in a watch of one order, in milliseconds.
+    #[arg(long, env = "COMANDA_WATCH_COURIER_MS", default_value_t = 2000)]
+    pub watch_courier_ms: u64,
     /// For how long a resume_token of WatchOrders holds, in milliseconds, unless one of the next two limits is met earlier.
     #[arg(long, env = "COMANDA_WATCH_KEEP_MS", default_value_t = 600_000)]
     pub watch_keep_ms: u64,
@@ -111,12 +123,13 @@ pub fn start(
 ) -> (WatchServiceServer<Api>, watch::Receiver<bool>) {
     let (hub, store) = (Hub::new(config.limits()), Arc::new(Store::new(pool.clone(), tasks.clone())));
     let broker = Broker::new(kafka.clone(), kafka.topic(topics::ORDER_TRANSITIONS));
+    let couriers = start_couriers(config, kafka, store.clone(), Workflows::new(pool.clone()), tasks);
     let database = kit_readiness::database(pool, tasks, async { Ok(()) });
     let ready = start_background(config, kafka, (&hub, &store, &broker), database, tasks);
     let streams = |kind, max| Streams::new(kind, max, config.times(), tasks.clone());
     let order_streams = streams("order", config.max_watches);
     let orders_streams = streams("orders", config.max_many_watches);
-    let api = Api { hub, store, broker, order_streams, orders_streams };
+    let api = Api { hub, store, couriers, broker, order_streams, orders_streams };
     (
         WatchServiceServer::new(api)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
@@ -152,4 +165,39 @@ fn start_background(
     let (sender, ready) = watch::channel(false);
     tasks.spawn("watch readiness", readiness::report(hub.ready(), database, sender, tasks.stop_token()));
     ready
+}
+
+/// Starts what tells streams of couriers: nothing that they need in order to be served.
+fn start_couriers(
+    config: &Config,
+    kafka: &kafka::Config,
+    store: Arc<Store>,
+    workflows: Workflows,
+    tasks: &Tasks,
+) -> Arc<Couriers> {
+    let interval = Duration::from_millis(config.watch_courier_ms);
+    let (hints, places) = (Arc::default(), Arc::default());
+    let couriers = Arc::new(Couriers { hints, places, store, workflows, interval });
+    let assignments = Feed {
+        couriers: couriers.clone(),
+        wanted: couriers.hints.is_followed(),
+        begin: Couriers::hint_all,
+        take: Couriers::hint,
+        kafka: kafka.clone(),
+        topic: kafka.topic(topics::ASSIGNMENTS),
+        interval: Duration::from_millis(config.watch_partitions_ms),
+    };
+    let locations = Feed {
+        wanted: couriers.places.is_followed(),
+        // A place that was missed is followed by the next one.
+        begin: |_| {},
+        take: Couriers::locate,
+        topic: kafka.topic(topics::COURIER_LOCATIONS),
+        couriers: couriers.clone(),
+        kafka: kafka.clone(),
+        interval: assignments.interval,
+    };
+    tasks.spawn("watch assignments", assignments.run(tasks.stop_token()));
+    tasks.spawn("watch courier locations", locations.run(tasks.stop_token()));
+    couriers
 }

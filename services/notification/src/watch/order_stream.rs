@@ -1,4 +1,5 @@
-//! WatchOrder: the transitions of one order, each once and in order, whether they come from the store or from the hub.
+//! WatchOrder: the transitions of one order, each once and in order, whether they come from the store or from the hub; and beside them its
+//! courier, as it is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +7,14 @@ use comanda_kit::{
     access::Scope,
     backoff::Backoff,
     errors::ApiError,
+    planted,
     streams::{Output, Responses, Resume},
 };
 use comanda_proto::{
     errors::reason,
     events::OrderTransition,
     frame::Frame,
-    v1::{Heartbeat, Order, OrderView, WatchOrderResponse, watch_order_response::Event as Response},
+    v1::{CourierUpdate, Heartbeat, Order, OrderView, WatchOrderResponse, watch_order_response::Event as Response},
 };
 use metrics::counter;
 use prost::Message;
@@ -21,7 +23,9 @@ use tonic::Code;
 use tracing::warn;
 
 use super::{
+    couriers::Couriers,
     event::{Event, is_terminal},
+    follower::Follower,
     hub::{OrderSubscription, Update},
     store::{History, Opening, Store},
 };
@@ -30,13 +34,22 @@ use super::{
 pub struct OrderStream {
     subscription: OrderSubscription,
     store: Arc<Store>,
+    couriers: Arc<Couriers>,
     scope: Scope,
     view: OrderView,
     /// The last version sent; everything up to it was.
     sent: i64,
     /// What the store said first; sent at the beginning.
     opening: Option<Opening>,
+    /// Shows the courier from `current` on; most orders never have one.
+    courier: Option<Box<Follower>>,
     ended: bool,
+}
+
+/// What a stream is told next.
+enum News {
+    Order(Result<Update, RecvError>),
+    Courier(Frame),
 }
 
 impl OrderStream {
@@ -44,13 +57,14 @@ impl OrderStream {
     /// in between is not missed.
     pub fn new(
         subscription: OrderSubscription,
-        store: Arc<Store>,
+        (store, couriers): (Arc<Store>, Arc<Couriers>),
         (scope, view): (Scope, OrderView),
         after_version: i64,
         opening: Opening,
     ) -> Self {
         subscription.starts_at(opening.version);
-        Self { subscription, store, scope, view, sent: after_version, opening: Some(opening), ended: false }
+        let (sent, opening) = (after_version, Some(opening));
+        Self { subscription, store, couriers, scope, view, sent, opening, courier: None, ended: false }
     }
 
     /// Sends the history, page by page, and then the order as it is.
@@ -80,6 +94,7 @@ impl OrderStream {
         for transition in transitions {
             let frame = Frame::transition(&transition.encode_to_vec());
             self.send(frame, transition.version, transition.phase, output).await?;
+            self.enter(&transition.to_status);
         }
         Ok(())
     }
@@ -99,8 +114,19 @@ impl OrderStream {
 
     async fn send_current(&mut self, order: Order, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let (version, phase) = (order.version, order.phase);
+        if !is_terminal(phase) {
+            // In a box, which is gone afterwards: a stream keeps the room of everything that it ever awaits.
+            self.courier = Box::pin(Follower::of(&order, &self.scope, &self.couriers)).await.map(Box::new);
+        }
         let frame = Frame::message(&WatchOrderResponse { event: Some(Response::Current(order)) });
         self.send(frame, version, phase, output).await
+    }
+
+    /// The status that was sent last decides whether the courier is shown.
+    fn enter(&mut self, status: &str) {
+        if let Some(courier) = &mut self.courier {
+            courier.enter(status);
+        }
     }
 
     /// Sends what the hub told. A version that was sent before is dropped; a gap is read from the store.
@@ -111,7 +137,11 @@ impl OrderStream {
         }
         match event.version - self.sent {
             ..=0 => Ok(()),
-            1 => self.send(event.frame.clone(), event.version, event.phase, output).await,
+            1 => {
+                self.send(event.frame.clone(), event.version, event.phase, output).await?;
+                self.enter(&event.to_status);
+                Ok(())
+            }
             _ => {
                 counter!("comanda_watch_holes_total").increment(1);
                 self.catch_up(output).await
@@ -151,19 +181,40 @@ impl Responses for OrderStream {
         self.send_opening(output).await?;
         while !self.ended {
             let sent = self.sent;
-            match output.wait_for(self.subscription.updates.recv(), || Ok(heartbeat(sent))).await? {
-                Ok(Update::Event(event)) => self.send_event(&event, output).await?,
-                Ok(Update::Reread) => self.catch_up(output).await?,
-                Err(RecvError::Lagged(_)) => {
+            let next = next(&mut self.subscription, &mut self.courier);
+            match output.wait_for(next, || Ok(heartbeat(sent))).await? {
+                News::Order(Ok(Update::Event(event))) => self.send_event(&event, output).await?,
+                News::Order(Ok(Update::Reread)) => self.catch_up(output).await?,
+                News::Order(Err(RecvError::Lagged(_))) => {
                     counter!("comanda_watch_overflows_total").increment(1);
                     self.catch_up(output).await?;
                 }
                 // The subscription itself keeps the channel open.
-                Err(RecvError::Closed) => return Err(ApiError::internal()),
+                News::Order(Err(RecvError::Closed)) => return Err(ApiError::internal()),
+                News::Courier(frame) => output.send(frame, Resume::Version(self.sent)).await?,
             }
         }
-        Ok(())
+        match self.courier.as_ref().filter(|_| planted!("position-after-end")).and_then(|courier| courier.told()) {
+            Some(last) => output.send(courier_frame(last), Resume::Version(self.sent)).await,
+            None => Ok(()),
+        }
     }
+}
+
+/// Waits for news, those of the order first: the courier is shown by its status.
+async fn next(order: &mut OrderSubscription, courier: &mut Option<Box<Follower>>) -> News {
+    let Some(courier) = courier else { return News::Order(order.updates.recv().await) };
+    // In a box too.
+    let shown = Box::pin(courier.next());
+    tokio::select! {
+        biased;
+        update = order.updates.recv() => News::Order(update),
+        update = shown => News::Courier(courier_frame(&update)),
+    }
+}
+
+fn courier_frame(update: &CourierUpdate) -> Frame {
+    Frame::message(&WatchOrderResponse { event: Some(Response::Courier(update.clone())) })
 }
 
 fn heartbeat(sent: i64) -> (Frame, Resume) {

@@ -210,10 +210,11 @@ impl Reader {
     }
 }
 
-type TopicConsumer = StreamConsumer<Quiet>;
+/// A consumer of a whole topic.
+pub(super) type TopicConsumer = StreamConsumer<Quiet>;
 
 /// Logs neither statistics nor, as errors, the ends of partitions.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn stats(&self, _: Statistics) {}

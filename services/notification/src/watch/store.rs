@@ -12,7 +12,7 @@ use comanda_kit::{
 };
 use comanda_proto::{
     events::OrderTransition,
-    v1::{Order, OrderView},
+    v1::{Order, OrderView, Workflow},
     views::{OrderRow, TransitionRow},
 };
 use sqlx::{FromRow, PgPool, Row, postgres::PgRow};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::snapshot::{ActiveOrders, OrdersPage};
+use crate::courier::{self, InHands};
 
 /// The schema whose name the connections carry.
 pub const SCHEMA: &str = "notification";
@@ -151,11 +152,19 @@ impl Store {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_bounded(bounded(work)).await
+    }
+
+    /// The same for work that has its deadline already.
+    async fn read_bounded<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let places = self.places.clone();
         let turn = async move { timeout(TURN, places.acquire_owned()).await.map_err(|_| StoreError::Busy) };
         let in_place = |place| async move {
             let _place = place;
-            bounded(work).await
+            work.await
         };
         self.in_turn(turn, in_place).await
     }
@@ -214,6 +223,17 @@ impl Store {
         let pool = self.pool.clone();
         let statement = "SELECT EXISTS (SELECT FROM state_machine.order_states WHERE order_id = $1)";
         self.read(async move { sqlx::query_scalar(statement).bind(order_id).fetch_one(&pool).await }).await
+    }
+
+    /// In whose hands an order of a tenant is now.
+    pub async fn in_hands(
+        &self,
+        tenant: &str,
+        order_id: Uuid,
+        workflow: &Arc<Workflow>,
+    ) -> Result<InHands, StoreError> {
+        let (pool, tenant, workflow) = (self.pool.clone(), tenant.to_owned(), workflow.clone());
+        self.read_bounded(async move { courier::store::of_order(&pool, &tenant, order_id, &workflow).await }).await
     }
 
     /// Those of the orders that have been above the version given for longer than the topic takes, with their version.

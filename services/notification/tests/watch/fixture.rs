@@ -15,9 +15,9 @@ use comanda_proto::{
     events::OrderTransition,
     topics,
     v1::{
-        Now, Order, Phase, Snapshot, WatchFilter, WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest,
-        WatchOrdersResponse, watch_order_response, watch_orders_request::Start, watch_orders_response,
-        watch_service_client::WatchServiceClient,
+        CourierUpdate, Now, Order, Phase, Snapshot, WatchFilter, WatchOrderRequest, WatchOrderResponse,
+        WatchOrdersRequest, WatchOrdersResponse, watch_order_response, watch_orders_request::Start,
+        watch_orders_response, watch_service_client::WatchServiceClient,
     },
     views::TransitionRow,
 };
@@ -241,6 +241,7 @@ pub enum Said {
     Moved(i64),
     Current(i64),
     Heartbeat(i64),
+    Courier(Box<CourierUpdate>),
     Ended,
     Refused(Code, String, Option<String>),
 }
@@ -265,14 +266,14 @@ pub async fn said(stream: &mut OneOrder) -> Said {
             Event::Transition(transition) => Said::Moved(transition.version),
             Event::Current(order) => Said::Current(order.version),
             Event::Heartbeat(heartbeat) => Said::Heartbeat(heartbeat.version),
-            Event::Courier(_) => panic!("dispatch does not run here"),
+            Event::Courier(update) => Said::Courier(update.into()),
         },
         Err(status) => error(&status),
     }
 }
 
 /// What comes next but for heartbeats.
-async fn said_but_heartbeats(stream: &mut OneOrder) -> Said {
+pub async fn said_but_heartbeats(stream: &mut OneOrder) -> Said {
     let read = async {
         loop {
             match said(stream).await {
