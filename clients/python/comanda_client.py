@@ -165,7 +165,7 @@ class Stream:
 
 
 def watch_order(watches, request):
-    """Yields the events of one order, each transition once and in order, until it has ended.
+    """Yields the events of one order, each transition once and in order, and beside them its courier, until it has ended.
 
     Whatever happens to the stream, it is opened again after the last version, for as long as it takes; only errors about the request are
     raised. `watches` is a stub of WatchService.
@@ -189,6 +189,8 @@ def watch_order(watches, request):
                     if not current_told:
                         current_told = True
                         yield response
+                elif event == "courier":
+                    yield response
         except Error as error:
             if ended:
                 return
@@ -265,6 +267,8 @@ def watch_orders(watches, orders, request):
 def _tell(seen, response, with_token=True):
     """Yields a response if it tells something new."""
     event = response.WhichOneof("event")
+    if event is None:  # Of a kind that this client does not know.
+        return
     moved = response.transition if event == "transition" else response.current
     if event in ("transition", "current") and not seen.is_new(moved.order_id, moved.version, moved.phase):
         return

@@ -129,7 +129,8 @@ class Scenario:
         try:
             for response in comanda_client.watch_order(watch_service_pb2_grpc.WatchServiceStub(channel), request):
                 event = response.WhichOneof("event")
-                told.append(f"{event} {getattr(response, event).version}")
+                told_of = getattr(response, event)
+                told.append(f"{event} {told_of.attempt if event == 'courier' else told_of.version}")
         except comanda_client.Error as error:
             outcome = error.code.name
         self.expect("told", told)

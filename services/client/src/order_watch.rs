@@ -50,8 +50,9 @@ impl Client {
 }
 
 impl OrderWatch {
-    /// The next event: a transition, or once the order as it is after the transitions that had happened before the watch began. `None`
-    /// once the order has ended. Heartbeats are left out.
+    /// The next event: a transition, or once the order as it is after the transitions that had happened before the watch began, or the
+    /// courier as it is now, which replaces the one before and has no version. `None` once the order has ended. Left out are heartbeats, and
+    /// events of a kind that this client does not know.
     ///
     /// A stream that breaks, that falls silent or that ends before the order has is reported, and resumed at the next call, for as long
     /// as it takes. Errors about the request (NOT_FOUND, INVALID_ARGUMENT, ...) are final.

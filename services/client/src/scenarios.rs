@@ -217,7 +217,7 @@ fn order_event(response: &WatchOrderResponse) -> String {
         Event::Transition(transition) => format!("transition {}", transition.version),
         Event::Current(order) => format!("current {}", order.version),
         Event::Heartbeat(_) => "heartbeat".into(),
-        Event::Courier(_) => "courier".into(),
+        Event::Courier(courier) => format!("courier {}", courier.attempt),
     }
 }
 
