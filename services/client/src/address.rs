@@ -54,15 +54,25 @@ pub enum Role {
     StateMachine,
     /// Serves WatchService and MailService.
     Notification,
+    /// Serves DispatchService.
+    Dispatch,
+    /// Serves AnalyticsService.
+    Analytics,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] =
+        [Self::Ordering, Self::StateMachine, Self::Notification, Self::Dispatch, Self::Analytics];
+
     /// Its name, as in `comanda NAME`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ordering => "ordering",
             Self::StateMachine => "state-machine",
             Self::Notification => "notification",
+            Self::Dispatch => "dispatch",
+            Self::Analytics => "analytics",
         }
     }
 

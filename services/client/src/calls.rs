@@ -2,12 +2,20 @@
 //! `proto/comanda/v1`.
 
 use comanda_proto::v1::{
-    AdvanceOrderRequest, AdvanceOrderResponse, BatchGetOrdersRequest, BatchGetOrdersResponse, CancelOrderRequest,
-    CancelOrderResponse, CreateOrderRequest, CreateOrderResponse, EraseCustomerRequest, EraseCustomerResponse,
-    GetOrderRequest, GetOrderResponse, GetWorkflowRequest, GetWorkflowResponse, ListMailsRequest, ListMailsResponse,
-    ListOrdersRequest, ListOrdersResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest,
-    ListWorkflowsResponse, RejectOrderRequest, RejectOrderResponse, ResendDeadMailsRequest, ResendDeadMailsResponse,
-    ResendMailRequest, ResendMailResponse,
+    AcceptOfferRequest, AcceptOfferResponse, AdvanceOrderRequest, AdvanceOrderResponse, AssignOrderRequest,
+    AssignOrderResponse, BatchGetOrdersRequest, BatchGetOrdersResponse, CancelOrderRequest, CancelOrderResponse,
+    CompleteAssignmentRequest, CompleteAssignmentResponse, CountOrdersRequest, CountOrdersResponse, CreateOrderRequest,
+    CreateOrderResponse, DeclineOfferRequest, DeclineOfferResponse, EraseCustomerRequest, EraseCustomerResponse,
+    GetAnalyticsStateRequest, GetAnalyticsStateResponse, GetAssignmentRequest, GetAssignmentResponse, GetOrderRequest,
+    GetOrderResponse, GetWorkflowRequest, GetWorkflowResponse, ListAssignmentsRequest, ListAssignmentsResponse,
+    ListCouriersRequest, ListCouriersResponse, ListMailsRequest, ListMailsResponse, ListOrdersRequest,
+    ListOrdersResponse, ListTransitionsRequest, ListTransitionsResponse, ListWorkflowsRequest, ListWorkflowsResponse,
+    MarkArrivedRequest, MarkArrivedResponse, MarkPickedUpRequest, MarkPickedUpResponse, RegisterCourierRequest,
+    RegisterCourierResponse, RejectOrderRequest, RejectOrderResponse, ReportCouriersRequest, ReportCouriersResponse,
+    ReportDwellRequest, ReportDwellResponse, ReportLocationRequest, ReportLocationResponse, ReportRatesRequest,
+    ReportRatesResponse, ReportRevenueRequest, ReportRevenueResponse, ResendDeadMailsRequest, ResendDeadMailsResponse,
+    ResendMailRequest, ResendMailResponse, SetCourierStatusRequest, SetCourierStatusResponse,
+    WithdrawAssignmentRequest, WithdrawAssignmentResponse,
 };
 
 use crate::{
@@ -110,5 +118,89 @@ impl Client {
     call!(
         /// Sends dead mails again. Repeating it is safe: a mail that was sent again is dead no more.
         resend_dead_mails, mail_service, ResendDeadMailsRequest, ResendDeadMailsResponse
+    );
+}
+
+/// DispatchService.
+impl Client {
+    call!(
+        /// Stores a courier, or replaces what is stored.
+        register_courier, dispatch_service, RegisterCourierRequest, RegisterCourierResponse
+    );
+    call!(
+        /// Says whether a courier takes jobs.
+        set_courier_status, dispatch_service, SetCourierStatusRequest, SetCourierStatusResponse
+    );
+    call!(
+        /// Takes one position of a courier. A repeated one is dropped.
+        report_location, dispatch_service, ReportLocationRequest, ReportLocationResponse
+    );
+    call!(
+        /// Returns a page of couriers.
+        list_couriers, dispatch_service, ListCouriersRequest, ListCouriersResponse
+    );
+    call!(
+        /// Returns one assignment of an order.
+        get_assignment, dispatch_service, GetAssignmentRequest, GetAssignmentResponse
+    );
+    call!(
+        /// Returns a page of assignments.
+        list_assignments, dispatch_service, ListAssignmentsRequest, ListAssignmentsResponse
+    );
+    call!(
+        /// Gives an order to a courier by hand.
+        assign_order, dispatch_service, AssignOrderRequest, AssignOrderResponse, with request_id
+    );
+    call!(
+        /// Takes an offer.
+        accept_offer, dispatch_service, AcceptOfferRequest, AcceptOfferResponse
+    );
+    call!(
+        /// Refuses an offer.
+        decline_offer, dispatch_service, DeclineOfferRequest, DeclineOfferResponse
+    );
+    call!(
+        /// Takes an assignment back before the pickup.
+        withdraw_assignment, dispatch_service, WithdrawAssignmentRequest, WithdrawAssignmentResponse
+    );
+    call!(
+        /// Says that the courier is at the pickup.
+        mark_arrived, dispatch_service, MarkArrivedRequest, MarkArrivedResponse
+    );
+    call!(
+        /// Says that the courier has picked up what it carries.
+        mark_picked_up, dispatch_service, MarkPickedUpRequest, MarkPickedUpResponse
+    );
+    call!(
+        /// Says that the job is done.
+        complete_assignment, dispatch_service, CompleteAssignmentRequest, CompleteAssignmentResponse
+    );
+}
+
+/// AnalyticsService.
+impl Client {
+    call!(
+        /// Counts the orders that entered each status.
+        count_orders, analytics_service, CountOrdersRequest, CountOrdersResponse
+    );
+    call!(
+        /// Reports how long orders stayed in each status.
+        report_dwell, analytics_service, ReportDwellRequest, ReportDwellResponse
+    );
+    call!(
+        /// Reports how orders ended and how well promises were kept.
+        report_rates, analytics_service, ReportRatesRequest, ReportRatesResponse
+    );
+    call!(
+        /// Reports what was sold.
+        report_revenue, analytics_service, ReportRevenueRequest, ReportRevenueResponse
+    );
+    call!(
+        /// Reports what each courier did.
+        report_couriers, analytics_service, ReportCouriersRequest, ReportCouriersResponse
+    );
+    call!(
+        /// Says how far the reports have come.
+        get_analytics_state, analytics_service, GetAnalyticsStateRequest, GetAnalyticsStateResponse
     );
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comanda_proto::v1::{
+    analytics_service_client::AnalyticsServiceClient, dispatch_service_client::DispatchServiceClient,
     lifecycle_service_client::LifecycleServiceClient, mail_service_client::MailServiceClient,
     order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient,
 };
@@ -37,6 +38,10 @@ pub struct Config {
     pub state_machine: Address,
     /// The server of WatchService and MailService.
     pub notification: Address,
+    /// The server of DispatchService.
+    pub dispatch: Address,
+    /// The server of AnalyticsService.
+    pub analytics: Address,
     /// The time for each call, with its repetitions. Watches have none. Default: 10 s.
     pub deadline: Duration,
     /// The wait before a call is repeated or a watch resumed; it doubles with each failure in a row. Default: 250 ms.
@@ -48,17 +53,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Every role at one address (`comanda dev`, `comanda all`).
+    /// Every role at one address (`comanda dev`, `comanda all`). Where each has its own, set the fields.
     pub fn at(address: Address) -> Self {
-        Self::new(address.clone(), address.clone(), address)
-    }
-
-    /// Each role at its own address.
-    pub fn new(ordering: Address, state_machine: Address, notification: Address) -> Self {
         Self {
-            ordering,
-            state_machine,
-            notification,
+            ordering: address.clone(),
+            state_machine: address.clone(),
+            notification: address.clone(),
+            dispatch: address.clone(),
+            analytics: address,
             deadline: Duration::from_secs(10),
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(15),
@@ -72,6 +74,8 @@ impl Config {
             Role::Ordering => &self.ordering,
             Role::StateMachine => &self.state_machine,
             Role::Notification => &self.notification,
+            Role::Dispatch => &self.dispatch,
+            Role::Analytics => &self.analytics,
         }
     }
 }
@@ -87,25 +91,20 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    ordering: Arc<OnceCell<Channel>>,
-    state_machine: Arc<OnceCell<Channel>>,
-    notification: Arc<OnceCell<Channel>>,
+    /// One for each address.
+    channels: Vec<(Address, OnceCell<Channel>)>,
 }
 
 impl Client {
     /// A client that has connected to nothing yet.
     pub fn new(config: Config) -> Self {
-        let ordering = Arc::<OnceCell<Channel>>::default();
-        let state_machine = match config.state_machine == config.ordering {
-            true => ordering.clone(),
-            false => Arc::default(),
-        };
-        let notification = match &config.notification {
-            address if *address == config.ordering => ordering.clone(),
-            address if *address == config.state_machine => state_machine.clone(),
-            _ => Arc::default(),
-        };
-        Self { shared: Arc::new(Shared { config, ordering, state_machine, notification }) }
+        let mut channels = Vec::<(Address, OnceCell<Channel>)>::new();
+        for address in Role::ALL.map(|role| config.address(role)) {
+            if !channels.iter().any(|(known, _)| known == address) {
+                channels.push((address.clone(), OnceCell::new()));
+            }
+        }
+        Self { shared: Arc::new(Shared { config, channels }) }
     }
 
     /// What it was made with.
@@ -135,6 +134,18 @@ impl Client {
     pub async fn watch_service(&self) -> Result<WatchServiceClient<Channel>, Error> {
         let channel = self.channel(Role::Notification).await?;
         Ok(WatchServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// The generated client of DispatchService, without deadlines and repetitions. Its streams do not resume.
+    pub async fn dispatch_service(&self) -> Result<DispatchServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::Dispatch).await?;
+        Ok(DispatchServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// The generated client of AnalyticsService, without deadlines and repetitions.
+    pub async fn analytics_service(&self) -> Result<AnalyticsServiceClient<Channel>, Error> {
+        let channel = self.channel(Role::Analytics).await?;
+        Ok(AnalyticsServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// Calls until there is an answer, an error that repeating cannot change, or the deadline. `send` starts one try. The message must be
@@ -185,11 +196,9 @@ impl Client {
     }
 
     async fn channel(&self, role: Role) -> Result<Channel, Error> {
-        let cell = match role {
-            Role::Ordering => &self.shared.ordering,
-            Role::StateMachine => &self.shared.state_machine,
-            Role::Notification => &self.shared.notification,
-        };
+        let address = self.config().address(role);
+        let (_, cell) =
+            self.shared.channels.iter().find(|(known, _)| known == address).expect("each role's address is there");
         cell.get_or_try_init(|| self.connect(role)).await.cloned()
     }
 

@@ -60,6 +60,7 @@ mod backlog;
 mod batch;
 mod calls;
 mod client;
+mod courier_watch;
 mod error;
 mod health;
 mod order_watch;
@@ -82,6 +83,7 @@ pub use self::{
     address::{Address, Role},
     batch::Batch,
     client::{Client, Config},
+    courier_watch::CourierWatch,
     error::{Error, Outcome, Violation},
     order_watch::OrderWatch,
     orders_watch::OrdersWatch,

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use comanda_client::{Address, Config};
+use comanda_client::{Address, Config, Role};
 
 /// Where the servers are and how long to wait for an answer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
 pub struct Servers {
-    /// One address for every role (`comanda dev`, `comanda all`); overrides the three below.
+    /// One address for every role (`comanda dev`, `comanda all`); overrides those below.
     #[arg(long, value_name = "ADDR", env = "COMANDA_ADDR", global = true)]
     addr: Option<Address>,
     /// Where the role "ordering" listens.
@@ -39,6 +39,24 @@ pub struct Servers {
         global = true
     )]
     notification_addr: Address,
+    /// Where the role "dispatch" listens.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "COMANDA_DISPATCH_ADDR",
+        default_value = "http://127.0.0.1:50054",
+        global = true
+    )]
+    dispatch_addr: Address,
+    /// Where the role "analytics" listens.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "COMANDA_ANALYTICS_ADDR",
+        default_value = "http://127.0.0.1:50055",
+        global = true
+    )]
+    analytics_addr: Address,
     /// The time for each call, in milliseconds, with its repetitions. Watches have none.
     #[arg(
         long,
@@ -54,17 +72,23 @@ impl Servers {
     /// As the client takes it.
     pub fn config(&self) -> Config {
         let of = |address: &Address| self.addr.as_ref().unwrap_or(address).clone();
-        let config = Config::new(of(&self.ordering_addr), of(&self.state_machine_addr), of(&self.notification_addr));
-        Config { deadline: Duration::from_millis(self.timeout_ms), ..config }
+        Config {
+            state_machine: of(&self.state_machine_addr),
+            notification: of(&self.notification_addr),
+            dispatch: of(&self.dispatch_addr),
+            analytics: of(&self.analytics_addr),
+            deadline: Duration::from_millis(self.timeout_ms),
+            ..Config::at(of(&self.ordering_addr))
+        }
     }
 
     /// Every role's address, each once.
     pub fn addresses(&self) -> Vec<Address> {
         let config = self.config();
         let mut all = Vec::new();
-        for address in [config.ordering, config.state_machine, config.notification] {
-            if !all.contains(&address) {
-                all.push(address);
+        for address in Role::ALL.map(|role| config.address(role)) {
+            if !all.contains(address) {
+                all.push(address.clone());
             }
         }
         all
@@ -88,23 +112,26 @@ pub mod tests {
         Cli::parse_from([&["comanda"], args].concat()).servers
     }
 
-    fn addresses(args: &[&str]) -> [String; 3] {
+    fn addresses(args: &[&str]) -> [String; 5] {
         let config = servers(args).config();
-        [config.ordering, config.state_machine, config.notification].map(|address| address.to_string())
+        Role::ALL.map(|role| config.address(role).to_string())
     }
 
     #[test]
     fn each_role_has_an_address_of_its_own() {
-        let [ordering, state_machine, notification] =
-            ["http://127.0.0.1:50051", "http://127.0.0.1:50052", "http://127.0.0.1:50053"];
-        assert_eq!(addresses(&[]), [ordering, state_machine, notification]);
-        assert_eq!(addresses(&["--state-machine-addr", "sm:1"]), [ordering, "http://sm:1", notification]);
-        assert_eq!(servers(&[]).addresses().len(), 3);
+        let default = [50051, 50052, 50053, 50054, 50055].map(|port| format!("http://127.0.0.1:{port}"));
+        assert_eq!(addresses(&[]), default);
+        for (index, role) in Role::ALL.iter().enumerate() {
+            let mut expected = default.clone();
+            expected[index] = "http://other:1".into();
+            assert_eq!(addresses(&[&format!("--{}-addr", role.name()), "other:1"]), expected);
+        }
+        assert_eq!(servers(&[]).addresses().len(), 5);
     }
 
     #[test]
     fn one_address_for_all_overrides_the_others() {
-        assert_eq!(addresses(&["--addr", "all:1", "--ordering-addr", "o:1"]), ["http://all:1"; 3]);
+        assert_eq!(addresses(&["--addr", "all:1", "--ordering-addr", "o:1"]), ["http://all:1"; 5]);
         assert_eq!(servers(&["--addr", "all:1"]).addresses().len(), 1);
     }
 }
