@@ -15,11 +15,14 @@ use clap::{Parser, Subcommand};
 use comanda_kit::{settings, telemetry};
 
 use crate::{
-    client::{health::HealthArgs, mail::MailArgs, order::OrderArgs, workflow::WorkflowArgs},
+    client::{
+        assignment::AssignmentArgs, courier::CourierArgs, health::HealthArgs, mail::MailArgs, order::OrderArgs,
+        ride::RideArgs, workflow::WorkflowArgs,
+    },
     failure::{Exit, Failure},
     migrate::MigrateArgs,
     operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
-    roles::{AllArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
+    roles::{AllArgs, DispatchArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
 /// Under load glibc's took about a tenth of the roles' processor time.
@@ -32,13 +35,15 @@ Examples:
   comanda order create --product 'Pizza Margherita' --price 12.50 --email ana@example.com
   comanda order watch 1042
   comanda order import products.csv
+  comanda ride request --from -33.437,-70.651 --to -33.426,-70.613
+  comanda courier watch maria
 
-Exit codes of 'order', 'mail' and 'workflow':
+Exit codes of 'order', 'ride', 'courier', 'assignment', 'mail' and 'workflow':
   0  done
   1  refused: nothing was applied
   2  wrong usage
   3  no server reached, or the outcome is unknown: repeat with the same request id
-  4  there is no such order, mail or workflow
+  4  there is no such order, courier, assignment, mail or workflow
 
 Exit codes of all other commands:
   0  done
@@ -60,15 +65,17 @@ enum Command {
     /// Run every role with embedded parts: nothing to install.
     #[cfg(feature = "dev")]
     Dev(Box<dev::DevArgs>),
-    /// Run `dev`, and watch a sample of orders on their way.
+    /// Run `dev`, and watch a sample of orders, or of rides, on their way.
     #[cfg(feature = "dev")]
-    Demo(Box<dev::DevArgs>),
+    Demo(Box<dev::DemoArgs>),
     /// Run the role that takes orders.
     Ordering(OrderingArgs),
     /// Run the role that moves orders.
     StateMachine(StateMachineArgs),
     /// Run the role that tells watchers and writes mails.
     Notification(Box<NotificationArgs>),
+    /// Run the role that finds couriers.
+    Dispatch(DispatchArgs),
     /// Run every role in one process, on one port.
     All(Box<AllArgs>),
     /// Make or update the database's schema and Kafka's topics.
@@ -86,6 +93,12 @@ enum Command {
     Load(Box<comanda_load::command::LoadArgs>),
     /// Create, import, look up, watch and move orders.
     Order(Box<OrderArgs>),
+    /// Ask for rides.
+    Ride(Box<RideArgs>),
+    /// Register couriers, say whether and where they are, follow what they have to do.
+    Courier(Box<CourierArgs>),
+    /// See which courier has which order; take, refuse, assign, withdraw and finish jobs.
+    Assignment(AssignmentArgs),
     /// Look at the mails of an order, or send one again.
     Mail(MailArgs),
     /// Look at the workflows that orders follow, choose a revision, check workflow files.
@@ -113,6 +126,7 @@ impl Command {
             Self::Ordering(args) => block_on(roles::ordering(args)),
             Self::StateMachine(args) => block_on(roles::state_machine(args)),
             Self::Notification(args) => block_on(roles::notification(*args)),
+            Self::Dispatch(args) => block_on(roles::dispatch(args)),
             Self::All(args) => block_on(roles::all(*args)),
             Self::Migrate(args) => block_on(migrate::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),
@@ -122,6 +136,9 @@ impl Command {
             #[cfg(feature = "load")]
             Self::Load(args) => block_on(comanda_load::command::run(*args)),
             Self::Order(args) => block_on(client::order::run(*args)),
+            Self::Ride(args) => block_on(client::ride::run(*args)),
+            Self::Courier(args) => block_on(client::courier::run(*args)),
+            Self::Assignment(args) => block_on(client::assignment::run(args)),
             Self::Mail(args) => block_on(client::mail::run(args)),
             Self::Workflow(args) => block_on(client::workflow::run(args)),
             Self::Healthcheck(args) => block_on(client::health::run(args)),

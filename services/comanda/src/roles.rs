@@ -16,7 +16,8 @@ use tracing::info;
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
 pub struct ListenArgs {
-    /// Where gRPC listens [default: 127.0.0.1 and the role's port: 50051 ordering and all, 50052 state-machine, 50053 notification].
+    /// Where gRPC listens [default: 127.0.0.1 and the role's port: 50051 ordering and all, 50052 state-machine, 50053
+    /// notification, 50054 dispatch].
     #[arg(long, env = "COMANDA_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Where Prometheus metrics are served, under /metrics [default: none].
@@ -63,6 +64,19 @@ pub struct NotificationArgs {
     notification: comanda_notification::Config,
 }
 
+/// `comanda dispatch`.
+#[derive(Args, Clone, Debug)]
+pub struct DispatchArgs {
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    postgres: postgres::Config,
+    #[command(flatten)]
+    kafka: kafka::Config,
+    #[command(flatten)]
+    dispatch: comanda_dispatch::Config,
+}
+
 /// `comanda all`.
 #[derive(Args, Clone, Debug)]
 pub struct AllArgs {
@@ -81,6 +95,9 @@ pub struct AllArgs {
     /// Watches and mails.
     #[command(flatten)]
     pub notification: comanda_notification::Config,
+    /// Couriers and their jobs.
+    #[command(flatten)]
+    pub dispatch: comanda_dispatch::Config,
 }
 
 /// Runs ordering until a signal.
@@ -110,6 +127,15 @@ pub async fn notification(args: NotificationArgs) -> Result<()> {
     tasks.run().await
 }
 
+/// Runs dispatch until a signal.
+pub async fn dispatch(args: DispatchArgs) -> Result<()> {
+    let tasks = start()?;
+    let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
+    let endpoint = app.start(&tasks)?;
+    serve(&args.listen, 50054, vec![endpoint], &tasks).await?;
+    tasks.run().await
+}
+
 /// Runs every role in one process, on one port, until a signal.
 pub async fn all(args: AllArgs) -> Result<()> {
     let tasks = start()?;
@@ -123,7 +149,9 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<SocketAddr> {
     let ordering = comanda_ordering::App::build(postgres, kafka)?;
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
     let notification = comanda_notification::App::build(&args.notification, postgres, kafka)?;
-    let endpoints = vec![ordering.start(tasks)?, state_machine.start(tasks)?, notification.start(tasks)?];
+    let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;
+    let endpoints =
+        vec![ordering.start(tasks)?, state_machine.start(tasks)?, notification.start(tasks)?, dispatch.start(tasks)?];
     serve(&args.listen, 50051, endpoints, tasks).await
 }
 

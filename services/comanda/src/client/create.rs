@@ -3,13 +3,14 @@
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args, ValueHint};
-use comanda_proto::v1::{CreateOrderRequest, CreateOrderResponse, Customer, Item};
+use comanda_proto::v1::{CreateOrderRequest, CreateOrderResponse, Customer, Item, Order};
 use uuid::Uuid;
 
 use super::{
     Client,
     money::{Price, parse_currency},
     show,
+    trip::TripArgs,
 };
 use crate::failure::Failure;
 
@@ -20,7 +21,8 @@ use crate::failure::Failure;
 Examples:
   comanda order create --product 'Pizza Margherita' --price 12.50 --email ana@example.com
   comanda order create --item 'Completo=2500*2' --item 'Bebida=1200' --currency CLP --customer ana
-  comanda order create --product Taxi --price 8 --label pickup='Main St 1' --request-id $(uuidgen)
+  comanda order create --product Sushi --price 8 --label table=4 --request-id $(uuidgen)
+  comanda order create --product Pizza --price 8 --workflow courier-delivery --from -33.437,-70.651 --to -33.426,-70.613
 
 Where the outcome is unknown (exit code 3), repeat the command with the request id that it printed: the order is \
 created once, however often it is repeated within 7 days.")]
@@ -51,11 +53,14 @@ pub struct CreateArgs {
     /// A UUID that makes it safe to repeat the command; chosen at random without it.
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
+    // Last: its heading applies to every flag after it.
+    #[command(flatten)]
+    trip: TripArgs,
 }
 
 /// The customer.
 #[derive(Args, Clone, Debug)]
-struct CustomerArgs {
+pub struct CustomerArgs {
     /// Your key for the customer.
     #[arg(long, value_name = "ID", default_value = super::DEFAULT_CUSTOMER)]
     #[arg(value_hint = ValueHint::Other)]
@@ -82,11 +87,16 @@ struct Line {
 
 /// Creates the order and prints it.
 pub async fn run(client: &Client, args: CreateArgs) -> Result<(), Failure> {
-    let message = request(args);
+    create(client, request(args)).await.map(|_| ())
+}
+
+/// Creates an order by a request with a request id, and prints it.
+pub async fn create(client: &Client, message: CreateOrderRequest) -> Result<Order, Failure> {
     let advice = format!("repeat it with --request-id {}: it cannot create a second order", message.request_id);
     let answer =
         client.api.create_order(message).await.map_err(|error| Failure::from(error).advise_if_unknown(&advice))?;
-    print(client, &answer)
+    print(client, &answer)?;
+    Ok(answer.order.unwrap_or_default())
 }
 
 fn print(client: &Client, answer: &CreateOrderResponse) -> Result<(), Failure> {
@@ -106,7 +116,7 @@ fn request(args: CreateArgs) -> CreateOrderRequest {
         customer: Some(args.customer.into()),
         workflow: args.workflow,
         labels: args.label.into_iter().collect(),
-        trip: None,
+        trip: args.trip.into_trip(),
     }
 }
 

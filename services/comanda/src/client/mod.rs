@@ -1,7 +1,10 @@
 //! The client verbs: a command line comes in, gRPC calls go out, lines or JSON come back.
 
+mod advice;
+pub mod assignment;
 mod batch;
 mod connect;
+pub mod courier;
 mod create;
 mod event;
 #[cfg(test)]
@@ -16,11 +19,14 @@ mod moment;
 mod money;
 pub mod order;
 mod phase;
+mod place;
 mod print;
+pub mod ride;
 mod show;
 mod status;
 mod step;
 mod tally;
+mod trip;
 mod watch;
 mod watch_order;
 mod watch_orders;

@@ -1,17 +1,18 @@
 //! `comanda order ..`.
 
 use clap::{Args, Subcommand};
-use comanda_proto::v1::{EraseCustomerRequest, ListTransitionsRequest};
+use comanda_client::Code;
+use comanda_proto::v1::{EraseCustomerRequest, GetAssignmentRequest, ListTransitionsRequest, Order};
 use serde_json::json;
 
 use super::{
-    Client, ClientArgs,
+    Client, ClientArgs, assignment,
     create::{self, CreateArgs},
     event,
     import::{self, ImportArgs},
     key::OrderKey,
     list::{self, ListArgs},
-    show,
+    show, status,
     step::{self, AdvanceArgs, StepArgs},
     watch::{self, WatchArgs},
 };
@@ -32,7 +33,7 @@ pub struct OrderArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Create an order.
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Create an order for each row of a CSV file; running it again creates nothing twice.
     Import(ImportArgs),
     /// Show orders as they are now.
@@ -78,7 +79,7 @@ Example:
 pub async fn run(args: OrderArgs) -> Result<(), Failure> {
     let client = Client::from(args.client);
     match args.verb {
-        Verb::Create(args) => create::run(&client, args).await,
+        Verb::Create(args) => create::run(&client, *args).await,
         Verb::Import(args) => import::run(&client, args).await,
         Verb::Get { orders } => get(&client, &orders).await,
         Verb::List(args) => list::run(&client, args).await,
@@ -95,8 +96,27 @@ async fn get(client: &Client, keys: &[OrderKey]) -> Result<(), Failure> {
     for key in keys {
         let order = client.order(*key).await?;
         client.print.show("comanda.v1.Order", &order, |paint| show::whole(&order, paint))?;
+        if order.trip.is_some() && client.print.is_for_people() {
+            courier(client, &order).await?;
+        }
     }
     Ok(())
+}
+
+/// Tells a person who drives. An order without a courier shows nothing, and so does a server without dispatch.
+async fn courier(client: &Client, order: &Order) -> Result<(), Failure> {
+    let latest = GetAssignmentRequest { order_id: order.order_id.clone(), ..Default::default() };
+    match client.api.get_assignment(latest).await {
+        Ok(answer) => {
+            let assignment = answer.assignment.unwrap_or_default();
+            Ok(client.print.heading(|_| show::fact("courier", &assignment::show::in_a_line(&assignment)))?)
+        }
+        Err(error) if matches!(error.code, Code::NotFound | Code::Unimplemented) => Ok(()),
+        Err(error) => {
+            client.print.notice(&format!("who drives is not known: {}", status::lines(&error).join("; ")));
+            Ok(())
+        }
+    }
 }
 
 async fn erase_customer(client: &Client, customer_id: String) -> Result<(), Failure> {

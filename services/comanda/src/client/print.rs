@@ -35,6 +35,11 @@ impl Printer {
         Self { json, paint: Paint { on: io::stdout().is_terminal() && !no_color } }
     }
 
+    /// Whether lines for people are written, not JSON.
+    pub fn is_for_people(self) -> bool {
+        !self.json
+    }
+
     /// Writes a message: as JSON under its full name in the API, or as `human` puts it, which escapes what others wrote.
     pub fn show(self, name: &str, message: &impl Message, human: impl FnOnce(Paint) -> String) -> io::Result<()> {
         match self.json {

@@ -3,7 +3,10 @@
 use comanda_kit::currency;
 use comanda_proto::v1::Order;
 
-use super::print::{Paint, columns, time, word};
+use super::{
+    print::{Paint, columns, time, word},
+    trip,
+};
 use crate::terminal::escape;
 
 /// Names over the rows of [`row`].
@@ -50,12 +53,14 @@ pub fn whole(order: &Order, paint: Paint) -> String {
     lines.push(fact("created", &time(order.create_time)));
     lines.extend(customer(order).map(|customer| fact("customer", &customer)));
     lines.extend(order.labels.iter().map(|(key, value)| fact("label", &format!("{key}={value}"))));
+    lines.extend(order.trip.iter().flat_map(trip::facts).map(|(name, value)| fact(name, &value)));
     lines.extend(items(order));
     lines.push(fact("total", &total(order)));
     lines.join("\n")
 }
 
-fn fact(name: &str, value: &str) -> String {
+/// A name and its value, as in [`whole`].
+pub fn fact(name: &str, value: &str) -> String {
     format!("  {}", columns(&[(name, 9), (value, 0)]))
 }
 

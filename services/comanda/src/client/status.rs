@@ -2,6 +2,7 @@
 
 use comanda_client::{Code, Error, Outcome};
 
+use super::advice::advice;
 use crate::{
     failure::{Exit, Failure},
     terminal::escape,
@@ -10,10 +11,7 @@ use crate::{
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut lines = lines(&error);
-        if error.is_unreachable() {
-            lines.push("`comanda dev` starts every role on this machine; --addr says where else they are".into());
-            lines.push("(or --ordering-addr, --state-machine-addr and --notification-addr)".into());
-        }
+        lines.extend(advice(&error).map(str::to_owned));
         Self::new(exit(&error), lines.join("\n  "))
     }
 }

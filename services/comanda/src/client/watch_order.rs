@@ -22,7 +22,8 @@ fn show(client: &Client, response: &WatchOrderResponse) -> Result<(), Failure> {
     client.print.show("comanda.v1.WatchOrderResponse", response, |paint| match &response.event {
         Some(Event::Transition(transition)) => event::transition(transition, paint),
         Some(Event::Current(order)) => event::standing(order, paint),
-        Some(Event::Heartbeat(_) | Event::Courier(_)) | None => String::new(),
+        Some(Event::Courier(courier)) => event::courier(courier, paint),
+        Some(Event::Heartbeat(_)) | None => String::new(),
     })?;
     Ok(())
 }

@@ -16,6 +16,8 @@ use comanda_kit::{
 };
 use comanda_proto::topics;
 
+pub use self::demo::DemoArgs;
+use self::demo::Show;
 use crate::{
     failure::Failure,
     migrate,
@@ -48,19 +50,22 @@ pub struct DevArgs {
     state_machine: comanda_state_machine::Config,
     #[command(flatten)]
     notification: comanda_notification::Config,
+    #[command(flatten)]
+    dispatch: comanda_dispatch::Config,
 }
 
-/// Like [`run`], and shows a sample of orders on their way.
-pub fn run_demo(mut args: DevArgs) -> Result<(), Failure> {
-    args.state_machine.step_ms.get_or_insert(demo::STEP_MS);
-    let data_dir = prepare(&args)?;
-    crate::block_on(serve(args, data_dir, true))
+/// Like [`run`], and shows orders or rides on their way.
+pub fn run_demo(mut args: DemoArgs) -> Result<(), Failure> {
+    let show = args.show();
+    args.dev.state_machine.step_ms = args.dev.state_machine.step_ms.or(show.step_ms());
+    let data_dir = prepare(&args.dev)?;
+    crate::block_on(serve(args.dev, data_dir, Some(show)))
 }
 
 /// Runs until a signal. As root it first becomes an ordinary account, which must happen while the process has one thread.
 pub fn run(args: DevArgs) -> Result<(), Failure> {
     let data_dir = prepare(&args)?;
-    crate::block_on(serve(args, data_dir, false))
+    crate::block_on(serve(args, data_dir, None))
 }
 
 fn prepare(args: &DevArgs) -> Result<PathBuf> {
@@ -73,7 +78,7 @@ fn prepare(args: &DevArgs) -> Result<PathBuf> {
     Ok(data_dir)
 }
 
-async fn serve(args: DevArgs, data_dir: PathBuf, demo: bool) -> Result<()> {
+async fn serve(args: DevArgs, data_dir: PathBuf, demo: Option<Show>) -> Result<()> {
     let tasks = Tasks::new();
     stop_on_signals(tasks.stop_token())?;
     let names = topics::ALL.map(|name| format!("{}{name}", topics::DEFAULT_PREFIX));
@@ -95,7 +100,7 @@ async fn run_roles(
     broker: &broker::Broker,
     database: &database::Database,
     tasks: &Tasks,
-    demo: bool,
+    demo: Option<Show>,
 ) -> Result<()> {
     let all = settings(args, data_dir, broker, database);
     migrate::database(&all.postgres).await?;
@@ -106,8 +111,8 @@ async fn run_roles(
     let address = roles::start_all(&all, tasks).await?;
     banner(address, &all, database, again);
     let stop = tasks.stop_token();
-    if demo {
-        demo::run(address, data_dir, all.notification.mail.mail_dir.as_deref(), &stop).await?;
+    if let Some(show) = demo {
+        show.run(address, data_dir, all.notification.mail.mail_dir.as_deref(), &stop).await?;
     }
     stop.cancelled().await;
     Ok(())
@@ -136,6 +141,7 @@ fn settings(
         },
         state_machine: args.state_machine.clone(),
         notification,
+        dispatch: args.dispatch.clone(),
     }
 }
 

@@ -52,9 +52,10 @@ impl World {
     pub async fn unmigrated() -> Self {
         let mut environment = Environment::without_topics().await.expect("Postgres and Kafka run");
         let sql = environment.sql().await.expect("Postgres runs");
-        for statement in
-            ["DROP SCHEMA ordering, state_machine, notification CASCADE", "DROP TABLE public._sqlx_migrations"]
-        {
+        for statement in [
+            "DROP SCHEMA ordering, state_machine, notification, dispatch, analytics CASCADE",
+            "DROP TABLE public._sqlx_migrations",
+        ] {
             sqlx::query(statement).execute(&sql).await.expect("a migrated database");
         }
         let url = &mut environment.postgres.database_url;

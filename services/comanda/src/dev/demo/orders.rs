@@ -1,6 +1,6 @@
-//! `comanda demo`: orders on their way, live, in a `comanda dev` that then stays.
+//! A menu's worth of orders, from received to delivered.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result, anyhow};
 use comanda_client::{Client, Config, Update};
@@ -11,14 +11,12 @@ use comanda_proto::v1::{
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use uuid::Uuid;
 
 use crate::{Cli, Command, client};
 
 /// A menu, as CSV.
-const SAMPLE: &str = include_str!("../../../../scripts/sample-products.csv");
+const SAMPLE: &str = include_str!("../../../../../scripts/sample-products.csv");
 /// The customer of the demo's orders, by which they are told apart from others.
 const CUSTOMER: &str = "demo";
 const STATUSES: [&str; 4] = ["received", "preparing", "dispatched", "delivered"];
@@ -34,9 +32,6 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> Result<()> {
     let client = Client::new(Config::at(address.to_string().parse().map_err(|error: String| anyhow!(error))?));
-    if !serves(address, stop).await? {
-        return Ok(());
-    }
     let request = WatchOrdersRequest {
         filter: Some(WatchFilter { customer_id: CUSTOMER.into(), ..Default::default() }),
         start: Some(Start::Now(Default::default())),
@@ -64,22 +59,6 @@ pub async fn run(
     board.finish();
     farewell(address, mail_dir);
     Ok(())
-}
-
-/// Waits until every role serves; false when told to stop before.
-async fn serves(address: SocketAddr, stop: &CancellationToken) -> Result<bool> {
-    let channel =
-        Endpoint::new(format!("http://{address}"))?.connect_timeout(Duration::from_secs(10)).connect().await?;
-    let mut health = HealthClient::new(channel).watch(HealthCheckRequest::default()).await?.into_inner();
-    loop {
-        let answer = tokio::select! {
-            answer = health.message() => answer?.context("the server went away")?,
-            () = stop.cancelled() => return Ok(false),
-        };
-        if answer.status() == ServingStatus::Serving {
-            return Ok(true);
-        }
-    }
 }
 
 /// Runs the import verb on the sample; returns how many orders it made.
