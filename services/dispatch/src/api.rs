@@ -3,9 +3,15 @@
 mod messages;
 mod requests;
 
-use std::{collections::HashMap, pin::Pin, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use comanda_kit::{access::Scope, errors::ApiError, page, shutdown::Tasks, streams::Streams};
+use comanda_kit::{
+    access::Scope,
+    errors::ApiError,
+    page,
+    shutdown::Tasks,
+    streams::{ResponseStream, Resume, Streams, deadline_of},
+};
 use comanda_proto::{
     access::Role,
     v1::{
@@ -20,7 +26,6 @@ use comanda_proto::{
     },
     views::timestamp,
 };
-use futures::Stream;
 use prost::Message;
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,8 +36,9 @@ use crate::{
     commands::{self, Action, Commands, Outcome, assignment_not_found, may_reach},
     locations::Locations,
     model::Case,
-    reach::courier_not_found,
+    reach::{self, courier_not_found},
     store::{Registered, Store},
+    watch::{CourierStream, Watched},
 };
 
 /// What the assignments on a page may hold together, of the 4 MiB that a client takes. The first is sent whatever its size.
@@ -54,13 +60,13 @@ pub struct Api {
     pub locations: Locations,
     /// The streams of positions.
     pub location_streams: Streams,
+    /// The couriers that are watched here.
+    pub watched: Arc<Watched>,
+    /// The streams of WatchCourier.
+    pub courier_streams: Streams,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-
-fn not_served<T>() -> Answer<T> {
-    Err(Status::unimplemented("this server has no such rpc"))
-}
 
 impl Api {
     async fn carry_out(&self, request: commands::Request) -> Result<(Assignment, bool), ApiError> {
@@ -180,7 +186,7 @@ impl Api {
 
 #[tonic::async_trait]
 impl DispatchService for Api {
-    type WatchCourierStream = Pin<Box<dyn Stream<Item = Result<WatchCourierResponse, Status>> + Send>>;
+    type WatchCourierStream = ResponseStream<WatchCourierResponse>;
 
     async fn register_courier(&self, request: Request<RegisterCourierRequest>) -> Answer<RegisterCourierResponse> {
         let scope = Scope::of(request.extensions())?;
@@ -288,7 +294,11 @@ impl DispatchService for Api {
         Ok(Response::new(CompleteAssignmentResponse { assignment: Some(assignment), replayed }))
     }
 
-    async fn watch_courier(&self, _: Request<WatchCourierRequest>) -> Answer<Self::WatchCourierStream> {
-        not_served()
+    async fn watch_courier(&self, request: Request<WatchCourierRequest>) -> Answer<Self::WatchCourierStream> {
+        let (scope, deadline) = (Scope::of(request.extensions())?, deadline_of(&request));
+        let place = self.courier_streams.place()?;
+        let courier = reach::courier(&scope, &request.into_inner().courier_id)?;
+        let stream = CourierStream::open(&self.watched, self.store.clone(), courier).await?;
+        Ok(Response::new(self.courier_streams.open(place, Resume::Start, deadline, stream)))
     }
 }

@@ -20,8 +20,9 @@ use prost::Message as _;
 use rdkafka::{
     Message, Timestamp,
     consumer::{Consumer, StreamConsumer},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
+    types::RDKafkaErrorCode,
 };
 use time::OffsetDateTime;
 use tokio::{task::spawn_blocking, time::Instant};
@@ -107,8 +108,11 @@ impl Feed {
                     Err(error) => report(&error, stop).await,
                 },
                 (asked, found) = &mut ends => {
-                    if let Ok(watermarks) = found {
-                        progress.look(asked, watermarks)?;
+                    match found {
+                        Ok(watermarks) => progress.look(asked, watermarks)?,
+                        Err(error) if is_gone(&error) => bail!("the topic is gone"),
+                        // Kafka is away: the consumer says so.
+                        Err(_) => {}
                     }
                     ends = Box::pin(self.ends(consumer.clone()));
                 }
@@ -121,11 +125,11 @@ impl Feed {
     }
 
     /// Where the topic ends, after a while, and when that was asked.
-    async fn ends(&self, consumer: Arc<StreamConsumer>) -> (OffsetDateTime, Result<Watermarks>) {
+    async fn ends(&self, consumer: Arc<StreamConsumer>) -> (OffsetDateTime, KafkaResult<Watermarks>) {
         tokio::time::sleep(CHECK).await;
         let (asked, topic) = (OffsetDateTime::now_utc(), self.topic.clone());
         let found = spawn_blocking(move || kafka::watermarks(consumer.client(), &topic)).await;
-        (asked, found.map_err(Into::into).and_then(|found| found.map_err(Into::into)))
+        (asked, found.unwrap_or(Err(KafkaError::Canceled)))
     }
 
     fn take(&self, message: &BorrowedMessage<'_>) {
@@ -138,6 +142,10 @@ impl Feed {
             None => counter!("comanda_dispatch_locations_unreadable_total").increment(1),
         }
     }
+}
+
+fn is_gone(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }
 
 async fn report(error: &KafkaError, stop: &CancellationToken) {

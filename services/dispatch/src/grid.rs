@@ -91,7 +91,7 @@ impl Grid {
     }
 
     /// The eligible couriers of a tenant that are nearest to a place, nearest first, at most `count`. `eligible` is asked with the last place
-    /// of each, so that it can refuse a courier that was not heard from.
+    /// of each, so that it can refuse a courier that was not heard from. It must not ask the grid itself, which is locked meanwhile.
     pub fn nearest(
         &self,
         tenant: &str,

@@ -69,6 +69,7 @@ use crate::{
     publisher::Publisher,
     store::Store,
     travel::{StraightLine, Travel},
+    watch::Watched,
 };
 
 pub mod allot;
@@ -90,10 +91,11 @@ pub mod operator;
 pub mod place;
 pub mod publisher;
 mod reach;
-pub mod roster;
+pub mod reporters;
 mod shown;
 pub mod store;
 pub mod travel;
+pub mod watch;
 
 /// The schema that this service alone writes.
 pub const SCHEMA: &str = "dispatch";
@@ -193,6 +195,8 @@ impl App {
             Ok(())
         });
 
+        let watched = Arc::<Watched>::default();
+        tasks.spawn("watches of couriers", watched.clone().run(store.clone(), tasks.stop_token()));
         let api = Api {
             commands: Commands::new(store.clone(), workflows.clone(), rounds_nudge.clone(), relay_nudge.clone()),
             assign: Assign::new(store.clone(), workflows, follower, places, relay_nudge),
@@ -200,6 +204,8 @@ impl App {
             tasks: tasks.clone(),
             locations: Locations::new(store.clone(), publisher),
             location_streams: Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone()),
+            watched,
+            courier_streams: Streams::new("courier", MAX_STREAMS, STREAM_TIMES, tasks.clone()),
             store,
         };
         let service = DispatchServiceServer::new(api)

@@ -22,7 +22,7 @@ use crate::{
     place::{CourierKey, Point},
     publisher::Publisher,
     reach,
-    roster::Roster,
+    reporters::Reporters,
     store::Store,
 };
 
@@ -30,14 +30,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Locations {
     store: Store,
-    roster: Arc<Roster>,
+    reporters: Arc<Reporters>,
     publisher: Arc<Publisher>,
 }
 
 impl Locations {
     /// Knows couriers from `store`, publishes with `publisher`.
     pub fn new(store: Store, publisher: Publisher) -> Self {
-        Self { store, roster: Arc::default(), publisher: Arc::new(publisher) }
+        Self { store, reporters: Arc::default(), publisher: Arc::new(publisher) }
     }
 
     /// Takes one position; whether it was of use.
@@ -73,14 +73,14 @@ impl Locations {
     /// A courier that exists and that the caller may speak for.
     async fn known(&self, scope: &Scope, courier_id: &str) -> Result<CourierKey, ApiError> {
         let courier = reach::courier(scope, courier_id)?;
-        if self.roster.knows(&courier) || self.store.courier_exists(&courier).await? {
+        if self.reporters.knows(&courier) || self.store.courier_exists(&courier).await? {
             return Ok(courier);
         }
         Err(reach::courier_not_found(courier_id))
     }
 
     fn take(&self, courier: &CourierKey, reported: Reported, now: OffsetDateTime) -> bool {
-        let taken = self.roster.take(courier, reported, now).and_then(|()| {
+        let taken = self.reporters.take(courier, reported, now).and_then(|()| {
             let is_queued = self.publisher.publish(&event(courier, reported));
             if is_queued { Ok(()) } else { Err(Dropped::NotPublished) }
         });

@@ -13,6 +13,7 @@ pub(crate) mod operator;
 mod outbox;
 mod positions;
 mod requests;
+mod watch;
 
 use comanda_kit::{
     dedicated::{Commit, Dedicated},

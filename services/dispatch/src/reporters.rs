@@ -19,7 +19,7 @@ const MOST: usize = 200_000;
 
 /// Couriers and their filters.
 #[derive(Debug)]
-pub struct Roster {
+pub struct Reporters {
     generations: Mutex<Generations>,
 }
 
@@ -30,13 +30,13 @@ struct Generations {
     old: HashMap<CourierKey, Filter>,
 }
 
-impl Default for Roster {
+impl Default for Reporters {
     fn default() -> Self {
         Self::new(MOST)
     }
 }
 
-impl Roster {
+impl Reporters {
     fn new(most: usize) -> Self {
         let generations = Generations { half: most / 2, young: HashMap::new(), old: HashMap::new() };
         Self { generations: Mutex::new(generations) }
@@ -74,23 +74,23 @@ mod tests {
 
     const NOON: OffsetDateTime = time::macros::datetime!(2026-11-26 12:00 UTC);
 
-    fn report(roster: &Roster, number: usize) -> Result<(), Dropped> {
+    fn report(reporters: &Reporters, number: usize) -> Result<(), Dropped> {
         let point = Point::new(40.0, -3.7).expect("valid");
         let courier = CourierKey::new("acme", &number.to_string());
-        roster.take(&courier, Reported { point, time: NOON, accuracy_metres: 0.0 }, NOON)
+        reporters.take(&courier, Reported { point, time: NOON, accuracy_metres: 0.0 }, NOON)
     }
 
     #[test]
     fn who_reports_is_remembered_and_the_others_are_forgotten() {
-        let roster = Roster::new(100);
+        let reporters = Reporters::new(100);
         for number in 0..10_000 {
-            assert_eq!(report(&roster, number), Ok(()));
+            assert_eq!(report(&reporters, number), Ok(()));
             if number > 0 {
-                assert_eq!(report(&roster, 0), Err(Dropped::NotNewer), "it was forgotten after {number}");
+                assert_eq!(report(&reporters, 0), Err(Dropped::NotNewer), "it was forgotten after {number}");
             }
         }
-        assert!(roster.knows(&CourierKey::new("acme", "9999")) && !roster.knows(&CourierKey::new("acme", "17")));
-        let generations = roster.generations.lock().expect("no holder panics");
+        assert!(reporters.knows(&CourierKey::new("acme", "9999")) && !reporters.knows(&CourierKey::new("acme", "17")));
+        let generations = reporters.generations.lock().expect("no holder panics");
         assert!(generations.young.len() + generations.old.len() <= 100);
     }
 }
