@@ -93,8 +93,13 @@ impl Api {
         let couriers = self.store.couriers_of(scope, &courier_ids).await?;
         let couriers = couriers.into_iter().map(|row| (row.registered.courier_id.clone(), row)).collect();
         let order_ids: Vec<_> = cases.iter().filter(|_| is_full).map(|case| case.job.order_id).collect();
-        let contents: HashMap<_, _> =
-            self.store.contents(scope, &order_ids).await?.into_iter().map(|content| (content.order_id, content)).collect();
+        let contents: HashMap<_, _> = self
+            .store
+            .contents(scope, &order_ids)
+            .await?
+            .into_iter()
+            .map(|content| (content.order_id, content))
+            .collect();
         let mut shown = Vec::with_capacity(cases.len());
         for case in cases {
             shown.extend(messages::assignment(case, &couriers, &contents)?);
@@ -118,8 +123,7 @@ impl Api {
     async fn set_status(&self, scope: &Scope, new: NewStatus) -> Result<CourierState, ApiError> {
         let NewStatus { courier_id, status, shift_end } = new;
         let (store, writer, key) = (self.store.clone(), scope.clone(), courier_id.clone());
-        let known =
-            self.tasks.finish(async move { store.set_status(&writer, &key, status, shift_end).await }).await?;
+        let known = self.tasks.finish(async move { store.set_status(&writer, &key, status, shift_end).await }).await?;
         if !known {
             return Err(courier_not_found(&courier_id));
         }

@@ -136,8 +136,7 @@ pub fn event(
     event.promised_pickup_time = Some(timestamp(assignment.promised_pickup_time));
     event.expected_pickup_time =
         assignment.expected_pickup_time.filter(|_| assignment.pickup_time.is_none()).map(timestamp);
-    event.expected_dropoff_time =
-        assignment.expected_dropoff_time.filter(|_| kind != Type::Completed).map(timestamp);
+    event.expected_dropoff_time = assignment.expected_dropoff_time.filter(|_| kind != Type::Completed).map(timestamp);
     event.offer_expire_time = assignment.offered_until.filter(|_| kind == Type::Offered).map(timestamp);
     event.allot_time = assignment.allot_time.filter(|_| tells_allot_time).map(timestamp);
     event.pickup_time = assignment.pickup_time.filter(|_| is_after_pickup).map(timestamp);

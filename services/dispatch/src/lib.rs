@@ -62,6 +62,7 @@ use crate::{
     grid::Grid,
     last_positions::LastPositions,
     leader::{
+        expected::ExpectedTimes,
         overdue::Overdue,
         rounds::{Rounds, Rules},
     },
@@ -79,6 +80,7 @@ pub mod change;
 pub mod commands;
 pub mod consumer;
 pub mod decide;
+pub mod eta;
 pub mod feed;
 pub mod filter;
 pub mod grid;
@@ -183,6 +185,7 @@ impl App {
         let places = (grid.clone(), travel.clone());
         let rounds = Rounds::new(store.clone(), workflows.clone(), places.clone(), rules, nudges.clone());
         let overdue = Overdue::new(store.clone(), workflows.clone(), grid, follower.clone(), nudges);
+        let expected = ExpectedTimes::new(store.clone(), places.clone(), relay_nudge.clone());
         let topic = kafka.topic(topics::ASSIGNMENTS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
         let elector = Elector::new(pool.clone());
@@ -190,8 +193,9 @@ impl App {
             let rounds = rounds.run(elector.clone(), stop.clone());
             let overdue = overdue.run(elector.clone(), stop.clone());
             let relay = relay.run(elector.clone(), stop.clone());
+            let expected = expected.run(elector.clone(), stop.clone());
             let last_positions = last_positions.run(elector.clone(), stop);
-            elector.while_working(async { _ = tokio::join!(rounds, overdue, relay, last_positions) }).await;
+            elector.while_working(async { _ = tokio::join!(rounds, overdue, expected, relay, last_positions) }).await;
             Ok(())
         });
 

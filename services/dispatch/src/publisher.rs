@@ -8,7 +8,7 @@ use prost::Message as _;
 use rdkafka::{
     ClientContext,
     message::DeliveryResult,
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, ProducerContext, ThreadedProducer},
 };
 
 /// Publishes to the topic of positions.
@@ -29,11 +29,6 @@ impl Publisher {
         let (payload, headers) = (location.encode_to_vec(), kafka::headers(location));
         let record = BaseRecord::to(&self.topic).key(&location.courier_id).payload(&payload).headers(headers);
         producer.send(record).is_ok()
-    }
-
-    /// How many positions wait for Kafka.
-    pub fn waiting(&self) -> usize {
-        self.producer.as_ref().map_or(0, |producer| usize::try_from(producer.in_flight_count()).unwrap_or(0))
     }
 }
 

@@ -21,7 +21,13 @@ use comanda_kit::{
 };
 use sqlx::PgPool;
 
-pub use self::{assignments::{Below, Content, Listed}, claim::Claim, couriers::{CourierRow, Free, Registered}, jobs::{Position, Seen}, requests::Asked};
+pub use self::{
+    assignments::{Below, Content, Listed},
+    claim::Claim,
+    couriers::{CourierRow, Free, Registered},
+    jobs::{Position, Seen},
+    requests::Asked,
+};
 
 /// The columns of a [`Job`](crate::model::Job) in table `jobs`, called `j`.
 macro_rules! job_columns {

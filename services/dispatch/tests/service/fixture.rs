@@ -109,7 +109,8 @@ impl Fixture {
         Ok(())
     }
 
-    /// An order with a job, in the hands of a courier or offered to it, promised for now. It goes from [`PICKUP`] to [`DROPOFF`].
+    /// An order with a job, in the hands of a courier or offered to it, promised and expected in an hour. It goes from [`PICKUP`] to
+    /// [`DROPOFF`].
     pub async fn assign(&self, courier_id: &str, slot: i32, state: AssignmentState) -> Result<Uuid> {
         let (order_id, place) = (Uuid::now_v7(), Place { address: "Av. Italia 1234".into(), ..Place::default() });
         let content = Order {
@@ -134,8 +135,10 @@ impl Fixture {
              ), c AS (
                  UPDATE dispatch.couriers SET revision = revision + 1 WHERE tenant = $2 AND courier_id = $3
              )
-             INSERT INTO dispatch.assignments (order_id, attempt, tenant, courier_id, slot, state, promised_pickup_time)
-             VALUES ($1, 1, $2, $3, $4, $5, now())",
+             INSERT INTO dispatch.assignments
+                 (order_id, attempt, tenant, courier_id, slot, state, promised_pickup_time, expected_pickup_time, expected_dropoff_time)
+             SELECT $1, 1, $2, $3, $4, $5, hence, hence, hence + interval '2001 seconds'
+             FROM (SELECT now() + interval '1 hour' AS hence) t",
         )
         .bind(order_id)
         .bind(TENANT)
