@@ -107,6 +107,7 @@ async fn run_roles(
     // The broker is empty at every start: what is unfinished is published again. Consumers drop what they know.
     comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
+    comanda_dispatch::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     let again = republish(&all.postgres, Which::Unfinished).await?;
     let address = roles::start_all(&all, tasks).await?;
     banner(address, &all, database, again);
@@ -152,7 +153,7 @@ fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, aga
         _ => "to the mail server of --smtp-url".into(),
     };
     println!("{bold}comanda dev{plain}: every role on {address}, without authentication or TLS");
-    println!("  kept:   orders, states, history and mails-to-send, in {}", database.describe());
+    println!("  kept:   orders, states, history, couriers, jobs and mails-to-send, in {}", database.describe());
     println!(
         "  lost at exit: the event log. The broker ({}) is librdkafka's mock, in memory:",
         all.kafka.kafka_bootstrap_servers

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use comanda_dispatch::operator::Operator as Dispatch;
 use comanda_kit::{dead_letters::DeadLetter, kafka, postgres, postgres::StoreError};
 use comanda_notification::operator::Operator as Notification;
 use comanda_state_machine::operator::Operator as StateMachine;
@@ -50,25 +51,33 @@ struct Choice {
 struct Services {
     state_machine: StateMachine,
     notification: Notification,
+    dispatch: Dispatch,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Keeper {
     StateMachine,
     Notification,
+    Dispatch,
 }
 
 impl Services {
     fn connect(postgres: &postgres::Config) -> Result<Self> {
-        Ok(Self { state_machine: StateMachine::connect(postgres)?, notification: Notification::connect(postgres)? })
+        Ok(Self {
+            state_machine: StateMachine::connect(postgres)?,
+            notification: Notification::connect(postgres)?,
+            dispatch: Dispatch::connect(postgres)?,
+        })
     }
 
     /// The oldest dead letters of all services, the oldest first.
     async fn list(&self) -> Result<Vec<(Keeper, DeadLetter)>, StoreError> {
         let of_state_machine = self.state_machine.dead_letters(MOST).await?.into_iter();
         let of_notification = self.notification.dead_letters(MOST).await?.into_iter();
+        let of_dispatch = self.dispatch.dead_letters(MOST).await?.into_iter();
         let mut all: Vec<_> = of_state_machine.map(|letter| (Keeper::StateMachine, letter)).collect();
         all.extend(of_notification.map(|letter| (Keeper::Notification, letter)));
+        all.extend(of_dispatch.map(|letter| (Keeper::Dispatch, letter)));
         all.sort_by_key(|(_, letter)| letter.dead_letter_time);
         Ok(all)
     }
@@ -77,6 +86,7 @@ impl Services {
         match keeper {
             Keeper::StateMachine => self.state_machine.forget_dead_letter(letter).await,
             Keeper::Notification => self.notification.forget_dead_letter(letter).await,
+            Keeper::Dispatch => self.dispatch.forget_dead_letter(letter).await,
         }
     }
 }
@@ -116,6 +126,7 @@ fn show(keeper: Keeper, letter: &DeadLetter) {
     let service = match keeper {
         Keeper::StateMachine => "state-machine",
         Keeper::Notification => "notification",
+        Keeper::Dispatch => "dispatch",
     };
     let (key, reason) = (String::from_utf8_lossy(&letter.key), escape(&letter.reason));
     println!("{}  {service}  {}  key {key:?}: {reason}", letter.dead_letter_time, name(letter));

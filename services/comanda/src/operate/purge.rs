@@ -1,7 +1,10 @@
 //! `comanda purge`: removes orders that ended long ago, whole.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::Args;
+use comanda_dispatch::operator as dispatch;
 use comanda_kit::postgres::{self, Exclusive, StoreError, bounded};
 use comanda_notification::operator as notification;
 use comanda_ordering::operator as ordering;
@@ -18,7 +21,7 @@ const MIN_DAYS: u16 = 15;
 /// `comanda purge`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-An order is removed with its history and its mails, and only if nothing of it is still to be published or mailed.
+An order is removed with its history, its mails and its assignments, and only if nothing of it is still to be published or mailed.
 There is no way back: make a backup first. It does not run at the same time as `comanda republish`.")]
 pub struct PurgeArgs {
     #[command(flatten)]
@@ -59,13 +62,16 @@ async fn removable(
     needs_ledger: bool,
 ) -> Result<Vec<Uuid>, StoreError> {
     let settled = notification::settled(connection, &old, needs_ledger).await?;
-    ordering::published(connection, &settled).await
+    let published = ordering::published(connection, &settled).await?;
+    let open: BTreeSet<_> = dispatch::unfinished(connection, &published).await?.into_iter().collect();
+    Ok(published.into_iter().filter(|order_id| !open.contains(order_id)).collect())
 }
 
 /// Removes orders whole: all of each, or nothing.
 async fn remove(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<(), StoreError> {
     let mut transaction = bounded(connection.begin()).await?;
     notification::remove(&mut transaction, order_ids).await?;
+    dispatch::remove(&mut transaction, order_ids).await?;
     state_machine::remove(&mut transaction, order_ids).await?;
     ordering::remove(&mut transaction, order_ids).await?;
     bounded(transaction.commit()).await

@@ -1,9 +1,10 @@
-//! `comanda republish`: publishes orders and their transitions again, from the database, after Kafka lost some.
+//! `comanda republish`: publishes orders, their transitions and their assignments again, from the database, after Kafka lost some.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use comanda_dispatch::operator as dispatch;
 use comanda_kit::postgres::{self, Exclusive, StoreError};
 use comanda_notification::operator as notification;
 use comanda_ordering::operator as ordering;
@@ -16,9 +17,9 @@ use super::CHUNK;
 /// `comanda republish`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Consumers drop what they know already, so publishing too much is harmless; no mail is sent twice. The running ordering and
-state-machine publish, in the order of the versions; without them the work waits in the outbox. It does not run at the same
-time as `comanda purge`.")]
+Consumers drop what they know already, so publishing too much is harmless; no mail is sent twice and no courier is allotted
+twice. The running ordering, state-machine and dispatch publish, in the order of the versions; without them the work waits in
+the outbox. It does not run at the same time as `comanda purge`.")]
 pub struct RepublishArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -49,7 +50,7 @@ pub enum Which {
     Since(OffsetDateTime),
     /// One.
     Order(Uuid),
-    /// Those that have not ended, or some of whose transitions have no row in the mail ledger.
+    /// Those that have not ended, whose job is open, or some of whose transitions have no row in the mail ledger.
     Unfinished,
 }
 
@@ -65,7 +66,7 @@ pub async fn run(args: RepublishArgs) -> Result<()> {
         _ => Which::All,
     };
     let orders = republish(&args.postgres, which).await?;
-    println!("{orders} orders will be published again, with all their transitions");
+    println!("{orders} orders will be published again, with all their transitions and assignments");
     Ok(())
 }
 
@@ -75,6 +76,7 @@ pub async fn republish(postgres: &postgres::Config, which: Which) -> Result<usiz
     // So that a delete that is under way does not take a pointer that is put back.
     ordering::Operator::connect(postgres)?.relay.begin_term().await?;
     state_machine::Operator::connect(postgres)?.relay.begin_term().await?;
+    dispatch::Operator::connect(postgres)?.relay.begin_term().await?;
     put_back(&mut connection, which).await.context("nothing, or not everything, was put back; run it again")
 }
 
@@ -101,13 +103,15 @@ async fn put_back(connection: &mut Exclusive, which: Which) -> Result<usize, Sto
 async fn put_back_orders(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<usize, StoreError> {
     ordering::put_back(connection, order_ids).await?;
     state_machine::put_back(connection, order_ids).await?;
+    dispatch::put_back(connection, order_ids).await?;
     Ok(order_ids.len())
 }
 
-/// Those that have not ended, or whose mail ledger lacks a transition.
+/// Those that have not ended, whose job is open, or whose mail ledger lacks a transition.
 async fn unfinished(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     let mut unfinished: BTreeSet<_> = state_machine::unfinished(connection, order_ids).await?.into_iter().collect();
     let transitions = state_machine::transitions(connection, order_ids).await?;
+    unfinished.extend(dispatch::unfinished(connection, order_ids).await?);
     unfinished.extend(notification::missing(connection, &transitions).await?);
     Ok(unfinished.into_iter().collect())
 }

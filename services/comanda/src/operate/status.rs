@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
+use comanda_dispatch::operator::Operator as Dispatch;
 use comanda_kit::{
     kafka::{self, REQUEST_TIMEOUT},
     postgres,
@@ -25,6 +26,8 @@ use serde::Serialize;
 Each number is counted up to 100,000: what is larger is shown as \">= 100000\". Of a mail ledger of more than 100,000 mails only those
 that are not finished or dead are counted.
 
+Where dispatch does not run, its lag grows, and orders that need a courier wait until their timer ends them.
+
 Exit codes: 0 when nothing is stuck and there is no dead letter, 1 otherwise.")]
 pub struct StatusArgs {
     #[command(flatten)]
@@ -42,11 +45,20 @@ struct Status {
     oldest_unpublished_order_seconds: f64,
     transitions_unpublished: i64,
     oldest_unpublished_transition_seconds: f64,
+    assignments_unpublished: i64,
+    oldest_unpublished_assignment_seconds: f64,
     adoption_lag: Option<i64>,
+    step_lag: Option<i64>,
     mail_lag: Option<i64>,
+    dispatch_lag: Option<i64>,
     orders_active: i64,
     timers_due: i64,
     orders_stuck: i64,
+    couriers_available: i64,
+    orders_waiting_for_a_courier: i64,
+    orders_held_until_their_time: i64,
+    assignments_open: i64,
+    steps_stuck: i64,
     dead_letters: i64,
     mails: BTreeMap<String, i64>,
 }
@@ -59,18 +71,21 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
     } else {
         show(&status)
     }
-    Ok(status.orders_stuck == 0 && status.dead_letters == 0)
+    Ok(status.orders_stuck == 0 && status.steps_stuck == 0 && status.dead_letters == 0)
 }
 
 impl Status {
     async fn read(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let (ordering, state_machine) = (Ordering::connect(postgres)?, StateMachine::connect(postgres)?);
-        let notification = Notification::connect(postgres)?;
+        let (notification, dispatch) = (Notification::connect(postgres)?, Dispatch::connect(postgres)?);
         let counts = state_machine.counts(MOST_COUNTED).await?;
+        let jobs = dispatch.counts(MOST_COUNTED).await?;
         let dead_letters = [
             state_machine.count_dead_letters(MOST_COUNTED).await?,
             notification.count_dead_letters(MOST_COUNTED).await?,
+            dispatch.count_dead_letters(MOST_COUNTED).await?,
         ];
+        let transitions_epoch = state_machine.relay.topic_epoch().await?;
         let mails = notification.mails_by_state(MOST_COUNTED).await?;
         let lag = |group: &str, topic: &str, epoch| {
             lag(kafka.clone(), format!("{group}-{}", kafka.topic(topic)), kafka.topic(topic), epoch)
@@ -80,16 +95,21 @@ impl Status {
             oldest_unpublished_order_seconds: ordering.oldest_unpublished_seconds().await?,
             transitions_unpublished: state_machine.relay.count().await?,
             oldest_unpublished_transition_seconds: state_machine.oldest_unpublished_seconds().await?,
+            assignments_unpublished: dispatch.relay.count().await?,
+            oldest_unpublished_assignment_seconds: dispatch.oldest_unpublished_seconds().await?,
             adoption_lag: lag("comanda-state-machine", topics::ORDERS, ordering.relay.topic_epoch().await?).await,
-            mail_lag: lag(
-                "comanda-notification-mail",
-                topics::ORDER_TRANSITIONS,
-                state_machine.relay.topic_epoch().await?,
-            )
-            .await,
+            step_lag: lag("comanda-state-machine-steps", topics::ASSIGNMENTS, dispatch.relay.topic_epoch().await?)
+                .await,
+            mail_lag: lag("comanda-notification-mail", topics::ORDER_TRANSITIONS, transitions_epoch).await,
+            dispatch_lag: lag("comanda-dispatch", topics::ORDER_TRANSITIONS, transitions_epoch).await,
             orders_active: counts.active,
             timers_due: counts.due,
             orders_stuck: counts.stuck,
+            couriers_available: jobs.available,
+            orders_waiting_for_a_courier: jobs.waiting,
+            orders_held_until_their_time: jobs.held,
+            assignments_open: jobs.open,
+            steps_stuck: jobs.stuck,
             dead_letters: dead_letters.iter().sum(),
             mails: mails.into_iter().map(|(state, count)| (state_name(state), count)).collect(),
         })
@@ -103,22 +123,32 @@ fn state_name(state: i16) -> String {
 
 fn show(status: &Status) {
     let lag = |lag: Option<i64>| lag.map_or("unknown (Kafka does not answer)".into(), |lag| format!("{lag} records"));
-    println!(
-        "orders not yet published       {} (the first for {:.1} s)",
-        counted(status.orders_unpublished),
-        status.oldest_unpublished_order_seconds
-    );
-    println!(
-        "transitions not yet published  {} (the first for {:.1} s)",
-        counted(status.transitions_unpublished),
-        status.oldest_unpublished_transition_seconds
-    );
-    println!("lag of the state machine       {}", lag(status.adoption_lag));
-    println!("lag of the mail ledger         {}", lag(status.mail_lag));
-    println!("active orders                  {}", counted(status.orders_active));
-    println!("timers due                     {}", counted(status.timers_due));
-    println!("orders stuck (due for 1 min)   {}", counted(status.orders_stuck));
-    println!("dead letters                   {}", counted(status.dead_letters));
+    let unpublished = |count, seconds| format!("{} (the first for {seconds:.1} s)", counted(count));
+    let lines = [
+        ("orders not yet published", unpublished(status.orders_unpublished, status.oldest_unpublished_order_seconds)),
+        (
+            "transitions not yet published",
+            unpublished(status.transitions_unpublished, status.oldest_unpublished_transition_seconds),
+        ),
+        (
+            "assignments not yet published",
+            unpublished(status.assignments_unpublished, status.oldest_unpublished_assignment_seconds),
+        ),
+        ("lag of the state machine", lag(status.adoption_lag)),
+        ("lag of its steps", lag(status.step_lag)),
+        ("lag of the mail ledger", lag(status.mail_lag)),
+        ("lag of dispatch", lag(status.dispatch_lag)),
+        ("active orders", counted(status.orders_active)),
+        ("timers due", counted(status.timers_due)),
+        ("orders stuck (due for 1 min)", counted(status.orders_stuck)),
+        ("available couriers", counted(status.couriers_available)),
+        ("orders waiting for a courier", counted(status.orders_waiting_for_a_courier)),
+        ("orders held until their time", counted(status.orders_held_until_their_time)),
+        ("open offers and assignments", counted(status.assignments_open)),
+        ("steps stuck (asked for 1 min)", counted(status.steps_stuck)),
+        ("dead letters", counted(status.dead_letters)),
+    ];
+    lines.iter().for_each(|(name, value)| println!("{name:<30} {value}"));
     for (state, count) in &status.mails {
         println!("mails {state:<24} {}", counted(*count));
     }
