@@ -9,7 +9,7 @@
 //! its next poll; another member reads its uncommitted records again.
 
 pub mod log;
-mod narrow;
+pub mod narrow;
 
 use std::{
     collections::HashMap,

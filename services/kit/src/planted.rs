@@ -8,7 +8,7 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
@@ -23,6 +23,7 @@ pub const NAMES: [&str; 14] = [
     "relay-highest-version-first",
     "former-leader-keeps-firing",
     "replay-without-hash",
+    "analytics-offset-before-effect",
 ];
 
 #[cfg(feature = "planted")]
