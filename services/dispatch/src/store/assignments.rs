@@ -127,7 +127,7 @@ macro_rules! list {
              JOIN jobs j ON j.order_id = a.order_id
              WHERE a.tenant = $1 AND ",
             $condition,
-            " AND (a.create_time, a.order_id, a.attempt) < (coalesce($4, 'infinity'), coalesce($5, $8), coalesce($6, 0))
+            " AND (a.create_time, a.order_id, a.attempt) < (coalesce($4::timestamptz, 'infinity'), coalesce($5::uuid, $8::uuid), coalesce($6::int, 0))
              ORDER BY a.create_time DESC, a.order_id DESC, a.attempt DESC
              LIMIT $7"
         )

@@ -123,15 +123,15 @@ impl Store {
         let statement = || {
             sqlx::query(
                 "UPDATE couriers c
-                 SET status = $3,
-                     shift_end = coalesce($4, c.shift_end),
+                 SET status = $3::smallint,
+                     shift_end = coalesce($4::timestamptz, c.shift_end),
                      idle_since = CASE
-                         WHEN $3 = 2 AND NOT EXISTS (
+                         WHEN $3::smallint = 2 AND NOT EXISTS (
                              SELECT FROM assignments a
                              WHERE a.tenant = c.tenant AND a.courier_id = c.courier_id AND a.ended_at IS NULL
                          ) THEN coalesce(c.idle_since, now())
                      END,
-                     revision = c.revision + (c.status <> $3)::int,
+                     revision = c.revision + (c.status <> $3::smallint)::int,
                      update_time = now()
                  WHERE c.tenant = $1 AND c.courier_id = $2",
             )

@@ -168,7 +168,7 @@ impl Store {
             ", clock_timestamp() AS now
              FROM jobs j
              WHERE j.state <= 2 AND j.not_before <= now()
-               AND (j.not_before, j.order_id) > (coalesce($1, '-infinity'), coalesce($2, '00000000-0000-0000-0000-000000000000'))
+               AND (j.not_before, j.order_id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
              ORDER BY j.not_before, j.order_id
              LIMIT $3"
         ));
