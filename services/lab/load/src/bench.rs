@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-/// About seven minutes a round on two cores.
-const STEPS: [&str; 9] = [
+/// About ten minutes a round on two cores.
+const STEPS: [&str; 15] = [
     "probes",
     "accept --seconds 15",
     "accept --seconds 15 --request-ids",
@@ -13,9 +13,15 @@ const STEPS: [&str; 9] = [
     "watch --kind fan-out",
     "timers --pending 100000 --rate 2000 --seconds 10 --burst 5000",
     "mail --orders 5000",
+    "lives --orders 50000 --clients 256 --all-roles",
+    "dispatch --kind allot",
+    "dispatch --kind confirm",
+    "dispatch --kind distance",
+    "dispatch --kind locations",
+    "analytics --kind fold",
 ];
 /// An hour a round.
-const FULL: [&str; 9] = [
+const FULL: [&str; 10] = [
     "lives --orders 100000 --clients 256 --dwell-ms 100",
     "watch --kind idle --streams 2000 --per-connection 1",
     "watch --kind many",
@@ -25,6 +31,7 @@ const FULL: [&str; 9] = [
     "mail --orders 2500 --sink-delay-ms 5 --refused-percent 0",
     "growth",
     "accept --rate 1000 --seconds 60",
+    "analytics --kind rebuild --orders 1000000",
 ];
 
 /// Settings of `bench`.

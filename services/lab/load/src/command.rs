@@ -7,18 +7,19 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     bench,
+    city::{self, CityArgs},
     compare::{self, CompareArgs},
     environment,
     page::page,
     report::{Report, Run},
     stage::{StageArgs, server},
-    workloads::{accept, experiment, growth, lives, mail, overload, probes, timers, watch},
+    workloads::{accept, analytics, dispatch, experiment, growth, lives, mail, overload, probes, timers, watch},
 };
 
 /// `comanda load`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Each run starts the three roles as processes of their own, on a database and topics of its own, on the given Postgres and Kafka
+Each run starts the roles as processes of their own, on a database and topics of its own, on the given Postgres and Kafka
 (scripts/postgres start, scripts/kafka start), and ends with a check of what became of every order. A run whose check
 fails is void. What was found goes to the output folder, as report.json and as report.html for people.
 
@@ -49,8 +50,14 @@ enum Command {
     Timers(Measured<timers::TimersArgs>),
     /// Whole lives on tables that are already full, beside the same on empty ones.
     Growth(Measured<growth::GrowthArgs>),
+    /// Rides and couriers: how many are brought together, how soon, how near; and how many positions are taken.
+    Dispatch(Measured<dispatch::DispatchArgs>),
+    /// Reports: how fast transitions are counted, how long a report takes, and counting everything anew.
+    Analytics(Measured<analytics::AnalyticsArgs>),
     /// How long few orders take, over counts of orders, state machines and partitions; or what another system loses.
     Experiment(Measured<experiment::ExperimentArgs>),
+    /// A small city on services that run already: couriers, and people who ask for rides.
+    City(CityArgs),
     /// All of it, some minutes a round.
     Bench(Measured<bench::BenchArgs>),
     /// Compare two reports, run by run.
@@ -95,6 +102,7 @@ struct Line {
 pub async fn run(args: LoadArgs) -> Result<()> {
     match args.command {
         Command::Compare(args) => compare::run(args),
+        Command::City(args) => city::run(args).await,
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
         Command::Bench(args) => {
             let steps = args.workload.steps().map(|step| command(&step)).collect::<Result<Vec<_>>>()?;
@@ -130,8 +138,10 @@ impl Command {
             Self::Overload(args) => Some(("overload", &args.stage, &args.output)),
             Self::Timers(args) => Some(("timers", &args.stage, &args.output)),
             Self::Growth(args) => Some(("growth", &args.stage, &args.output)),
+            Self::Dispatch(args) => Some(("dispatch", &args.stage, &args.output)),
+            Self::Analytics(args) => Some(("analytics", &args.stage, &args.output)),
             Self::Experiment(args) => Some(("experiment", &args.stage, &args.output)),
-            Self::Bench(_) | Self::Compare(_) | Self::Page { .. } => None,
+            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Page { .. } => None,
         }
     }
 
@@ -146,8 +156,10 @@ impl Command {
             Self::Overload(args) => overload::run(stage, &args.workload, repeat).await,
             Self::Timers(args) => timers::run(stage, &args.workload, repeat).await,
             Self::Growth(args) => growth::run(stage, &args.workload, repeat).await,
+            Self::Dispatch(args) => dispatch::run(stage, &args.workload, repeat).await,
+            Self::Analytics(args) => analytics::run(stage, &args.workload, repeat).await,
             Self::Experiment(args) => experiment::run(stage, &args.workload, repeat).await,
-            Self::Bench(_) | Self::Compare(_) | Self::Page { .. } => bail!("no workload"),
+            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Page { .. } => bail!("no workload"),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The load harness: `comanda load`.
 //!
-//! It starts the three roles as processes of their own on a fresh database and fresh topics ([`stage`]), sends orders at a pace
+//! It starts the roles as processes of their own on a fresh database and fresh topics ([`stage`]), sends orders at a pace
 //! ([`generator`]), reads what the machine spent ([`cost`]), and then asks Postgres and Kafka whether every order became what it
 //! should ([`truth`]): a run that lost, doubled or reordered anything is void. [`report`] is what is stored, [`page`] what people
 //! look at.
 
 pub mod bench;
+pub mod city;
 pub mod clients;
 pub mod command;
 pub mod compare;
@@ -14,6 +15,7 @@ pub mod environment;
 pub mod gauges;
 pub mod generator;
 pub mod latency;
+pub mod map;
 pub mod orders;
 pub mod page;
 pub mod plot;

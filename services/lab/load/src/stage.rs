@@ -1,4 +1,4 @@
-//! The system under load: the three roles as processes of their own, on a database and topics that nothing else uses.
+//! The system under load: its roles as processes of their own, on a database and topics that nothing else uses.
 
 use std::{
     fs,
@@ -58,6 +58,8 @@ pub struct Cast {
     pub smtp_url: Option<String>,
     /// Connections to it.
     pub smtp_connections: Option<u16>,
+    /// Dispatch and analytics run, too.
+    pub all_roles: bool,
 }
 
 /// A process of the system.
@@ -85,6 +87,8 @@ pub struct Stage {
     pub roles: Vec<Role>,
     /// Logs of the processes.
     pub folder: PathBuf,
+    /// Where the role that was started with metrics serves them.
+    pub admin: Option<SocketAddr>,
     server_url: String,
     keep: bool,
 }
@@ -102,7 +106,7 @@ impl Stage {
         let sql = PgPoolOptions::new().max_connections(4).connect(&postgres.database_url).await?;
         let folder = std::env::temp_dir().join(format!("comanda-{name}"));
         fs::create_dir_all(&folder)?;
-        let stage = Self { sql, kafka, postgres, roles: Vec::new(), folder, server_url, keep: args.keep };
+        let stage = Self { sql, kafka, postgres, roles: Vec::new(), folder, admin: None, server_url, keep: args.keep };
         stage.run_once(&["migrate"], &[("COMANDA_PARTITIONS", partitions.to_string())]).await?;
         // Only for the count of statements, and not everywhere installed.
         sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&stage.sql).await.ok();
@@ -121,7 +125,11 @@ impl Stage {
             None => vec![("COMANDA_NO_MAILS", "true".into())],
         };
         mails.extend(cast.smtp_connections.map(|count| ("COMANDA_SMTP_CONNECTIONS", count.to_string())));
-        self.start_role("notification", &mails).await
+        self.start_role("notification", &mails).await?;
+        for name in ["dispatch", "analytics"].into_iter().filter(|_| cast.all_roles) {
+            self.start_role(name, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Starts one role and waits until it serves.
@@ -152,7 +160,8 @@ impl Stage {
         Ok(role.with_context(|| format!("{name} does not run"))?.address)
     }
 
-    async fn run_once(&self, arguments: &[&str], settings: &[(&str, String)]) -> Result<()> {
+    /// Runs a command of the program to its end.
+    pub async fn run_once(&self, arguments: &[&str], settings: &[(&str, String)]) -> Result<()> {
         let output = self.command(arguments, settings)?.stderr(Stdio::piped()).output().await?;
         if !output.status.success() {
             bail!("comanda {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
@@ -189,8 +198,8 @@ impl Stage {
             return Ok(());
         }
         let admin: AdminClient<DefaultClientContext> = self.kafka.producer().create()?;
-        let topics = [topics::ORDERS, topics::ORDER_TRANSITIONS].map(|topic| self.kafka.topic(topic));
-        admin.delete_topics(&[&topics[0], &topics[1]], &AdminOptions::new()).await?;
+        let topics = topics::ALL.map(|topic| self.kafka.topic(topic));
+        admin.delete_topics(&topics.each_ref().map(String::as_str), &AdminOptions::new()).await?;
         let name = self.postgres.database_url.rsplit('/').next().unwrap_or_default();
         let mut server = PgConnection::connect(&self.server_url).await?;
         sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut server).await?;

@@ -46,18 +46,22 @@ pub struct LivesArgs {
     /// Send a request id with each order.
     #[arg(long)]
     pub request_ids: bool,
+    /// Run dispatch and analytics, too, which read every transition.
+    #[arg(long)]
+    pub all_roles: bool,
 }
 
 impl LivesArgs {
     /// The roles that it needs.
     pub fn cast(&self) -> Cast {
-        Cast { step_ms: Some(self.dwell_ms), ..Cast::default() }
+        Cast { step_ms: Some(self.dwell_ms), all_roles: self.all_roles, ..Cast::default() }
     }
 
     fn variant(&self) -> String {
         let watch = if self.watch { ", one watcher of all" } else { "" };
         let ids = if self.request_ids { ", request ids" } else { "" };
-        format!("dwell {} ms, {}{watch}{ids}", self.dwell_ms, pace_text(self.pace.pace()))
+        let roles = if self.all_roles { ", all roles" } else { "" };
+        format!("dwell {} ms, {}{watch}{ids}{roles}", self.dwell_ms, pace_text(self.pace.pace()))
     }
 }
 

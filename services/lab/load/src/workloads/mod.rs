@@ -1,6 +1,8 @@
 //! What can be measured. Each workload is run on a stage of its own and ends with the truth check.
 
 pub mod accept;
+pub mod analytics;
+pub mod dispatch;
 pub mod experiment;
 pub mod growth;
 pub mod lives;
