@@ -1,9 +1,9 @@
 //! Steps that dispatch asks for: an order gets its courier, or moves on with its courier's job.
 //!
-//! In: records of the topic `assignments`. Out: transitions, by compare-and-set. A step counts only while its order has the version that
-//! dispatch decided on, which is checked before the workflow is asked: a status may be entered twice, so it does not tell a late step from a
-//! new one. A step that comes too late, or that the workflow does not allow, does nothing and is answered by nothing: the record of the
-//! order's newer version reaches dispatch, which decides again.
+//! In: records of the topic `assignments`. Out: transitions, by compare-and-set. A step counts only while its order has the version that the
+//! step expects: the one that dispatch decided on, or the one to which dispatch's steps before it lead. This is checked before the workflow is
+//! asked: a status may be entered twice, so it does not tell a late step from a new one. A step that comes too late, or that the workflow does
+//! not allow, does nothing and is answered by nothing: the record of the order's newer version reaches dispatch, which decides again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -52,7 +52,7 @@ enum Dropped {
     Unknown,
     /// Its request id is bound: this step was taken before.
     Repeated,
-    /// The order has another version than dispatch decided on.
+    /// The order has another version than the step expects.
     Late,
     /// The workflow has no such step.
     Refused,

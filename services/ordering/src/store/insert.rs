@@ -1,20 +1,22 @@
 //! Storing orders, and finding what a request id stored before.
 
+mod columns;
+
 use std::collections::HashMap;
 
 use comanda_kit::{
-    planted, planted_sql,
+    planted,
     postgres::{StoreError, bounded},
 };
 use comanda_proto::{
-    v1::{Order, OrderView, Place},
+    v1::{Order, OrderView},
     views::OrderRow,
 };
-use prost::Message;
 use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::columns::Columns;
 use super::{Store, order_columns};
 use crate::order::NewOrder;
 
@@ -35,61 +37,6 @@ pub struct Earlier {
     pub order: Order,
 }
 
-/// In one statement: claims the request ids, counts the orders that are left, takes a block of numbers for each tenant, stores the orders
-/// and their trips, and points at them. The arrays of trips are empty where no order of the batch has one; unnest fills them with nulls.
-///
-/// It cannot deadlock with another one: each waits for claims only before it locks a tenant's row of `numbers`, and both are taken in the
-/// order of their keys. The row stays locked until the commit, and the time is read once it is locked; so orders of one tenant become visible
-/// in the order of their numbers and of their times, whichever replica stores them.
-const INSERT: &str = "
-    WITH input AS MATERIALIZED (
-        SELECT *
-        FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
-                    $10::text[], $11::bigint[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[],
-                    $17::timestamptz[], $18::float8[], $19::float8[], $20::float8[], $21::float8[], $22::int[], $23::text[], $24::text[])
-             WITH ORDINALITY
-             AS i (tenant, order_id, request_id, hash, customer_id, customer_name, email, locale, content,
-                   currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status,
-                   start_time, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone, place)
-    ), claimed AS (
-        INSERT INTO requests (tenant, request_id, hash, order_id)
-        SELECT tenant, request_id, hash, order_id FROM input WHERE request_id IS NOT NULL ORDER BY place
-        ON CONFLICT DO NOTHING
-        RETURNING order_id
-    ), new AS MATERIALIZED (
-        SELECT *, count(*) OVER (PARTITION BY tenant) AS in_block,
-               row_number() OVER (PARTITION BY tenant ORDER BY order_id) AS place_in_block
-        FROM input
-        WHERE request_id IS NULL OR order_id IN (SELECT order_id FROM claimed)
-    ), block AS (
-        INSERT INTO numbers AS n (tenant, last_number, last_create_time)
-        SELECT tenant, count(*), clock_timestamp() FROM new GROUP BY tenant ORDER BY tenant
-        ON CONFLICT (tenant) DO UPDATE
-        SET last_number = n.last_number + excluded.last_number,
-            last_create_time = greatest(clock_timestamp(), n.last_create_time + interval '1 microsecond')
-        RETURNING tenant, last_number, last_create_time
-    ), stored AS (
-        INSERT INTO orders
-            (order_id, tenant, number, customer_id, customer_name, email, locale, content,
-             currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, start_time, create_time)
-        SELECT new.order_id, new.tenant,
-               block.last_number - new.in_block + new.place_in_block,
-               new.customer_id, new.customer_name, new.email, new.locale, new.content,
-               new.currency, new.total_units, new.total_nanos, new.item_count,
-               new.workflow, new.workflow_revision, new.first_status, new.start_time, block.last_create_time
-        FROM new JOIN block ON block.tenant = new.tenant
-        RETURNING order_id, number, create_time
-    ), driven AS (
-        INSERT INTO trips
-            (order_id, tenant, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone)
-        SELECT order_id, tenant, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone
-        FROM new
-        WHERE load IS NOT NULL
-    ), pointed AS (
-        INSERT INTO outbox (order_id, version) SELECT order_id, 1 FROM stored
-    )
-    SELECT order_id, number, create_time FROM stored";
-
 impl Store {
     /// Stores orders, each for the tenant of its own scope, with their request ids and outbox pointers. Returns those that were stored by
     /// their ids; the request ids of the others were known.
@@ -101,7 +48,7 @@ impl Store {
         let stored: Vec<Stored> = self
             .dedicated
             .repeated(|mut connection| async {
-                let result = columns.insert().fetch_all(&mut *connection).await;
+                let result = columns.insert::<Stored>().fetch_all(&mut *connection).await;
                 (connection, result)
             })
             .await?;
@@ -154,125 +101,5 @@ impl Store {
             bounded(statement.bind(order.order_id).execute(&self.pool)).await?;
         }
         Ok(())
-    }
-}
-
-/// The parameters of the statement: one array for each column.
-#[derive(Default)]
-struct Columns<'a> {
-    tenants: Vec<&'a str>,
-    order_ids: Vec<Uuid>,
-    request_ids: Vec<Option<Uuid>>,
-    hashes: Vec<Option<&'a [u8]>>,
-    customers: Vec<&'a str>,
-    names: Vec<&'a str>,
-    emails: Vec<&'a str>,
-    locales: Vec<&'a str>,
-    contents: Vec<Vec<u8>>,
-    currencies: Vec<&'a str>,
-    total_units: Vec<i64>,
-    total_nanos: Vec<i32>,
-    item_counts: Vec<i32>,
-    workflows: Vec<&'a str>,
-    revisions: Vec<i32>,
-    statuses: Vec<&'a str>,
-    trips: TripColumns<'a>,
-}
-
-/// Those of trips, null for an order without one.
-#[derive(Default)]
-struct TripColumns<'a> {
-    start_times: Vec<Option<OffsetDateTime>>,
-    pickup_latitudes: Vec<Option<f64>>,
-    pickup_longitudes: Vec<Option<f64>>,
-    dropoff_latitudes: Vec<Option<f64>>,
-    dropoff_longitudes: Vec<Option<f64>>,
-    loads: Vec<Option<i32>>,
-    vehicle_kinds: Vec<Option<&'a str>>,
-    zones: Vec<Option<&'a str>>,
-}
-
-type Insert<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Stored, sqlx::postgres::PgArguments>;
-
-impl<'a> Columns<'a> {
-    fn of(orders: &[&'a NewOrder]) -> Self {
-        let mut columns = Self::default();
-        orders.iter().for_each(|order| columns.push(order));
-        if orders.iter().any(|order| order.content.trip.is_some()) {
-            orders.iter().for_each(|order| columns.trips.push(order));
-        }
-        columns
-    }
-
-    fn push(&mut self, order: &'a NewOrder) {
-        self.tenants.push(order.scope.tenant());
-        self.order_ids.push(order.order_id);
-        self.request_ids.push(order.request.as_ref().map(|(id, _)| *id));
-        self.hashes.push(order.request.as_ref().map(|(_, hash)| hash.as_slice()));
-        self.customers.push(&order.customer.customer_id);
-        self.names.push(&order.customer.name);
-        self.emails.push(&order.customer.email);
-        self.locales.push(&order.customer.locale);
-        self.contents.push(order.content.encode_to_vec());
-        let total = order.content.total.as_ref();
-        self.currencies.push(total.map_or("", |total| &total.currency_code));
-        self.total_units.push(total.map_or(0, |total| total.units));
-        self.total_nanos.push(total.map_or(0, |total| total.nanos));
-        self.item_counts.push(order.content.items.len() as i32);
-        self.workflows.push(&order.workflow.name);
-        self.revisions.push(order.workflow.revision);
-        self.statuses.push(order.first_status());
-    }
-
-    fn insert(&self) -> Insert<'_> {
-        let statement = planted_sql!(INSERT,
-            "request-id-in-second-transaction": "INSERT INTO requests (tenant, request_id, hash, order_id)" => "",
-            "request-id-in-second-transaction":
-                "SELECT tenant, request_id, hash, order_id FROM input WHERE request_id IS NOT NULL ORDER BY place"
-                => "SELECT order_id FROM input WHERE request_id NOT IN (SELECT request_id FROM requests)",
-            "request-id-in-second-transaction": "ON CONFLICT DO NOTHING\n        RETURNING order_id" => "",
-        );
-        sqlx::query_as(statement)
-            .bind(&self.tenants)
-            .bind(&self.order_ids)
-            .bind(&self.request_ids)
-            .bind(&self.hashes)
-            .bind(&self.customers)
-            .bind(&self.names)
-            .bind(&self.emails)
-            .bind(&self.locales)
-            .bind(&self.contents)
-            .bind(&self.currencies)
-            .bind(&self.total_units)
-            .bind(&self.total_nanos)
-            .bind(&self.item_counts)
-            .bind(&self.workflows)
-            .bind(&self.revisions)
-            .bind(&self.statuses)
-            .bind(&self.trips.start_times)
-            .bind(&self.trips.pickup_latitudes)
-            .bind(&self.trips.pickup_longitudes)
-            .bind(&self.trips.dropoff_latitudes)
-            .bind(&self.trips.dropoff_longitudes)
-            .bind(&self.trips.loads)
-            .bind(&self.trips.vehicle_kinds)
-            .bind(&self.trips.zones)
-    }
-}
-
-impl<'a> TripColumns<'a> {
-    fn push(&mut self, order: &'a NewOrder) {
-        let trip = order.content.trip.as_ref();
-        let position = |place: Option<&'a Place>| place.and_then(|place| place.position.as_ref());
-        let pickup = position(trip.and_then(|trip| trip.pickup.as_ref()));
-        let dropoff = position(trip.and_then(|trip| trip.dropoff.as_ref()));
-        self.start_times.push(order.start_time);
-        self.pickup_latitudes.push(pickup.map(|position| position.latitude));
-        self.pickup_longitudes.push(pickup.map(|position| position.longitude));
-        self.dropoff_latitudes.push(dropoff.map(|position| position.latitude));
-        self.dropoff_longitudes.push(dropoff.map(|position| position.longitude));
-        self.loads.push(trip.map(|trip| trip.load));
-        self.vehicle_kinds.push(trip.map(|trip| trip.vehicle_kind.as_str()));
-        self.zones.push(trip.map(|trip| trip.zone.as_str()));
     }
 }

@@ -6,7 +6,7 @@ use comanda_kit::{postgres, relay::Relay};
 use comanda_proto::topics;
 use comanda_state_machine::{
     machine::{Command, Decision, decide},
-    store::{Asked, Move, SCHEMA, Store},
+    store::{Asked, Move, SCHEMA, StepKey, Store},
     workflow,
 };
 use uuid::Uuid;
@@ -58,6 +58,9 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
         moves.push(Move { from, step, trigger, actor: String::new(), reason: String::new(), request });
     }
     assert_eq!(store.apply(moves, Some(lease)).await?, 1000);
+    let key = |order_id: &Uuid| StepKey { tenant: "default", order_id: *order_id, request_id: Uuid::new_v4() };
+    let keys: Vec<_> = adopted.iter().chain(&new).map(key).collect();
+    assert_eq!(store.before_steps(&keys).await?.len(), 1000);
     assert_eq!(store.history(&scope(), adopted[0], 1, 1).await?.len(), 1);
     assert_eq!(store.due(None, 500).await?.len(), 0);
     assert!(store.next_due_seconds(None).await?.is_some());
@@ -75,7 +78,14 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
 
 /// Makes all tables large behind the planner's back.
 async fn fill(fixture: &Fixture) -> Result<()> {
-    for table in ["ordering.orders", "state_machine.states", "state_machine.transitions", "state_machine.outbox"] {
+    let tables = [
+        "ordering.orders",
+        "state_machine.states",
+        "state_machine.transitions",
+        "state_machine.requests",
+        "state_machine.outbox",
+    ];
+    for table in tables {
         run(&fixture.sql, &format!("ALTER TABLE {table} SET (autovacuum_enabled = false)")).await?;
     }
     run(
@@ -91,6 +101,7 @@ async fn fill(fixture: &Fixture) -> Result<()> {
              INSERT INTO state_machine.transitions
                  (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
              SELECT order_id, 1, tenant, '', status, phase, status_time, 1, '', '', due_at FROM state_machine.states;
+             INSERT INTO state_machine.requests SELECT order_id, gen_random_uuid(), 3, '', 1 FROM ordering.orders;
              INSERT INTO state_machine.outbox SELECT order_id, 1 FROM ordering.orders"
         ),
     )

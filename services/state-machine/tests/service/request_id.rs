@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use comanda_proto::v1::{AdvanceOrderRequest, CancelOrderRequest, OrderTransition, RejectOrderRequest};
+use comanda_state_machine::operator;
 use futures::future::join_all;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -143,4 +144,20 @@ async fn of_different_commands_with_one_id_at_once_one_is_carried_out() -> Resul
     }
     first.stop().await?;
     second.stop().await
+}
+
+#[tokio::test]
+async fn an_order_that_is_removed_takes_its_request_ids_with_it() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let (replica, client) = fixture.serve().await?;
+    let ids = fixture.place(2).await?;
+    for id in &ids {
+        give(&client, *id, Uuid::new_v4(), Command::Cancel).await?;
+    }
+    operator::remove(&mut *fixture.sql.acquire().await?, &ids[..1]).await?;
+    let left: Vec<Uuid> =
+        sqlx::query_scalar("SELECT order_id FROM state_machine.requests").fetch_all(&fixture.sql).await?;
+    assert_eq!(left, ids[1..]);
+    assert_eq!(fixture.number("SELECT count(*) FROM state_machine.states").await, 1);
+    replica.stop().await
 }
