@@ -79,7 +79,7 @@ async fn a_restart_with_an_older_file_changes_nothing_and_an_operator_chooses() 
     assert_eq!(told(&fixture).await?, by("file", 4, 4));
 
     assert_eq!(operator.use_workflow("delivery", 5).await?, None);
-    assert_eq!(operator.use_workflow("ride", 1).await?, None);
+    assert_eq!(operator.use_workflow("laundry", 1).await?, None);
     assert_eq!(operator.use_workflow("delivery", 4).await?, Some(4));
     assert_eq!(told(&fixture).await?, by("operator", 4, 4), "the same revision is no change");
     Ok(())
