@@ -17,12 +17,12 @@ use comanda_kit::{settings, telemetry};
 use crate::{
     client::{
         assignment::AssignmentArgs, courier::CourierArgs, health::HealthArgs, mail::MailArgs, order::OrderArgs,
-        ride::RideArgs, workflow::WorkflowArgs,
+        ride::RideArgs, stats::StatsArgs, workflow::WorkflowArgs,
     },
     failure::{Exit, Failure},
     migrate::MigrateArgs,
     operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
-    roles::{AllArgs, DispatchArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
+    roles::{AllArgs, AnalyticsArgs, DispatchArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
 /// Under load glibc's took about a tenth of the roles' processor time.
@@ -37,8 +37,9 @@ Examples:
   comanda order import products.csv
   comanda ride request --from -33.437,-70.651 --to -33.426,-70.613
   comanda courier watch maria
+  comanda stats orders --from 36h
 
-Exit codes of 'order', 'ride', 'courier', 'assignment', 'mail' and 'workflow':
+Exit codes of 'order', 'ride', 'courier', 'assignment', 'mail', 'workflow' and 'stats':
   0  done
   1  refused: nothing was applied
   2  wrong usage
@@ -76,6 +77,8 @@ enum Command {
     Notification(Box<NotificationArgs>),
     /// Run the role that finds couriers.
     Dispatch(DispatchArgs),
+    /// Run the role that counts, for reports.
+    Analytics(AnalyticsArgs),
     /// Run every role in one process, on one port.
     All(Box<AllArgs>),
     /// Make or update the database's schema and Kafka's topics.
@@ -103,6 +106,8 @@ enum Command {
     Mail(MailArgs),
     /// Look at the workflows that orders follow, choose a revision, check workflow files.
     Workflow(WorkflowArgs),
+    /// Count orders: by status and hour, how long they stay, how they end, revenue, couriers.
+    Stats(Box<StatsArgs>),
     /// Ask servers whether they serve.
     Healthcheck(HealthArgs),
 }
@@ -127,6 +132,7 @@ impl Command {
             Self::StateMachine(args) => block_on(roles::state_machine(args)),
             Self::Notification(args) => block_on(roles::notification(*args)),
             Self::Dispatch(args) => block_on(roles::dispatch(args)),
+            Self::Analytics(args) => block_on(roles::analytics(args)),
             Self::All(args) => block_on(roles::all(*args)),
             Self::Migrate(args) => block_on(migrate::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),
@@ -141,6 +147,7 @@ impl Command {
             Self::Assignment(args) => block_on(client::assignment::run(args)),
             Self::Mail(args) => block_on(client::mail::run(args)),
             Self::Workflow(args) => block_on(client::workflow::run(args)),
+            Self::Stats(args) => block_on(client::stats::run(*args)),
             Self::Healthcheck(args) => block_on(client::health::run(args)),
         }
     }

@@ -9,6 +9,8 @@ use comanda_kit::{
 use comanda_proto::topics;
 use comanda_state_machine::operator::Operator;
 
+use crate::operate::numbers::Numbers;
+
 /// `comanda migrate`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -21,6 +23,8 @@ pub struct MigrateArgs {
     kafka: kafka::Config,
     #[command(flatten)]
     topics: TopicConfig,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Only one of the two.
     #[arg(long, value_enum)]
     only: Option<Part>,
@@ -40,6 +44,10 @@ pub async fn run(args: MigrateArgs) -> Result<()> {
     if args.only != Some(Part::Topics) {
         database(&args.postgres).await?;
         println!("database: up to date");
+        if let Some(own) = args.numbers.own_database(&args.postgres) {
+            postgres::migrate(&own).await?;
+            println!("database of analytics: up to date");
+        }
     }
     if args.only != Some(Part::Database) {
         for name in topics::ALL {

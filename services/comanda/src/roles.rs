@@ -17,7 +17,7 @@ use tracing::info;
 #[derive(Args, Clone, Debug)]
 pub struct ListenArgs {
     /// Where gRPC listens [default: 127.0.0.1 and the role's port: 50051 ordering and all, 50052 state-machine, 50053
-    /// notification, 50054 dispatch].
+    /// notification, 50054 dispatch, 50055 analytics].
     #[arg(long, env = "COMANDA_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Where Prometheus metrics are served, under /metrics [default: none].
@@ -77,6 +77,19 @@ pub struct DispatchArgs {
     dispatch: comanda_dispatch::Config,
 }
 
+/// `comanda analytics`.
+#[derive(Args, Clone, Debug)]
+pub struct AnalyticsArgs {
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    postgres: postgres::Config,
+    #[command(flatten)]
+    kafka: kafka::Config,
+    #[command(flatten)]
+    analytics: comanda_analytics::Config,
+}
+
 /// `comanda all`.
 #[derive(Args, Clone, Debug)]
 pub struct AllArgs {
@@ -98,6 +111,9 @@ pub struct AllArgs {
     /// Couriers and their jobs.
     #[command(flatten)]
     pub dispatch: comanda_dispatch::Config,
+    /// Reports.
+    #[command(flatten)]
+    pub analytics: comanda_analytics::Config,
 }
 
 /// Runs ordering until a signal.
@@ -136,6 +152,15 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     tasks.run().await
 }
 
+/// Runs analytics until a signal.
+pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
+    let tasks = start()?;
+    let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
+    let endpoint = app.start(&tasks)?;
+    serve(&args.listen, 50055, vec![endpoint], &tasks).await?;
+    tasks.run().await
+}
+
 /// Runs every role in one process, on one port, until a signal.
 pub async fn all(args: AllArgs) -> Result<()> {
     let tasks = start()?;
@@ -150,8 +175,14 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<SocketAddr> {
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
     let notification = comanda_notification::App::build(&args.notification, postgres, kafka)?;
     let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;
-    let endpoints =
-        vec![ordering.start(tasks)?, state_machine.start(tasks)?, notification.start(tasks)?, dispatch.start(tasks)?];
+    let analytics = comanda_analytics::App::build(&args.analytics, postgres, kafka)?;
+    let endpoints = vec![
+        ordering.start(tasks)?,
+        state_machine.start(tasks)?,
+        notification.start(tasks)?,
+        dispatch.start(tasks)?,
+        analytics.start(tasks)?,
+    ];
     serve(&args.listen, 50051, endpoints, tasks).await
 }
 

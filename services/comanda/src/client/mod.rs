@@ -23,6 +23,7 @@ mod place;
 mod print;
 pub mod ride;
 mod show;
+pub mod stats;
 mod status;
 mod step;
 mod tally;

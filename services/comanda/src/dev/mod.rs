@@ -52,6 +52,8 @@ pub struct DevArgs {
     notification: comanda_notification::Config,
     #[command(flatten)]
     dispatch: comanda_dispatch::Config,
+    #[command(flatten)]
+    analytics: comanda_analytics::Config,
 }
 
 /// Like [`run`], and shows orders or rides on their way.
@@ -143,6 +145,7 @@ fn settings(
         state_machine: args.state_machine.clone(),
         notification,
         dispatch: args.dispatch.clone(),
+        analytics: args.analytics.clone(),
     }
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use comanda_analytics::operator::Operator as Analytics;
 use comanda_dispatch::operator::Operator as Dispatch;
 use comanda_kit::{dead_letters::DeadLetter, kafka, postgres, postgres::StoreError};
 use comanda_notification::operator::Operator as Notification;
 use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+use super::numbers::Numbers;
 use crate::terminal::escape;
 
 const MOST: i64 = 1000;
@@ -22,6 +24,8 @@ pub struct DeadLettersArgs {
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
+    #[command(flatten)]
+    numbers: Numbers,
     #[command(subcommand)]
     what: What,
 }
@@ -52,6 +56,7 @@ struct Services {
     state_machine: StateMachine,
     notification: Notification,
     dispatch: Dispatch,
+    analytics: Analytics,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +64,16 @@ enum Keeper {
     StateMachine,
     Notification,
     Dispatch,
+    Analytics,
 }
 
 impl Services {
-    fn connect(postgres: &postgres::Config) -> Result<Self> {
+    fn connect(postgres: &postgres::Config, numbers: &Numbers) -> Result<Self> {
         Ok(Self {
             state_machine: StateMachine::connect(postgres)?,
             notification: Notification::connect(postgres)?,
             dispatch: Dispatch::connect(postgres)?,
+            analytics: numbers.operator(postgres)?,
         })
     }
 
@@ -75,9 +82,11 @@ impl Services {
         let of_state_machine = self.state_machine.dead_letters(MOST).await?.into_iter();
         let of_notification = self.notification.dead_letters(MOST).await?.into_iter();
         let of_dispatch = self.dispatch.dead_letters(MOST).await?.into_iter();
+        let of_analytics = self.analytics.dead_letters(MOST).await?.into_iter();
         let mut all: Vec<_> = of_state_machine.map(|letter| (Keeper::StateMachine, letter)).collect();
         all.extend(of_notification.map(|letter| (Keeper::Notification, letter)));
         all.extend(of_dispatch.map(|letter| (Keeper::Dispatch, letter)));
+        all.extend(of_analytics.map(|letter| (Keeper::Analytics, letter)));
         all.sort_by_key(|(_, letter)| letter.dead_letter_time);
         Ok(all)
     }
@@ -87,13 +96,14 @@ impl Services {
             Keeper::StateMachine => self.state_machine.forget_dead_letter(letter).await,
             Keeper::Notification => self.notification.forget_dead_letter(letter).await,
             Keeper::Dispatch => self.dispatch.forget_dead_letter(letter).await,
+            Keeper::Analytics => self.analytics.forget_dead_letter(letter).await,
         }
     }
 }
 
 /// Lists, retries or drops.
 pub async fn run(args: DeadLettersArgs) -> Result<()> {
-    let services = Services::connect(&args.postgres)?;
+    let services = Services::connect(&args.postgres, &args.numbers)?;
     let letters = services.list().await?;
     match args.what {
         What::List => letters.iter().for_each(|(keeper, letter)| show(*keeper, letter)),
@@ -127,6 +137,7 @@ fn show(keeper: Keeper, letter: &DeadLetter) {
         Keeper::StateMachine => "state-machine",
         Keeper::Notification => "notification",
         Keeper::Dispatch => "dispatch",
+        Keeper::Analytics => "analytics",
     };
     let (key, reason) = (String::from_utf8_lossy(&letter.key), escape(&letter.reason));
     println!("{}  {service}  {}  key {key:?}: {reason}", letter.dead_letter_time, name(letter));

@@ -2,7 +2,9 @@
 //! `operator`); here it is put together and printed.
 
 pub mod dead_letters;
+pub mod numbers;
 pub mod purge;
+pub mod rebuild;
 pub mod republish;
 pub mod status;
 pub mod workflow;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use comanda_analytics::operator as analytics;
 use comanda_dispatch::operator as dispatch;
 use comanda_kit::postgres::{self, Exclusive, StoreError};
 use comanda_notification::operator as notification;
@@ -113,5 +114,6 @@ async fn unfinished(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<Ve
     let transitions = state_machine::transitions(connection, order_ids).await?;
     unfinished.extend(dispatch::unfinished(connection, order_ids).await?);
     unfinished.extend(notification::missing(connection, &transitions).await?);
+    unfinished.extend(analytics::uncounted(connection, &transitions).await?);
     Ok(unfinished.into_iter().collect())
 }

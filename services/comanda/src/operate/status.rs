@@ -19,6 +19,9 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::numbers::Numbers;
 
 /// `comanda status`.
 #[derive(Args, Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct StatusArgs {
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
+    #[command(flatten)]
+    numbers: Numbers,
     /// As one JSON object.
     #[arg(long)]
     json: bool,
@@ -51,6 +56,8 @@ struct Status {
     step_lag: Option<i64>,
     mail_lag: Option<i64>,
     dispatch_lag: Option<i64>,
+    analytics_lag: i64,
+    analytics_lag_seconds: Option<f64>,
     orders_active: i64,
     timers_due: i64,
     orders_stuck: i64,
@@ -65,7 +72,7 @@ struct Status {
 
 /// Shows what waits. False when an operator is needed.
 pub async fn run(args: StatusArgs) -> Result<bool> {
-    let status = Status::read(&args.postgres, &args.kafka).await?;
+    let status = Status::read(&args).await?;
     if args.json {
         println!("{}", serde_json::to_string(&status)?)
     } else {
@@ -75,15 +82,19 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
 }
 
 impl Status {
-    async fn read(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+    async fn read(args: &StatusArgs) -> Result<Self> {
+        let StatusArgs { postgres, kafka, numbers, .. } = args;
         let (ordering, state_machine) = (Ordering::connect(postgres)?, StateMachine::connect(postgres)?);
         let (notification, dispatch) = (Notification::connect(postgres)?, Dispatch::connect(postgres)?);
+        let analytics = numbers.operator(postgres)?;
+        let folded = analytics.fold_state().await?;
         let counts = state_machine.counts(MOST_COUNTED).await?;
         let jobs = dispatch.counts(MOST_COUNTED).await?;
         let dead_letters = [
             state_machine.count_dead_letters(MOST_COUNTED).await?,
             notification.count_dead_letters(MOST_COUNTED).await?,
             dispatch.count_dead_letters(MOST_COUNTED).await?,
+            analytics.count_dead_letters(MOST_COUNTED).await?,
         ];
         let transitions_epoch = state_machine.relay.topic_epoch().await?;
         let mails = notification.mails_by_state(MOST_COUNTED).await?;
@@ -102,6 +113,8 @@ impl Status {
                 .await,
             mail_lag: lag("comanda-notification-mail", topics::ORDER_TRANSITIONS, transitions_epoch).await,
             dispatch_lag: lag("comanda-dispatch", topics::ORDER_TRANSITIONS, transitions_epoch).await,
+            analytics_lag: folded.waiting_records,
+            analytics_lag_seconds: folded.fold_time.map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64()),
             orders_active: counts.active,
             timers_due: counts.due,
             orders_stuck: counts.stuck,
@@ -138,6 +151,7 @@ fn show(status: &Status) {
         ("lag of its steps", lag(status.step_lag)),
         ("lag of the mail ledger", lag(status.mail_lag)),
         ("lag of dispatch", lag(status.dispatch_lag)),
+        ("lag of analytics", folded(status)),
         ("active orders", counted(status.orders_active)),
         ("timers due", counted(status.timers_due)),
         ("orders stuck (due for 1 min)", counted(status.orders_stuck)),
@@ -151,6 +165,14 @@ fn show(status: &Status) {
     lines.iter().for_each(|(name, value)| println!("{name:<30} {value}"));
     for (state, count) in &status.mails {
         println!("mails {state:<24} {}", counted(*count));
+    }
+}
+
+/// How far the reports have come.
+fn folded(status: &Status) -> String {
+    match status.analytics_lag_seconds {
+        Some(seconds) => format!("{} records; reports are complete up to {seconds:.0} s ago", status.analytics_lag),
+        None => "unknown (the role analytics has not run)".into(),
     }
 }
 

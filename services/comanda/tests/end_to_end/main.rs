@@ -12,6 +12,7 @@ mod load;
 mod operator;
 mod planted;
 mod starting;
+mod stats;
 mod stopping;
 mod tenants;
 mod workflows;
