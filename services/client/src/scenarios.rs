@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -26,6 +27,9 @@ use crate::{
 };
 
 const SCENARIOS: &str = include_str!("../../../clients/scenarios.json");
+
+/// The messages of the API. Reading them takes long, and on a busy machine the deadlines of the scenarios go on meanwhile.
+static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("descriptors"));
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -107,9 +111,8 @@ fn label(code: Code) -> String {
 
 /// A message of comanda.v1 from its canonical JSON.
 fn message<M: Message + Default>(json: &Value) -> M {
-    let pool = DescriptorPool::decode(DESCRIPTORS).expect("descriptors");
     let name = std::any::type_name::<M>().rsplit("::").next().expect("a name");
-    let descriptor = pool.get_message_by_name(&format!("comanda.v1.{name}")).expect("a message of the API");
+    let descriptor = MESSAGES.get_message_by_name(&format!("comanda.v1.{name}")).expect("a message of the API");
     let dynamic = DynamicMessage::deserialize(descriptor, json).expect("canonical JSON");
     dynamic.transcode_to().expect("the same message")
 }
