@@ -114,12 +114,21 @@ impl OrderStream {
 
     async fn send_current(&mut self, order: Order, output: &mut Output<Frame>) -> Result<(), ApiError> {
         let (version, phase) = (order.version, order.phase);
-        if !is_terminal(phase) {
-            // In a box, which is gone afterwards: a stream keeps the room of everything that it ever awaits.
-            self.courier = Box::pin(Follower::of(&order, &self.scope, &self.couriers)).await.map(Box::new);
-        }
+        // The rest need not wait with a slow client.
+        let sketch = Order {
+            order_id: order.order_id.clone(),
+            workflow: order.workflow.clone(),
+            workflow_revision: order.workflow_revision,
+            status: order.status.clone(),
+            ..Order::default()
+        };
         let frame = Frame::message(&WatchOrderResponse { event: Some(Response::Current(order)) });
-        self.send(frame, version, phase, output).await
+        self.send(frame, version, phase, output).await?;
+        if !self.ended {
+            // In a box, which is gone afterwards: a stream keeps the room of everything that it ever awaits.
+            self.courier = Box::pin(Follower::of(&sketch, &self.scope, &self.couriers)).await.map(Box::new);
+        }
+        Ok(())
     }
 
     /// The status that was sent last decides whether the courier is shown.

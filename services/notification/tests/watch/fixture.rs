@@ -58,6 +58,11 @@ impl World {
     pub async fn new() -> Self {
         let env = Environment::new().await.expect("Postgres and Kafka run");
         let sql = env.sql().await.expect("the database answers");
+        // No order follows a workflow that does not exist.
+        sqlx::query("INSERT INTO state_machine.workflows (name, revision, definition) VALUES ('test', 1, '')")
+            .execute(&sql)
+            .await
+            .expect("inserted");
         Self { env, sql }
     }
 
