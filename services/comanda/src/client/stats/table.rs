@@ -129,7 +129,7 @@ mod tests {
         let course = table(&[(0, "received", 4), (2, "received", 8), (1, "dis\u{202e}patched", 3)]);
         assert_eq!(
             sums.with_course(Paint::NONE, &course, &[0, 3600, 7200]),
-            "STATUS             ENTERED\nreceived                12  ▄·█\ndis\\u{202e}patched        3  ·█·"
+            "STATUS              ENTERED\nreceived                 12  ▄·█\ndis\\u{202e}patched        3  ·█·"
         );
     }
 
