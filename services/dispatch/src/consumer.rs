@@ -3,7 +3,10 @@
 //! In: records of the topic `order-transitions`. Out: jobs and their changes, by compare-and-set. Only the latest version of each order in a
 //! batch counts. Orders of workflows that ask for no couriers cost no I/O.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
@@ -14,11 +17,10 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    change::{Change, couriers},
+    change::Change,
     decide::{EARLY, MOST_WAY},
     jobs::{Stage, follow, stage},
     store::{Seen, Store},
-    wake::Wake,
 };
 
 /// How often a batch decides again where commands came between.
@@ -29,14 +31,15 @@ const TRIES: usize = 5;
 pub struct Follower {
     store: Store,
     workflows: Workflows,
-    wake: Arc<Wake>,
+    /// Notified where an order waits or a courier is free again.
+    rounds: Arc<Notify>,
     relay: Arc<Notify>,
 }
 
 impl Follower {
-    /// `wake` tells the leader what it may act on, `relay` is notified of events.
-    pub fn new(store: Store, workflows: Workflows, wake: Arc<Wake>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, wake, relay }
+    /// `rounds` is notified of what the leader may act on, `relay` of events.
+    pub fn new(store: Store, workflows: Workflows, rounds: Arc<Notify>, relay: Arc<Notify>) -> Self {
+        Self { store, workflows, rounds, relay }
     }
 
     /// Applies what was seen of orders; what is known already changes nothing.
@@ -81,17 +84,16 @@ impl Follower {
             }
         }
         if self.store.add_jobs(wanted, EARLY + MOST_WAY).await? > 0 {
-            self.wake.orders();
+            self.rounds.notify_one();
         }
         Ok(())
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Uuid>, StoreError> {
         let tells = changes.iter().any(|change| change.event.is_some());
-        let changed = couriers(&changes);
         let applied = self.store.apply(changes, None).await?;
         if !applied.is_empty() {
-            self.wake.couriers(changed);
+            self.rounds.notify_one();
         }
         if tells {
             self.relay.notify_one();

@@ -11,6 +11,7 @@ use comanda_kit::{
 use comanda_proto::{
     Money,
     access::Role,
+    topics,
     v1::{
         AdvanceOrderRequest, BatchGetOrdersRequest, CancelOrderRequest, CreateOrderRequest, Customer,
         EraseCustomerRequest, GetOrderRequest, Item, ListMailsRequest, ListOrdersRequest, ListTransitionsRequest, Now,
@@ -27,24 +28,32 @@ use uuid::Uuid;
 const STEP_MS: u64 = 20;
 
 /// Every role of one tenant's server, and a connection to it.
-struct Tenant {
+pub struct Tenant {
     replica: Replica,
-    channel: Channel,
+    /// The connection.
+    pub channel: Channel,
 }
 
 impl Tenant {
-    async fn start(environment: &Environment, name: &str) -> Result<Self> {
+    /// Starts them, and waits until they serve.
+    pub async fn start(environment: &Environment, name: &str) -> Result<Self> {
+        Self::at_pace(environment, name, Some(STEP_MS)).await
+    }
+
+    /// The same, with timers of so many milliseconds; without a number, of what the workflows say.
+    pub async fn at_pace(environment: &Environment, name: &str, step_ms: Option<u64>) -> Result<Self> {
         let tasks = Tasks::new();
         let access = Access::everyone_is(Scope::new(name, "owner", Role::Owner));
-        let replica = Replica::serve_to(access, roles(environment, &tasks)?, tasks)?;
-        for service in ["OrderService", "LifecycleService", "WatchService", "MailService"] {
+        let replica = Replica::serve_to(access, roles(environment, step_ms, &tasks)?, tasks)?;
+        for service in ["OrderService", "LifecycleService", "WatchService", "MailService", "DispatchService"] {
             replica.serves(&format!("comanda.v1.{service}")).await;
         }
         let channel = replica.connect().await?;
         Ok(Self { replica, channel })
     }
 
-    fn orders(&self) -> OrderServiceClient<Channel> {
+    /// A client of OrderService.
+    pub fn orders(&self) -> OrderServiceClient<Channel> {
         OrderServiceClient::new(self.channel.clone())
     }
 
@@ -66,14 +75,15 @@ impl Tenant {
     }
 }
 
-fn roles(environment: &Environment, tasks: &Tasks) -> Result<Vec<Endpoint>> {
+fn roles(environment: &Environment, step_ms: Option<u64>, tasks: &Tasks) -> Result<Vec<Endpoint>> {
     let Environment { postgres, kafka } = environment;
-    let lifecycle = comanda_state_machine::Config { step_ms: Some(STEP_MS), ..Default::default() };
-    let notification = Settings::parse_from(["comanda", "--no-mails"]).notification;
+    let lifecycle = comanda_state_machine::Config { step_ms, ..Default::default() };
+    let settings = Settings::parse_from(["comanda", "--no-mails"]);
     Ok(vec![
         comanda_ordering::App::build(postgres, kafka)?.start(tasks)?,
         comanda_state_machine::App::build(&lifecycle, postgres, kafka)?.start(tasks)?,
-        comanda_notification::App::build(&notification, postgres, kafka)?.start(tasks)?,
+        comanda_notification::App::build(&settings.notification, postgres, kafka)?.start(tasks)?,
+        comanda_dispatch::App::build(&settings.dispatch, postgres, kafka)?.start(tasks)?,
     ])
 }
 
@@ -81,9 +91,12 @@ fn roles(environment: &Environment, tasks: &Tasks) -> Result<Vec<Endpoint>> {
 struct Settings {
     #[command(flatten)]
     notification: comanda_notification::Config,
+    #[command(flatten)]
+    dispatch: comanda_dispatch::Config,
 }
 
-fn new_order(request_id: Uuid) -> CreateOrderRequest {
+/// An order of the default workflow.
+pub fn new_order(request_id: Uuid) -> CreateOrderRequest {
     let unit_price = Some(Money { currency_code: "CLP".into(), units: 1500, nanos: 0 });
     CreateOrderRequest {
         request_id: request_id.to_string(),
@@ -94,7 +107,7 @@ fn new_order(request_id: Uuid) -> CreateOrderRequest {
 }
 
 /// Everything a client learns from a refusal, with the id that it asked for left out.
-fn told(result: Result<impl std::fmt::Debug, Status>, order_id: &str) -> String {
+pub fn told(result: Result<impl std::fmt::Debug, Status>, order_id: &str) -> String {
     let status = result.expect_err("a refusal");
     let text = format!("{:?} {} {:?}", status.code(), status.message(), status.get_error_details());
     text.replace(order_id, "ORDER")
@@ -126,7 +139,7 @@ async fn answers(caller: &Tenant, order_id: &str) -> Vec<String> {
 }
 
 /// The first response of a stream, or why there is none.
-async fn first<T>(stream: Result<Response<Streaming<T>>, Status>) -> Result<Option<T>, Status> {
+pub async fn first<T>(stream: Result<Response<Streaming<T>>, Status>) -> Result<Option<T>, Status> {
     stream?.into_inner().message().await
 }
 
@@ -199,8 +212,11 @@ async fn lists_streams_and_their_tokens_hold_for_one_tenant_only() -> Result<()>
 }
 
 /// A database and topics with the shipped workflows.
-async fn environment() -> Result<Environment> {
+pub async fn environment() -> Result<Environment> {
     let environment = Environment::new().await?;
+    for topic in [topics::ASSIGNMENTS, topics::COURIER_LOCATIONS] {
+        environment.create_topic(topic).await?;
+    }
     let operator = comanda_state_machine::operator::Operator::connect(&environment.postgres)?;
     operator.store_shipped_workflows().await?;
     operator.close().await;
@@ -236,7 +252,8 @@ impl Tenant {
         .await;
     }
 
-    async fn stop(self) -> Result<()> {
+    /// Stops every role.
+    pub async fn stop(self) -> Result<()> {
         self.replica.stop().await
     }
 }

@@ -1,9 +1,6 @@
 //! Couriers that take jobs, as the database had them a moment ago. What is chosen from here is checked again by the statement that writes it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use comanda_kit::postgres::StoreError;
 use comanda_proto::views::TripRow;
@@ -14,11 +11,10 @@ use crate::{
     model::Job,
     place::CourierKey,
     store::{Free, Store},
-    wake::Changed,
 };
 
-/// After how long all are read again: so long a courier that became available by a call of another replica waits at most.
-const FRESH: Duration = Duration::from_secs(1);
+/// After how long it is read again: so long a courier of another replica that becomes available waits at most.
+const FRESH: Duration = Duration::from_millis(250);
 
 /// The couriers.
 #[derive(Debug, Default)]
@@ -28,33 +24,14 @@ pub struct Available {
 }
 
 impl Available {
-    /// Reads the couriers that have changed; all, where that was long ago.
-    pub async fn refresh(&mut self, store: &Store, changed: Changed) -> Result<(), StoreError> {
-        match changed {
-            Changed::Some(changed) if self.read.is_some_and(|read| read.elapsed() < FRESH) => {
-                self.refresh_some(store, &changed).await
-            }
-            _ => self.refresh_all(store).await,
-        }
-    }
-
-    async fn refresh_some(&mut self, store: &Store, changed: &HashSet<CourierKey>) -> Result<(), StoreError> {
-        if changed.is_empty() {
+    /// Reads it, unless it is fresh.
+    pub async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.read.is_some_and(|read| read.elapsed() < FRESH) {
             return Ok(());
         }
-        // Where this fails, all are read the next time.
-        let read = self.read.take();
-        let free = store.available_of(changed).await?;
-        self.couriers.retain(|courier, _| !changed.contains(courier));
-        self.couriers.extend(free.into_iter().map(keyed));
-        self.read = read;
-        Ok(())
-    }
-
-    async fn refresh_all(&mut self, store: &Store) -> Result<(), StoreError> {
         let asked = Instant::now();
-        self.read = None;
-        self.couriers = store.available().await?.into_iter().map(keyed).collect();
+        let free = store.available().await?;
+        self.couriers = free.into_iter().map(|free| (CourierKey::new(&free.tenant, &free.courier_id), free)).collect();
         self.read = Some(asked);
         Ok(())
     }
@@ -88,8 +65,4 @@ impl Available {
                 && !job.declined.iter().any(|declined| **declined == *courier.courier_id)
         })
     }
-}
-
-fn keyed(free: Free) -> (CourierKey, Free) {
-    (CourierKey::new(&free.tenant, &free.courier_id), free)
 }

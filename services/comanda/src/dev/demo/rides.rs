@@ -38,6 +38,7 @@ fn farewell(address: &str) {
     println!("and a rider, in a third:");
     println!("  comanda ride request --from -33.437,-70.651 --to -33.426,-70.613 --email you@example.com");
     println!("What happened:");
+    println!("  comanda stats rates                     # and dwell, revenue, couriers, orders");
     println!("  comanda assignment list --limit 10");
     println!("  grpcurl -plaintext -d '{{\"pageSize\": 3}}' {address} comanda.v1.DispatchService/ListCouriers");
 }

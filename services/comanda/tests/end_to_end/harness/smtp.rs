@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use comanda_kit::testing::eventually;
 use comanda_lab_smtp::{Action, Behaviour, Message, Phase, Server, Silence};
 
 const TIME_TO_ACCEPT: Duration = Duration::from_millis(10);
@@ -26,6 +27,8 @@ pub struct SmtpServer {
 struct State {
     refused_domain: &'static str,
     accepted: Mutex<Accepted>,
+    /// What the mail of an order and a version says.
+    texts: Mutex<BTreeMap<(String, i64), String>>,
 }
 
 impl SmtpServer {
@@ -36,7 +39,7 @@ impl SmtpServer {
 
     /// One that refuses recipients with this domain, and repeats their addresses.
     pub async fn refusing(refused_domain: &'static str) -> Self {
-        let state = Arc::new(State { refused_domain, accepted: Mutex::default() });
+        let state = Arc::new(State { refused_domain, accepted: Mutex::default(), texts: Mutex::default() });
         let server = Server::start(state.clone()).await.expect("a free port");
         Self { url: server.url(), state, _server: server }
     }
@@ -44,6 +47,15 @@ impl SmtpServer {
     /// The Message-IDs of what was accepted, by order and version.
     pub fn accepted(&self) -> Accepted {
         self.state.accepted.lock().expect("no test panics while it holds this").clone()
+    }
+
+    /// The whole mail about a version of an order, once it was accepted. Lines that quoted-printable broke are whole again.
+    pub async fn mail(&self, order_id: &str, version: i64) -> String {
+        let key = (order_id.to_owned(), version);
+        eventually(&format!("a mail about version {version}"), async || {
+            self.state.texts.lock().expect("no test panics while it holds this").get(&key).cloned()
+        })
+        .await
     }
 }
 
@@ -63,6 +75,8 @@ impl Behaviour for State {
     fn received(&self, message: Message, _is_accepted: bool, _reply: u16) {
         let mut accepted = self.accepted.lock().expect("no test panics while it holds this");
         let key = (message.header("X-Comanda-Order"), message.version());
+        let text = message.text().replace("=\n", "");
+        self.texts.lock().expect("no test panics while it holds this").insert(key.clone(), text);
         accepted.entry(key).or_default().push(message.header("Message-ID"));
     }
 
