@@ -73,7 +73,8 @@ fn components(wishes: &[Wish], orders: &[usize]) -> Vec<Vec<usize>> {
 /// The cheapest pairs of orders that are connected.
 fn matched(wishes: &[Wish], orders: &[usize]) -> Vec<Pair> {
     if let [order] = orders {
-        let nearest = (0..wishes[*order].candidates.len()).min_by_key(|index| wishes[*order].candidates[*index].seconds);
+        let nearest =
+            (0..wishes[*order].candidates.len()).min_by_key(|index| wishes[*order].candidates[*index].seconds);
         return nearest.map(|candidate| (*order, candidate)).into_iter().collect();
     }
     let columns = columns(wishes, orders);

@@ -27,7 +27,6 @@ use comanda_proto::{
     views::timestamp,
 };
 use prost::Message;
-use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::requests::{AssignmentsPage, AssignmentsPosition, CouriersPage, CouriersPosition, NewStatus, Which};
@@ -36,8 +35,10 @@ use crate::{
     commands::{self, Action, Commands, Outcome, assignment_not_found, may_reach},
     locations::Locations,
     model::Case,
+    place::CourierKey,
     reach::{self, courier_not_found},
     store::{Registered, Store},
+    wake::Wake,
     watch::{CourierStream, Watched},
 };
 
@@ -52,8 +53,8 @@ pub struct Api {
     pub assign: Assign,
     /// Reads what is shown.
     pub store: Store,
-    /// Notified of couriers that may have an order.
-    pub rounds: Arc<Notify>,
+    /// Told of couriers that may have an order.
+    pub wake: Arc<Wake>,
     /// Writes run here to their end, even if the caller hangs up.
     pub tasks: Tasks,
     /// Takes positions.
@@ -116,7 +117,7 @@ impl Api {
         let courier_id = courier.courier_id.clone();
         let (store, writer) = (self.store.clone(), scope.clone());
         self.tasks.finish(async move { store.register(&writer, &courier).await }).await?;
-        self.rounds.notify_one();
+        self.wake.couriers([CourierKey::new(scope.tenant(), &courier_id)]);
         self.courier(scope, &courier_id).await
     }
 
@@ -127,7 +128,7 @@ impl Api {
         if !known {
             return Err(courier_not_found(&courier_id));
         }
-        self.rounds.notify_one();
+        self.wake.couriers([CourierKey::new(scope.tenant(), &courier_id)]);
         self.courier(scope, &courier_id).await
     }
 

@@ -25,6 +25,7 @@ use crate::{
     reach::courier_not_found,
     store::{Asked, CourierRow, Store},
     travel::Travel,
+    wake::Wake,
 };
 
 /// For how long nobody else looks for a courier after an open offer made way.
@@ -48,19 +49,20 @@ pub struct Assign {
     follower: Follower,
     grid: Arc<Grid>,
     travel: Arc<dyn Travel>,
+    wake: Arc<Wake>,
     relay: Arc<Notify>,
 }
 
 impl Assign {
-    /// `follower` makes jobs of orders whose records have not come yet; `relay` is notified of events.
+    /// `follower` makes jobs of orders whose records have not come yet; `wake` and `relay` are told of what was written.
     pub fn new(
         store: Store,
         workflows: Workflows,
         follower: Follower,
         (grid, travel): (Arc<Grid>, Arc<dyn Travel>),
-        relay: Arc<Notify>,
+        (wake, relay): (Arc<Wake>, Arc<Notify>),
     ) -> Self {
-        Self { store, workflows, follower, grid, travel, relay }
+        Self { store, workflows, follower, grid, travel, wake, relay }
     }
 
     /// Gives an order to a courier.
@@ -77,6 +79,7 @@ impl Assign {
             check_has_room(&courier)?;
             if let Some(attempt) = self.attempt(request, &dispatch, &case, &courier).await? {
                 self.relay.notify_one();
+                self.wake.couriers([CourierKey::new(request.scope.tenant(), &request.courier_id)]);
                 let case = self.store.assignment(&request.scope, request.order_id, Some(attempt)).await;
                 let case = case.ok().flatten().ok_or_else(ApiError::unavailable)?;
                 return Ok(Outcome { case, replayed: false });
@@ -196,5 +199,6 @@ fn check_has_room(courier: &CourierRow) -> Result<(), ApiError> {
 }
 
 fn not_waiting(order_id: Uuid) -> ApiError {
-    ApiError::new(Code::FailedPrecondition, reason::NOT_WAITING, "the order needs no courier now").with("order_id", order_id)
+    ApiError::new(Code::FailedPrecondition, reason::NOT_WAITING, "the order needs no courier now")
+        .with("order_id", order_id)
 }

@@ -10,7 +10,10 @@ use comanda_proto::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::{Assignment, Case, Job, JobState};
+use crate::{
+    model::{Assignment, Case, Job, JobState},
+    place::CourierKey,
+};
 
 /// Who acts where nobody called.
 pub const SYSTEM: &str = "system:dispatch";
@@ -101,6 +104,11 @@ impl Change {
         self.event = Some(event(&self.job, self.assignment.as_ref(), kind, by, step));
         self
     }
+}
+
+/// The couriers whose assignments change.
+pub fn couriers(changes: &[Change]) -> Vec<CourierKey> {
+    changes.iter().filter_map(|change| change.assignment.as_ref()).map(Assignment::courier).collect()
 }
 
 /// The step that an event of a job asks for; an empty status asks for none.

@@ -18,6 +18,7 @@ use crate::{
     decide,
     model::{Assignment, Case},
     store::Store,
+    wake::Wake,
 };
 
 /// How often a command that lost a race decides again.
@@ -48,15 +49,14 @@ pub struct Outcome {
 pub struct Commands {
     store: Store,
     workflows: Workflows,
-    /// Notified of orders that wait and couriers that are free.
-    rounds: Arc<Notify>,
+    wake: Arc<Wake>,
     relay: Arc<Notify>,
 }
 
 impl Commands {
-    /// `rounds` and `relay` are notified of what was written.
-    pub fn new(store: Store, workflows: Workflows, rounds: Arc<Notify>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, rounds, relay }
+    /// `wake` and `relay` are told of what was written.
+    pub fn new(store: Store, workflows: Workflows, wake: Arc<Wake>, relay: Arc<Notify>) -> Self {
+        Self { store, workflows, wake, relay }
     }
 
     /// Carries out a command.
@@ -71,7 +71,7 @@ impl Commands {
             }
             let change = self.change(request, &dispatch, &case).await?;
             if !self.store.apply(vec![change], None).await?.is_empty() {
-                self.rounds.notify_one();
+                self.wake.couriers([assignment.courier()]);
                 self.relay.notify_one();
                 // It is written: from here on a failure must not say that nothing was done.
                 let (case, _) = self.read(request).await.map_err(|_| ApiError::unavailable())?;

@@ -3,10 +3,7 @@
 //! In: records of the topic `order-transitions`. Out: jobs and their changes, by compare-and-set. Only the latest version of each order in a
 //! batch counts. Orders of workflows that ask for no couriers cost no I/O.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
@@ -17,10 +14,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    change::Change,
+    change::{Change, couriers},
     decide::{EARLY, MOST_WAY},
     jobs::{Stage, follow, stage},
     store::{Seen, Store},
+    wake::Wake,
 };
 
 /// How often a batch decides again where commands came between.
@@ -31,15 +29,14 @@ const TRIES: usize = 5;
 pub struct Follower {
     store: Store,
     workflows: Workflows,
-    /// Notified where an order waits or a courier is free again.
-    rounds: Arc<Notify>,
+    wake: Arc<Wake>,
     relay: Arc<Notify>,
 }
 
 impl Follower {
-    /// `rounds` is notified of what the leader may act on, `relay` of events.
-    pub fn new(store: Store, workflows: Workflows, rounds: Arc<Notify>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, rounds, relay }
+    /// `wake` tells the leader what it may act on, `relay` is notified of events.
+    pub fn new(store: Store, workflows: Workflows, wake: Arc<Wake>, relay: Arc<Notify>) -> Self {
+        Self { store, workflows, wake, relay }
     }
 
     /// Applies what was seen of orders; what is known already changes nothing.
@@ -84,16 +81,17 @@ impl Follower {
             }
         }
         if self.store.add_jobs(wanted, EARLY + MOST_WAY).await? > 0 {
-            self.rounds.notify_one();
+            self.wake.orders();
         }
         Ok(())
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Uuid>, StoreError> {
         let tells = changes.iter().any(|change| change.event.is_some());
+        let changed = couriers(&changes);
         let applied = self.store.apply(changes, None).await?;
         if !applied.is_empty() {
-            self.rounds.notify_one();
+            self.wake.couriers(changed);
         }
         if tells {
             self.relay.notify_one();

@@ -62,7 +62,8 @@ pub fn claim(dispatch: &WorkflowDispatch, case: &Case, choice: Choice, by: By<'_
 
 /// How long a courier was idle, as it is told.
 pub fn idle_duration(idle: Duration) -> Option<prost_types::Duration> {
-    idle.is_positive().then(|| prost_types::Duration { seconds: idle.whole_seconds(), nanos: idle.subsec_nanoseconds() })
+    idle.is_positive()
+        .then(|| prost_types::Duration { seconds: idle.whole_seconds(), nanos: idle.subsec_nanoseconds() })
 }
 
 /// The courier takes an offer.

@@ -22,14 +22,16 @@
 //!
 //! # Modules
 //!
-//! * `jobs`: from a status of an order to what its job needs (pure), and the consumer that applies it
+//! * `jobs`: from a status of an order to what its job needs (pure); `consumer` applies it to what the topic tells
+//! * `decide`, `change`: what dispatch does by itself or for a caller, as changes with their events (pure)
 //! * `allot`: which waiting order gets which courier: nearest, or a minimum-cost matching of a window (pure)
 //! * `grid`: couriers by place, read from the topic; begins with the last positions of the database
 //! * `travel`: how long a way takes (trait `Travel`)
-//! * `leader`: rounds of allotment, offers that expire, silent couriers, expected times, last positions
+//! * `leader`: rounds of allotment; what is overdue: offers, silent couriers, steps that nobody answered
 //! * `locations`: positions of couriers in, thinned out by `filter`, sent by `publisher`
+//! * `commands`, `assign`: what couriers and people ask for, each by compare-and-set
+//! * `wake`: tells this replica's leader what the calls of this replica changed
 //! * `feed`: all positions from the topic into the grid of this replica; `last_positions`: from the grid into the database
-//! * `commands`: what couriers and people ask for, each by compare-and-set
 //! * `watch`: WatchCourier
 //! * `api`, `store`, `operator`: as in the other services
 
@@ -70,6 +72,7 @@ use crate::{
     publisher::Publisher,
     store::Store,
     travel::{StraightLine, Travel},
+    wake::Wake,
     watch::Watched,
 };
 
@@ -97,6 +100,7 @@ pub mod reporters;
 mod shown;
 pub mod store;
 pub mod travel;
+pub mod wake;
 pub mod watch;
 
 /// The schema that this service alone writes.
@@ -161,7 +165,7 @@ impl App {
     /// Starts the consumers, the leader and its relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
         let Self { pool, store, kafka, publisher, rules, travel } = self;
-        let (rounds_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (wake, relay_nudge) = (Arc::new(Wake::default()), Arc::new(Notify::new()));
         let workflows = Workflows::new(pool.clone());
         let stop = tasks.stop_token();
 
@@ -171,7 +175,7 @@ impl App {
         tasks.spawn("positions", feed.run(stop.clone()));
         let last_positions = LastPositions::new(grid.clone(), store.clone());
 
-        let follower = Follower::new(store.clone(), workflows.clone(), rounds_nudge.clone(), relay_nudge.clone());
+        let follower = Follower::new(store.clone(), workflows.clone(), wake.clone(), relay_nudge.clone());
         let consumer = Consumer {
             group: "comanda-dispatch",
             topic: kafka.topic(topics::ORDER_TRANSITIONS),
@@ -181,10 +185,10 @@ impl App {
         };
         tasks.spawn("order-transitions consumer", consumer.run(stop.clone()));
 
-        let nudges = (rounds_nudge.clone(), relay_nudge.clone());
+        let nudges = (wake.clone(), relay_nudge.clone());
         let places = (grid.clone(), travel.clone());
         let rounds = Rounds::new(store.clone(), workflows.clone(), places.clone(), rules, nudges.clone());
-        let overdue = Overdue::new(store.clone(), workflows.clone(), grid, follower.clone(), nudges);
+        let overdue = Overdue::new(store.clone(), workflows.clone(), grid, follower.clone(), nudges.clone());
         let expected = ExpectedTimes::new(store.clone(), places.clone(), relay_nudge.clone());
         let topic = kafka.topic(topics::ASSIGNMENTS);
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
@@ -202,9 +206,9 @@ impl App {
         let watched = Arc::<Watched>::default();
         tasks.spawn("watches of couriers", watched.clone().run(store.clone(), tasks.stop_token()));
         let api = Api {
-            commands: Commands::new(store.clone(), workflows.clone(), rounds_nudge.clone(), relay_nudge.clone()),
-            assign: Assign::new(store.clone(), workflows, follower, places, relay_nudge),
-            rounds: rounds_nudge,
+            commands: Commands::new(store.clone(), workflows.clone(), wake.clone(), relay_nudge),
+            assign: Assign::new(store.clone(), workflows, follower, places, nudges),
+            wake,
             tasks: tasks.clone(),
             locations: Locations::new(store.clone(), publisher),
             location_streams: Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone()),

@@ -30,7 +30,8 @@ fn greedy(wishes: &[Wish]) -> Vec<Pair> {
     for (order, wish) in wishes.iter().enumerate() {
         let mut by_way: Vec<_> = wish.candidates.iter().enumerate().collect();
         by_way.sort_by_key(|(_, candidate)| candidate.seconds);
-        if let Some((index, candidate)) = by_way.into_iter().find(|(_, candidate)| !taken.contains(&candidate.courier)) {
+        if let Some((index, candidate)) = by_way.into_iter().find(|(_, candidate)| !taken.contains(&candidate.courier))
+        {
             taken.insert(&candidate.courier);
             pairs.push((order, index));
         }

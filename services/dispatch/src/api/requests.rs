@@ -113,11 +113,8 @@ pub struct CouriersPosition {
 pub fn couriers_page(scope: &Scope, request: ListCouriersRequest) -> Result<CouriersPage, ApiError> {
     let mut violations = Violations::default();
     let limit = page::size(&mut violations, request.page_size, 100, 500);
-    let statuses: Vec<_> = request
-        .statuses
-        .iter()
-        .map(|status| CourierStatus::try_from(*status).unwrap_or_default() as i16)
-        .collect();
+    let statuses: Vec<_> =
+        request.statuses.iter().map(|status| CourierStatus::try_from(*status).unwrap_or_default() as i16).collect();
     let are_statuses = !statuses.contains(&(CourierStatus::Unspecified as i16)) && statuses.len() <= 10;
     violations.require(are_statuses, "statuses", "must each be OFFLINE, AVAILABLE or PAUSED, at most 10 of them");
     word(&mut violations, "zone", &request.zone);

@@ -35,8 +35,10 @@ use Verdict::{Do, Done, Refuse};
 
 const ENDED: Verdict = Refuse(reason::ASSIGNMENT_ENDED, "the assignment has ended");
 const EXPIRED: Verdict = Refuse(reason::OFFER_EXPIRED, "the offer has expired");
-const NOT_CONFIRMED: Verdict =
-    Refuse(reason::NOT_CONFIRMED, "the order does not have the status of an allotted one yet; try again a moment later");
+const NOT_CONFIRMED: Verdict = Refuse(
+    reason::NOT_CONFIRMED,
+    "the order does not have the status of an allotted one yet; try again a moment later",
+);
 const PICKED_UP: Verdict = Refuse(reason::ALREADY_PICKED_UP, "it was picked up already");
 
 /// Judges a command for an assignment as it is.
@@ -65,7 +67,9 @@ fn decline(assignment: &Assignment) -> Verdict {
     match (assignment.state(), assignment.outcome()) {
         (AssignmentState::Offered, _) => Do,
         (_, AssignmentOutcome::Declined) => Done,
-        (AssignmentState::Active, _) => Refuse(reason::ALREADY_ALLOTTED, "the courier has the order: withdraw it instead"),
+        (AssignmentState::Active, _) => {
+            Refuse(reason::ALREADY_ALLOTTED, "the courier has the order: withdraw it instead")
+        }
         _ => ENDED,
     }
 }

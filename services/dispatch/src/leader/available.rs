@@ -1,6 +1,9 @@
 //! Couriers that take jobs, as the database had them a moment ago. What is chosen from here is checked again by the statement that writes it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use comanda_kit::postgres::StoreError;
 use comanda_proto::views::TripRow;
@@ -11,10 +14,11 @@ use crate::{
     model::Job,
     place::CourierKey,
     store::{Free, Store},
+    wake::Changed,
 };
 
-/// After how long it is read again: so long a courier of another replica that becomes available waits at most.
-const FRESH: Duration = Duration::from_millis(250);
+/// After how long all are read again: so long a courier that became available by a call of another replica waits at most.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The couriers.
 #[derive(Debug, Default)]
@@ -24,14 +28,33 @@ pub struct Available {
 }
 
 impl Available {
-    /// Reads it, unless it is fresh.
-    pub async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
-        if self.read.is_some_and(|read| read.elapsed() < FRESH) {
+    /// Reads the couriers that have changed; all, where that was long ago.
+    pub async fn refresh(&mut self, store: &Store, changed: Changed) -> Result<(), StoreError> {
+        match changed {
+            Changed::Some(changed) if self.read.is_some_and(|read| read.elapsed() < FRESH) => {
+                self.refresh_some(store, &changed).await
+            }
+            _ => self.refresh_all(store).await,
+        }
+    }
+
+    async fn refresh_some(&mut self, store: &Store, changed: &HashSet<CourierKey>) -> Result<(), StoreError> {
+        if changed.is_empty() {
             return Ok(());
         }
+        // Where this fails, all are read the next time.
+        let read = self.read.take();
+        let free = store.available_of(changed).await?;
+        self.couriers.retain(|courier, _| !changed.contains(courier));
+        self.couriers.extend(free.into_iter().map(keyed));
+        self.read = read;
+        Ok(())
+    }
+
+    async fn refresh_all(&mut self, store: &Store) -> Result<(), StoreError> {
         let asked = Instant::now();
-        let free = store.available().await?;
-        self.couriers = free.into_iter().map(|free| (CourierKey::new(&free.tenant, &free.courier_id), free)).collect();
+        self.read = None;
+        self.couriers = store.available().await?.into_iter().map(keyed).collect();
         self.read = Some(asked);
         Ok(())
     }
@@ -65,4 +88,8 @@ impl Available {
                 && !job.declined.iter().any(|declined| **declined == *courier.courier_id)
         })
     }
+}
+
+fn keyed(free: Free) -> (CourierKey, Free) {
+    (CourierKey::new(&free.tenant, &free.courier_id), free)
 }

@@ -1,6 +1,10 @@
 //! What somebody should have done and did not: offers without an answer, couriers who fell silent, steps that no version of the order answered.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use comanda_kit::{
     backoff::sleep,
@@ -17,12 +21,13 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    change::{By, Change},
+    change::{By, Change, couriers},
     consumer::Follower,
     decide::{alarm, refuse, take_back},
     grid::{Grid, SILENCE},
     model::Case,
     store::Store,
+    wake::Wake,
 };
 
 /// How often offers are looked at.
@@ -40,22 +45,22 @@ pub struct Overdue {
     workflows: Workflows,
     grid: Arc<Grid>,
     follower: Follower,
-    rounds: Arc<Notify>,
+    wake: Arc<Wake>,
     relay: Arc<Notify>,
     /// Assignments of couriers who fell silent after the pickup, and were told of.
     alarmed: HashSet<(Uuid, i32)>,
 }
 
 impl Overdue {
-    /// Of two nudges, the first is notified of orders that wait again, the second of events. `follower` applies what is found out about orders.
+    /// `wake` tells of orders that wait again, `relay` is notified of events. `follower` applies what is found out about orders.
     pub fn new(
         store: Store,
         workflows: Workflows,
         grid: Arc<Grid>,
         follower: Follower,
-        (rounds, relay): (Arc<Notify>, Arc<Notify>),
+        (wake, relay): (Arc<Wake>, Arc<Notify>),
     ) -> Self {
-        Self { store, workflows, grid, follower, rounds, relay, alarmed: HashSet::new() }
+        Self { store, workflows, grid, follower, wake, relay, alarmed: HashSet::new() }
     }
 
     /// Goes on for as long as this replica leads, until `stop`.
@@ -77,7 +82,8 @@ impl Overdue {
 
     async fn check(&mut self, lease: Lease) -> Result<(), StoreError> {
         self.release_silent(lease).await?;
-        self.repeat_steps(lease, UNANSWERED).await
+        self.repeat_steps(lease, UNANSWERED).await?;
+        self.store.forget_requests(BATCH).await.map(drop)
     }
 
     /// Ends offers that nobody answered in time; their orders wait for others. Returns how many.
@@ -135,7 +141,8 @@ impl Overdue {
     }
 
     async fn alarm(&mut self, cases: &[Case], lease: Lease) -> Result<(), StoreError> {
-        let new: Vec<_> = cases.iter().filter(|case| key(case).is_some_and(|key| !self.alarmed.contains(&key))).collect();
+        let new: Vec<_> =
+            cases.iter().filter(|case| key(case).is_some_and(|key| !self.alarmed.contains(&key))).collect();
         for case in &new {
             let order_id = case.job.order_id;
             warn!(%order_id, "the courier has not been heard from for {SILENCE:?} since it picked the order up");
@@ -155,9 +162,10 @@ impl Overdue {
         }
         let orders: Vec<_> = unanswered.iter().map(|(order_id, _)| *order_id).collect();
         let present = self.store.present(&orders).await?;
-        let known: std::collections::HashMap<_, _> = unanswered.into_iter().collect();
-        let (newer, same): (Vec<_>, Vec<_>) =
-            present.into_iter().partition(|seen| known.get(&seen.order_id).is_some_and(|version| seen.version > *version));
+        let known: HashMap<_, _> = unanswered.into_iter().collect();
+        let (newer, same): (Vec<_>, Vec<_>) = present
+            .into_iter()
+            .partition(|seen| known.get(&seen.order_id).is_some_and(|version| seen.version > *version));
         self.follower.follow(newer).await?;
         let same: Vec<_> = same.into_iter().map(|seen| seen.order_id).collect();
         if !same.is_empty() {
@@ -169,9 +177,10 @@ impl Overdue {
     }
 
     async fn apply(&self, changes: Vec<Change>, lease: Lease) -> Result<usize, StoreError> {
+        let couriers = couriers(&changes);
         let applied = self.store.apply(changes, Some(lease)).await?.len();
         if applied > 0 {
-            self.rounds.notify_one();
+            self.wake.couriers(couriers);
             self.relay.notify_one();
         }
         Ok(applied)

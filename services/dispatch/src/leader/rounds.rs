@@ -37,6 +37,7 @@ use crate::{
     place::CourierKey,
     store::{Claim, Position, Store},
     travel::Travel,
+    wake::Wake,
 };
 
 /// How many orders are matched together at most.
@@ -45,6 +46,9 @@ const PAGE: usize = 256;
 const CANDIDATES: usize = 8;
 /// The longest rest between two rounds: what other replicas write is found after it.
 const REST: Duration = Duration::from_millis(100);
+
+/// The shortest: under load each call of this replica wakes the leader.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// How orders are given to couriers.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +68,7 @@ pub struct Rounds {
     grid: Arc<Grid>,
     travel: Arc<dyn Travel>,
     rules: Rules,
-    /// Notified of orders that wait, and of couriers that may have one.
-    nudge: Arc<Notify>,
+    wake: Arc<Wake>,
     relay: Arc<Notify>,
     available: Available,
     trips: Trips,
@@ -80,16 +83,16 @@ struct Looked {
 }
 
 impl Rounds {
-    /// Of two nudges, rests until the first is notified, and notifies the relay by the second.
+    /// Rests until `wake` tells of something, and notifies `relay` of events.
     pub fn new(
         store: Store,
         workflows: Workflows,
         (grid, travel): (Arc<Grid>, Arc<dyn Travel>),
         rules: Rules,
-        (nudge, relay): (Arc<Notify>, Arc<Notify>),
+        (wake, relay): (Arc<Wake>, Arc<Notify>),
     ) -> Self {
         let (available, trips) = (Available::default(), Trips::default());
-        Self { store, workflows, grid, travel, rules, nudge, relay, available, trips }
+        Self { store, workflows, grid, travel, rules, wake, relay, available, trips }
     }
 
     /// Goes on for as long as this replica leads, until `stop`.
@@ -112,11 +115,16 @@ impl Rounds {
 
     /// Until something may have changed. A round that took long is followed by a rest as long, so that a queue that nobody can take does not
     /// keep the database busy.
-    async fn rest(&mut self, took: Duration, stop: &CancellationToken) {
+    async fn rest(&self, took: Duration, stop: &CancellationToken) {
         tokio::select! {
-            () = self.nudge.notified() => self.available.expire(),
+            () = self.wake.woken() => sleep(PAUSE, stop).await,
             () = sleep(REST.max(took), stop) => {}
         }
+    }
+
+    /// The next round reads anew which couriers there are.
+    pub fn forget(&mut self) {
+        self.available.expire();
     }
 
     /// One round. Returns how many orders got a courier, or an offer.
@@ -142,7 +150,7 @@ impl Rounds {
     }
 
     async fn page(&mut self, page: Vec<Case>, lease: Lease) -> Result<usize, StoreError> {
-        self.available.refresh(&self.store).await?;
+        self.available.refresh(&self.store, self.wake.take_changed()).await?;
         let order_ids: Vec<_> = page.iter().map(|case| case.job.order_id).collect();
         self.trips.load(&self.store, &order_ids).await?;
         let mut hopeless = Vec::new();
@@ -200,10 +208,12 @@ impl Rounds {
         let begin = trip.row.start_time.map_or(*now, |start| start.max(*now));
         let silent_before = self.grid.silent_before(*now);
         let nearest = self.grid.nearest(&job.tenant, trip.pickup, CANDIDATES, |courier, seen| {
-            silent_before.is_none_or(|before| seen.heard >= before) && self.available.may_have(courier, job, &trip.row, begin)
+            silent_before.is_none_or(|before| seen.heard >= before)
+                && self.available.may_have(courier, job, &trip.row, begin)
         });
-        let way = |(courier, seen): (CourierKey, Seen)| {
-            Candidate { courier, seconds: self.travel.seconds(seen.point, trip.pickup, now.hour()) }
+        let way = |(courier, seen): (CourierKey, Seen)| Candidate {
+            courier,
+            seconds: self.travel.seconds(seen.point, trip.pickup, now.hour()),
         };
         nearest.into_iter().map(way).collect()
     }

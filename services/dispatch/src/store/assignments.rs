@@ -1,5 +1,7 @@
 //! Reading assignments.
 
+use std::collections::HashMap;
+
 use comanda_kit::{
     access::Scope,
     postgres::{StoreError, bounded},
@@ -35,19 +37,20 @@ impl Store {
         Ok(bounded(statement.fetch_optional(&self.pool)).await?.map(|row: CaseRow| row.into()))
     }
 
-    /// Open assignments of these orders, whatever their tenant.
-    pub async fn open_cases(&self, order_ids: &[Uuid]) -> Result<Vec<Case>, StoreError> {
+    /// Assignments by order and attempt, whatever their tenant.
+    async fn cases_at(&self, keys: &[(Uuid, i32)]) -> Result<Vec<Case>, StoreError> {
+        let (order_ids, attempts): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
         let statement = sqlx::query_as(concat!(
             "SELECT ",
             job_columns!(),
             ", ",
             assignment_columns!(),
             ", clock_timestamp() AS now
-             FROM unnest($1::uuid[]) AS k (order_id)
+             FROM unnest($1::uuid[], $2::int[]) AS k (order_id, attempt)
              JOIN jobs j ON j.order_id = k.order_id
-             JOIN assignments a ON a.order_id = k.order_id AND a.ended_at IS NULL"
+             JOIN assignments a ON a.order_id = k.order_id AND a.attempt = k.attempt"
         ));
-        let rows: Vec<CaseRow> = bounded(statement.bind(order_ids).fetch_all(&self.pool)).await?;
+        let rows: Vec<CaseRow> = bounded(statement.bind(order_ids).bind(attempts).fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -137,28 +140,20 @@ macro_rules! list {
 impl Store {
     /// The caller's assignments, newest first.
     pub async fn assignments(&self, scope: &Scope, listed: &Listed, limit: i64) -> Result<Vec<Case>, StoreError> {
-        // Each is one range of an index. Open ones are few: they are read by their own index and sorted.
         let statement = match listed {
-            Listed { order_id: Some(_), open_only: false, .. } => {
-                list!("a.order_id = $2 AND ($3::text IS NULL OR a.courier_id = $3)")
-            }
             Listed { order_id: Some(_), open_only: true, .. } => {
                 list!("a.order_id = $2 AND a.ended_at IS NULL AND ($3::text IS NULL OR a.courier_id = $3)")
             }
-            Listed { courier_id: Some(_), open_only: false, .. } => list!("$2::uuid IS NULL AND a.courier_id = $3"),
-            Listed { courier_id: Some(_), open_only: true, .. } => list!(
-                "$2::uuid IS NULL AND (a.order_id, a.attempt) IN (
-                     SELECT o.order_id, o.attempt FROM assignments o WHERE o.tenant = $1 AND o.courier_id = $3 AND o.ended_at IS NULL
-                 )"
-            ),
-            Listed { courier_id: None, open_only: false, .. } => list!("$2::uuid IS NULL AND $3::text IS NULL"),
-            Listed { courier_id: None, open_only: true, .. } => list!(
-                "$2::uuid IS NULL AND $3::text IS NULL AND (a.order_id, a.attempt) IN (
-                     SELECT o.order_id, o.attempt FROM assignments o WHERE o.tenant = $1 AND o.ended_at IS NULL
-                 )"
-            ),
+            Listed { order_id: Some(_), .. } => {
+                list!("a.order_id = $2 AND ($3::text IS NULL OR a.courier_id = $3)")
+            }
+            Listed { open_only: true, .. } => return self.open_assignments(scope, listed, limit).await,
+            Listed { courier_id: Some(_), .. } => list!("$2::uuid IS NULL AND a.courier_id = $3"),
+            Listed { .. } => list!("$2::uuid IS NULL AND $3::text IS NULL"),
         };
-        let (time, order_id, attempt) = listed.below.map_or((None, None, None), |(t, o, a)| (Some(t), Some(o), Some(a)));
+        let (time, order_id, attempt) = listed
+            .below
+            .map_or((None, None, None), |(time, order_id, attempt)| (Some(time), Some(order_id), Some(attempt)));
         let statement = sqlx::query_as(statement)
             .bind(scope.tenant())
             .bind(listed.order_id)
@@ -170,6 +165,25 @@ impl Store {
             .bind(Uuid::max());
         let rows: Vec<CaseRow> = bounded(statement.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Open assignments are few, in an index of their own: they are sorted here, since Postgres would walk through the whole history to have
+    /// them in order.
+    async fn open_assignments(&self, scope: &Scope, listed: &Listed, limit: i64) -> Result<Vec<Case>, StoreError> {
+        let statement = sqlx::query_as(
+            "SELECT create_time, order_id, attempt
+             FROM assignments
+             WHERE tenant = $1 AND ended_at IS NULL AND ($2::text IS NULL OR courier_id = $2)",
+        );
+        let statement = statement.bind(scope.tenant()).bind(&listed.courier_id);
+        let mut keys: Vec<Below> = bounded(statement.fetch_all(&self.pool)).await?;
+        keys.retain(|key| listed.below.is_none_or(|below| *key < below));
+        keys.sort_unstable_by(|one, other| other.cmp(one));
+        keys.truncate(usize::try_from(limit).unwrap_or_default());
+        let keys: Vec<_> = keys.into_iter().map(|(_, order_id, attempt)| (order_id, attempt)).collect();
+        let cases = self.cases_at(&keys).await?.into_iter();
+        let mut by_order: HashMap<_, _> = cases.map(|case| (case.job.order_id, case)).collect();
+        Ok(keys.iter().filter_map(|(order_id, _)| by_order.remove(order_id)).collect())
     }
 
     /// What the caller's orders hold; those that are gone are left out.

@@ -29,8 +29,7 @@ impl Store {
         let orders_before: Vec<_> = changes.iter().map(|change| change.decided_on.1).collect();
         let times: Vec<_> = changes.iter().map(|change| change.time).collect();
         let excluded: Vec<_> = changes.iter().map(|change| change.excluded.as_deref()).collect();
-        let contents: Vec<_> =
-            changes.iter().map(|change| change.event.as_ref().map(Message::encode_to_vec)).collect();
+        let contents: Vec<_> = changes.iter().map(|change| change.event.as_ref().map(Message::encode_to_vec)).collect();
 
         let assignments = changes.iter().filter_map(|change| change.assignment.as_ref());
         let assigned: Vec<_> = assignments.clone().map(|assignment| assignment.order_id).collect();

@@ -1,5 +1,7 @@
 //! Couriers: what is registered, whether they take jobs, and who has room for one more.
 
+use std::collections::HashSet;
+
 use comanda_kit::{
     access::Scope,
     planted_sql,
@@ -10,6 +12,7 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 
 use super::Store;
+use crate::place::CourierKey;
 
 /// What the business says of a courier.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -76,6 +79,22 @@ macro_rules! courier_rows {
          ) o
          LEFT JOIN positions p ON p.tenant = c.tenant AND p.courier_id = c.courier_id
          WHERE c.tenant = $1 "
+    };
+}
+
+/// Couriers that take jobs, of those in `$from`, where they are called `c`.
+macro_rules! available {
+    ($from:literal) => {
+        concat!(
+            "SELECT c.tenant, c.courier_id, c.vehicle_kind, c.zone, c.max_load, c.shift_end, c.idle_since,
+                    c.capacity - o.count AS room ",
+            $from,
+            " CROSS JOIN LATERAL (
+                  SELECT count(*) FROM assignments a
+                  WHERE a.tenant = c.tenant AND a.courier_id = c.courier_id AND a.ended_at IS NULL
+              ) o
+              WHERE c.status = 2"
+        )
     };
 }
 
@@ -179,17 +198,26 @@ impl Store {
     pub async fn available(&self) -> Result<Vec<Free>, StoreError> {
         let mut connection = self.dedicated.take().await?;
         let statement = sqlx::query_as(planted_sql!(
-            "SELECT c.tenant, c.courier_id, c.vehicle_kind, c.zone, c.max_load, c.shift_end, c.idle_since,
-                    c.capacity - o.count AS room
-             FROM couriers c
-             CROSS JOIN LATERAL (
-                 SELECT count(*) FROM assignments a
-                 WHERE a.tenant = c.tenant AND a.courier_id = c.courier_id AND a.ended_at IS NULL
-             ) o
-             WHERE c.status = 2",
+            available!("FROM couriers c"),
             "no-slot-index": "c.capacity - o.count AS room" => "c.capacity::bigint AS room",
         ));
         let rows = bounded(statement.fetch_all(&mut *connection)).await;
+        connection.end(rows)
+    }
+
+    /// Those of these couriers that take jobs.
+    pub async fn available_of(&self, couriers: &HashSet<CourierKey>) -> Result<Vec<Free>, StoreError> {
+        let tenants: Vec<_> = couriers.iter().map(|courier| &*courier.tenant).collect();
+        let ids: Vec<_> = couriers.iter().map(|courier| &*courier.courier_id).collect();
+        let mut connection = self.dedicated.take().await?;
+        let statement = sqlx::query_as(planted_sql!(
+            available!(
+                "FROM unnest($1::text[], $2::text[]) AS k (tenant, courier_id)
+                 JOIN couriers c ON c.tenant = k.tenant AND c.courier_id = k.courier_id"
+            ),
+            "no-slot-index": "c.capacity - o.count AS room" => "c.capacity::bigint AS room",
+        ));
+        let rows = bounded(statement.bind(tenants).bind(ids).fetch_all(&mut *connection)).await;
         connection.end(rows)
     }
 }

@@ -197,7 +197,11 @@ impl Store {
 
 impl Store {
     /// Jobs whose last step no version of the order has answered for so long: order, and the last version that was read.
-    pub async fn unanswered(&self, older_than: std::time::Duration, limit: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    pub async fn unanswered(
+        &self,
+        older_than: std::time::Duration,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
         let statement = sqlx::query_as(
             "SELECT order_id, order_version
              FROM jobs

@@ -24,9 +24,8 @@ pub struct Asked {
 impl Store {
     /// What one of the caller's request ids was used for.
     pub async fn asked(&self, scope: &Scope, request_id: Uuid) -> Result<Option<Asked>, StoreError> {
-        let statement = sqlx::query_as(
-            "SELECT order_id, courier_id, attempt FROM requests WHERE tenant = $1 AND request_id = $2",
-        );
+        let statement =
+            sqlx::query_as("SELECT order_id, courier_id, attempt FROM requests WHERE tenant = $1 AND request_id = $2");
         bounded(statement.bind(scope.tenant()).bind(request_id).fetch_optional(&self.pool)).await
     }
 
@@ -46,9 +45,8 @@ impl Store {
 
     /// Whether the caller has such an order.
     pub async fn has_order(&self, scope: &Scope, order_id: Uuid) -> Result<bool, StoreError> {
-        let statement = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1)",
-        );
+        let statement =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1)");
         bounded(statement.bind(scope.tenant()).bind(order_id).fetch_one(&self.pool)).await
     }
 

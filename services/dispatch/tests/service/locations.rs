@@ -150,9 +150,9 @@ async fn no_position_reaches_a_log() -> Result<()> {
     let replica = fixture.start().await?;
     let (mut client, now) = (fixture.client(&replica).await?, OffsetDateTime::now_utc());
     let right = location(41.987_654, -3.123_456, now);
-    assert!(report(&mut client, "c-1", right.clone()).await?);
-    assert!(!report(&mut client, "c-1", right.clone()).await?);
-    report(&mut client, "c-9", right.clone()).await.expect_err("nobody");
+    assert!(report(&mut client, "c-1", right).await?);
+    assert!(!report(&mut client, "c-1", right).await?);
+    report(&mut client, "c-9", right).await.expect_err("nobody");
     report(&mut client, "c-1", location(141.987_654, -3.123_456, now)).await.expect_err("not on earth");
     fixture.environment.produce(topics::COURIER_LOCATIONS, &[("c-1".into(), b"41.987654".to_vec())]).await?;
     let tasks = Tasks::new();

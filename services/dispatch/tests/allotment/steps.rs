@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use comanda_proto::{topics, v1::Phase};
+
+use super::{
+    fixture::{Fixture, RIDE, config},
+    stepper::Stepper,
+};
+
+#[tokio::test]
+async fn events_whose_steps_were_lost_are_published_again() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let mut stepper = Stepper::new(&fixture, &config())?;
+    fixture.courier("default", "c-1", 1).await?;
+    stepper.heard("c-1", 100.0);
+    let ride = fixture.place(RIDE).await?;
+    stepper.see(&[ride]).await?;
+    stepper.round().await?;
+    stepper.publish_all().await?;
+    let lease = stepper.lead().await?;
+    stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
+    assert_eq!(fixture.number("SELECT count(*) FROM dispatch.outbox").await, 0, "not so soon");
+    fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
+    stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
+    stepper.publish_all().await?;
+    let records = fixture.environment.records(topics::ASSIGNMENTS).await?;
+    assert_eq!(records.len(), 2);
+    assert_eq!((&records[0].key, &records[0].payload), (&records[1].key, &records[1].payload), "the same again");
+    stepper.settle(&fixture).await?;
+    fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
+    stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
+    assert_eq!(fixture.number("SELECT count(*) FROM dispatch.outbox").await, 0, "it was answered");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_happened_to_an_order_is_found_out_where_its_record_was_lost() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let mut stepper = Stepper::new(&fixture, &config())?;
+    fixture.courier("default", "c-1", 1).await?;
+    stepper.heard("c-1", 100.0);
+    let ride = fixture.place(RIDE).await?;
+    stepper.see(&[ride]).await?;
+    stepper.round().await?;
+    fixture.advance(ride, "cancelled", Phase::Cancelled).await?;
+    fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
+    let lease = stepper.lead().await?;
+    stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
+    assert_eq!((fixture.open(ride).await?, fixture.job(ride).await?), (None, Some(4)));
+    Ok(())
+}
