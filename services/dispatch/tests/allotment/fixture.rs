@@ -157,6 +157,16 @@ impl Fixture {
         Ok(moved.bind(order_id).bind(status).bind(phase as i16).fetch_one(&self.sql).await?)
     }
 
+    /// Moves an order as a step of dispatch does: only while it has this version and status. Whether it did.
+    pub async fn step(&self, order_id: Uuid, from: &(i64, String), status: &str, phase: Phase) -> Result<bool> {
+        let moved = sqlx::query(
+            "UPDATE state_machine.states SET version = version + 1, status = $4, phase = $5
+             WHERE order_id = $1 AND version = $2 AND status = $3",
+        );
+        let moved = moved.bind(order_id).bind(from.0).bind(&from.1).bind(status).bind(phase as i16);
+        Ok(moved.execute(&self.sql).await?.rows_affected() > 0)
+    }
+
     /// Version and status of an order.
     pub async fn status(&self, order_id: Uuid) -> Result<(i64, String)> {
         let statement = sqlx::query_as("SELECT version, status FROM state_machine.states WHERE order_id = $1");

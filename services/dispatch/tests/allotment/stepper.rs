@@ -135,9 +135,10 @@ impl Stepper {
         for (order_id, version, content) in rows {
             let event = AssignmentEvent::decode(&*content)?;
             let Some(step) = event.step.filter(|_| self.taken.insert((order_id, version))) else { continue };
-            let (at, status) = fixture.status(order_id).await?;
-            if at == step.expected_version && EDGES.contains(&(status.as_str(), step.to_status.as_str())) {
-                fixture.advance(order_id, &step.to_status, phase(&step.to_status)).await?;
+            let from = fixture.status(order_id).await?;
+            let is_allowed =
+                from.0 == step.expected_version && EDGES.contains(&(from.1.as_str(), step.to_status.as_str()));
+            if is_allowed && fixture.step(order_id, &from, &step.to_status, phase(&step.to_status)).await? {
                 moved.extend(self.store.present(&[order_id]).await?);
             }
         }
