@@ -82,9 +82,9 @@ pub struct Output {
     parcels: mpsc::Sender<Parcel>,
     heartbeat: Duration,
     stall: Duration,
-    /// What was sent last, and from where the client resumes once it has that.
+    /// What is being sent, and from where the client resumes once it has that. It stays here if the sending is given up.
     last: Option<(Parcel, Resume)>,
-    /// From where the client resumes with what it had before.
+    /// From where the client resumes with what it has.
     resume: Resume,
     sent_at: Instant,
 }
@@ -113,7 +113,6 @@ fn responses(parcels: mpsc::Receiver<Parcel>) -> FrameStream {
 impl Output {
     /// Sends a response and waits until the client's window has taken it. `resume` is where the client resumes after it.
     pub async fn send(&mut self, frame: Frame, resume: Resume) -> Result<(), ApiError> {
-        self.settle();
         let parcel = Parcel::new(Content::Response(frame));
         self.last = Some((parcel.clone(), resume));
         let taken = async {
@@ -122,6 +121,8 @@ impl Output {
         };
         match timeout(self.stall, taken).await {
             Ok(Some(())) => {
+                // tonic has the parcel, though perhaps not its content yet: `end` must not replace that any more.
+                self.settle();
                 self.sent_at = Instant::now();
                 Ok(())
             }
@@ -155,7 +156,7 @@ impl Output {
         async move { parcels.closed().await }
     }
 
-    /// Ends the stream. What the client has not taken is removed.
+    /// Ends the stream. A response whose sending was given up is removed, unless the client has it.
     pub fn end(mut self, result: Result<(), ApiError>) {
         let last = self.last.take();
         let end = |resume: &Resume| Content::End(result.map_err(|error| resume.add_to(error).into()));
@@ -173,7 +174,7 @@ impl Output {
         }
     }
 
-    /// The last response was taken: that is where the client now resumes.
+    /// What was sent is the client's: that is where it now resumes.
     fn settle(&mut self) {
         if let Some((_, resume)) = self.last.take() {
             self.resume = resume;
@@ -247,6 +248,25 @@ mod tests {
         output.end(Err(ApiError::shutting_down()));
         let status = responses.next().await.expect("an end").expect_err("an error");
         assert_eq!(version(&status), Some("7".into()));
+    }
+
+    /// tonic takes a parcel from the channel first and its content a moment later, on another thread.
+    #[tokio::test]
+    async fn an_end_removes_nothing_that_was_sent() {
+        let (parcels, mut taken) = mpsc::channel(1);
+        let mut output = Output {
+            parcels,
+            heartbeat: HEARTBEAT,
+            stall: STALL,
+            last: None,
+            resume: Resume::Start,
+            sent_at: Instant::now(),
+        };
+        let (sent, parcel) = tokio::join!(output.send(frame(&[7]), Resume::Version(7)), taken.recv());
+        sent.expect("taken");
+        output.end(Ok(()));
+        assert_eq!(encoded(parcel.expect("a parcel").take()), prost::Message::encode_to_vec(&frame(&[7])));
+        assert!(taken.recv().await.expect("the end").take().is_none());
     }
 
     #[tokio::test(start_paused = true)]
