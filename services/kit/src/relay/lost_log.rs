@@ -9,7 +9,7 @@ use metrics::counter;
 use sqlx::PgPool;
 use tracing::error;
 
-use super::pointers::Reach;
+use super::acks::Reach;
 use crate::{
     lease::Lease,
     postgres::{StoreError, bounded},

@@ -14,7 +14,7 @@ use rdkafka::{
     producer::{DeliveryFuture, future_producer::OwnedDeliveryResult},
     types::RDKafkaErrorCode,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
@@ -77,24 +77,33 @@ impl<D: Delivery> SetAside<D> {
             || log.partition_of(key).is_some_and(is_closed)
     }
 
-    /// Keeps a record whose ack takes long.
+    /// Keeps a record that was sent.
     pub fn keep(&mut self, pointer: Pointer, delivery: D, log: &Log) {
         self.busy_keys.insert(pointer.key);
         self.busy_partitions.extend(log.partition_of(&pointer.key));
         self.unacked.push((pointer, delivery));
     }
 
-    /// The kept records that were acked or have failed by now. Those of one partition are taken in the order in which they were sent: acks
-    /// come in while this looks, and a later record that is taken before an earlier one would make the earlier ack look like the first one
-    /// of a new log.
-    pub fn take_finished(&mut self, log: &Log) -> Vec<(Pointer, Ack)> {
+    /// How many records are kept.
+    pub fn unacked(&self) -> usize {
+        self.unacked.len()
+    }
+
+    /// The kept records that were acked or have failed, in the order in which they were sent. The first `old` ones are asked once, the
+    /// others are awaited until `until`. Of one partition no record is taken before an earlier one: acks come in while this looks, and an
+    /// earlier ack that is taken later would look like the first one of a new log.
+    pub async fn take_finished(&mut self, old: usize, until: Instant, log: &Log) -> Vec<(Pointer, Ack)> {
         let (mut finished, mut waiting) = (Vec::new(), HashSet::new());
         let unacked = std::mem::take(&mut self.unacked);
         self.forget_unacked();
-        for (pointer, mut delivery) in unacked {
+        for (place, (pointer, mut delivery)) in unacked.into_iter().enumerate() {
             // While the number of partitions is unknown, all records count as those of one.
             let partition = log.partition_of(&pointer.key);
-            let result = if waiting.contains(&partition) { None } else { (&mut delivery).now_or_never() };
+            let result = match waiting.contains(&partition) {
+                true => None,
+                false if place < old => (&mut delivery).now_or_never(),
+                false => timeout_at(until, &mut delivery).await.ok(),
+            };
             match result {
                 Some(result) => finished.push((pointer, delivered(result))),
                 None => {
@@ -210,8 +219,9 @@ mod tests {
         for (offset, pending) in [(7, 1), (8, 0)] {
             set_aside.keep(Pointer { key: Uuid::now_v7(), version: 1 }, answer(offset, pending), &log);
         }
-        assert!(set_aside.take_finished(&log).is_empty());
-        assert_eq!(offsets(set_aside.take_finished(&log)), [7, 8]);
+        let now = Instant::now();
+        assert!(set_aside.take_finished(2, now, &log).await.is_empty());
+        assert_eq!(offsets(set_aside.take_finished(2, now, &log).await), [7, 8]);
         assert!(set_aside.is_empty());
     }
 }
