@@ -66,9 +66,16 @@ impl Dedicated {
         Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
     }
 
-    /// A free connection; waits for one, like a pool, for a bounded time.
+    /// A free connection; waits for its turn for a bounded time. Opening one has a time of its own: whoever has waited long for its turn
+    /// could not open one in what is left, and after an outage nobody would.
     pub async fn take(&self) -> Result<Taken, StoreError> {
-        timeout(ACQUIRE_TIMEOUT, self.take_turn()).await.unwrap_or(Err(StoreError::Busy))
+        let turn = timeout(ACQUIRE_TIMEOUT, self.turns.clone().acquire_owned()).await.map_err(|_| StoreError::Busy)?;
+        let kept = match self.next_idle() {
+            Some(kept) => kept,
+            // Without a connection nothing was done.
+            None => timeout(ACQUIRE_TIMEOUT, self.open()).await.ok().and_then(Result::ok).ok_or(StoreError::Busy)?,
+        };
+        Ok(Taken { kept: Some(kept), idle: self.idle.clone(), _turn: turn.expect("never closed") })
     }
 
     /// Runs one statement under the deadline, and tries it again where the database undid it. `statement` returns the connection that it
@@ -87,16 +94,6 @@ impl Dedicated {
                 return result;
             }
         }
-    }
-
-    async fn take_turn(&self) -> Result<Taken, StoreError> {
-        let turn = self.turns.clone().acquire_owned().await.expect("never closed");
-        let kept = match self.next_idle() {
-            Some(kept) => kept,
-            // Without a connection nothing was done.
-            None => self.open().await.map_err(|_| StoreError::Busy)?,
-        };
-        Ok(Taken { kept: Some(kept), idle: self.idle.clone(), _turn: turn })
     }
 
     fn next_idle(&self) -> Option<Kept> {

@@ -2,6 +2,7 @@
 
 mod error;
 mod exclusive;
+mod turns;
 
 use std::{future::Future, str::FromStr, time::Duration, time::Instant};
 
@@ -15,7 +16,7 @@ use sqlx::{
 };
 
 pub(crate) use self::error::may_be_stale;
-pub use self::{error::StoreError, exclusive::Exclusive};
+pub use self::{error::StoreError, exclusive::Exclusive, turns::Turns};
 
 /// The schema of the one database, as one linear history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");

@@ -5,6 +5,7 @@
 //! one key become visible in version order (each is written under compare-and-set), so the lowest present is the next one, however late
 //! it was committed. While Kafka is away the outbox grows, and nothing else happens.
 
+mod acks;
 mod log;
 mod lost_log;
 mod monitor;
@@ -19,19 +20,17 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use anyhow::{Result, ensure};
 use metrics::{counter, histogram};
 use sqlx::PgPool;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
 use self::{
-    log::{Ack, Log, delivered, explain},
+    acks::{Acks, Unnumbered},
+    log::{Ack, Log, explain},
     lost_log::Acked,
     monitor::Monitor,
-    pointers::{Acks, Pointers},
+    pointers::Pointers,
     set_aside::SetAside,
 };
 pub use self::{
@@ -63,6 +62,7 @@ pub struct Relay<O> {
     monitor: Monitor<O>,
     nudge: Arc<Notify>,
     acked: Acked,
+    unnumbered: Unnumbered,
     set_aside: SetAside,
     epoch: i64,
     /// Where to look further, while keys before it are set aside.
@@ -80,6 +80,7 @@ impl<O: Outbox> Relay<O> {
             log,
             nudge,
             acked: Acked::default(),
+            unnumbered: Unnumbered::default(),
             set_aside: SetAside::default(),
             epoch: 0,
             after: None,
@@ -175,32 +176,28 @@ impl<O: Outbox> Relay<O> {
         Ok(Vec::new())
     }
 
-    /// Sends every record at once and awaits acks for a bounded time. Acks of earlier rounds that came meanwhile are among the results:
-    /// they are from before these, and offsets must be noted in order.
+    /// Sends every record at once and awaits acks for a bounded time. Acks of earlier rounds that came meanwhile are among the results.
     async fn publish(&mut self, batch: Vec<Outgoing>) -> Vec<(Pointer, Ack)> {
-        let (started, has_sent) = (Instant::now(), !batch.is_empty());
-        let sent: Vec<_> = batch.into_iter().map(|outgoing| (outgoing.pointer(), self.log.send(outgoing))).collect();
-        let mut results = Vec::with_capacity(sent.len());
-        for (pointer, delivery) in sent {
-            match delivery {
-                Ok(mut delivery) => match timeout_at(started + PATIENCE, &mut delivery).await {
-                    Ok(result) => results.push((pointer, delivered(result))),
-                    Err(_) => self.set_aside.keep(pointer, delivery, &self.log),
-                },
+        let (started, has_sent, old) = (Instant::now(), !batch.is_empty(), self.set_aside.unacked());
+        let mut results = Vec::with_capacity(batch.len());
+        for outgoing in batch {
+            let pointer = outgoing.pointer();
+            match self.log.send(outgoing) {
+                Ok(delivery) => self.set_aside.keep(pointer, delivery, &self.log),
                 Err(failure) => results.push((pointer, Err(failure))),
             }
         }
+        results.extend(self.set_aside.take_finished(old, started + PATIENCE, &self.log).await);
         if has_sent {
             let topic = self.log.topic().to_owned();
             histogram!("comanda_relay_publish_seconds", "topic" => topic).record(started.elapsed());
         }
-        results.extend(self.set_aside.take_finished(&self.log));
         results
     }
 
     /// Deletes what was acked and notes how far each partition got. An ack that is not above an earlier one shows that the log was lost.
     async fn settle(&mut self, lease: Lease, results: &[(Pointer, Ack)]) -> Result<usize> {
-        let acks = Acks::of(results);
+        let acks = Acks::of(results, &mut self.unnumbered);
         if acks.is_empty() {
             return Ok(0);
         }

@@ -15,7 +15,7 @@ use comanda_kit::{
     access::Scope,
     dedicated::{Commit, Dedicated},
     planted_sql,
-    postgres::{StoreError, bounded},
+    postgres::{StoreError, Turns, bounded},
 };
 use comanda_proto::{
     transition_columns,
@@ -106,6 +106,8 @@ pub struct Due {
 pub struct Store {
     pool: PgPool,
     dedicated: Dedicated,
+    /// For what callers ask.
+    turns: Turns,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
 }
@@ -113,7 +115,7 @@ pub struct Store {
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), pool, step }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), turns: Turns::of(&pool), pool, step }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
@@ -182,6 +184,7 @@ impl Store {
             asked_status: Option<String>,
             answered_version: Option<i64>,
         }
+        let _turn = self.turns.take().await?;
         let row: Option<Row> = bounded(
             sqlx::query_as(
                 "SELECT s.order_id, s.version, s.status, s.status_time, s.workflow, s.workflow_revision,
@@ -214,6 +217,7 @@ impl Store {
 
     /// What an order was placed with.
     pub async fn placed_one(&self, scope: &Scope, order_id: Uuid) -> Result<Option<Placed>, StoreError> {
+        let _turn = self.turns.take().await?;
         Ok(self.placed_of(Some(scope.tenant()), &[order_id]).await?.pop())
     }
 
@@ -245,6 +249,7 @@ impl Store {
         after_version: i64,
         limit: i64,
     ) -> Result<Vec<OrderTransition>, StoreError> {
+        let _turn = self.turns.take().await?;
         let rows: Vec<TransitionRow> = bounded(
             sqlx::query_as(concat!(
                 "SELECT ",

@@ -9,7 +9,7 @@ use metrics::counter;
 use sqlx::PgPool;
 use tracing::error;
 
-use super::pointers::Reach;
+use super::acks::Reach;
 use crate::{
     lease::Lease,
     postgres::{StoreError, bounded},
@@ -45,31 +45,44 @@ impl Acked {
 }
 
 /// How far each partition was acked, as the database knows it.
-pub async fn acked_offsets(pool: &PgPool) -> Result<BTreeMap<i32, i64>, StoreError> {
+pub async fn acked_offsets(pool: &PgPool) -> Result<Offsets, StoreError> {
     let statement = sqlx::query_as("SELECT partition, acked_offset FROM topic_offsets");
     let rows: Vec<(i32, i64)> = bounded(statement.fetch_all(pool)).await?;
     Ok(rows.into_iter().collect())
 }
 
-/// The partitions whose end is not above what was acked, with what was acked. `acked` must be older than `ends`: records that are acked while
-/// the ends are asked for lie above them in a log that nobody lost.
-fn fallen(acked: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) -> (Vec<i32>, Vec<i64>) {
+/// Partitions, each with how far it was acked.
+pub type Offsets = BTreeMap<i32, i64>;
+
+/// The partitions whose end is not above what was acked. `acked` must be older than `ends`: records that are acked while the ends are
+/// asked for lie above them in a log that nobody lost.
+pub fn fallen(acked: &Offsets, ends: &Offsets) -> Offsets {
     let fell = acked.iter().filter(|(partition, acked)| ends.get(partition).is_some_and(|end| end <= acked));
-    fell.map(|(partition, acked)| (*partition, *acked)).unzip()
+    fell.map(|(partition, acked)| (*partition, *acked)).collect()
 }
 
-/// Compares the ends of the broker's log with what was acked before they were asked for; whether the log was lost. A loss that the
-/// database knows by now is not counted again.
-pub async fn check(
-    pool: &PgPool,
-    lease: Lease,
-    acked: &BTreeMap<i32, i64>,
-    ends: &BTreeMap<i32, i64>,
-) -> Result<bool, StoreError> {
-    let (partitions, acked) = fallen(acked, ends);
-    if partitions.is_empty() {
-        return Ok(false);
+/// The partitions that the last check found fallen. One check is not enough: a broker that stood still for a while, and whose partitions
+/// others lead by now, answers with the ends it knew until it hears of it.
+#[derive(Default)]
+pub struct Suspicion(Offsets);
+
+impl Suspicion {
+    /// Those that are found fallen for the second time in a row.
+    pub fn confirm(&mut self, fallen: Offsets) -> Offsets {
+        let before = std::mem::replace(&mut self.0, fallen);
+        let again = self.0.iter().filter(|(partition, _)| before.contains_key(partition));
+        again.map(|(partition, acked)| (*partition, *acked)).collect()
     }
+
+    /// Whether the last check found none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Notes that these partitions lost their log; whether the database did not know that yet.
+pub async fn note(pool: &PgPool, lease: Lease, lost: &Offsets) -> Result<bool, StoreError> {
+    let (partitions, acked): (Vec<i32>, Vec<i64>) = lost.iter().unzip();
     let statement = sqlx::query_scalar(
         "WITH term AS MATERIALIZED (
              SELECT FROM lease WHERE epoch = $1 FOR SHARE
@@ -103,17 +116,22 @@ mod tests {
 
     #[test]
     fn a_partition_that_ends_at_or_below_what_was_acked_has_fallen() {
-        let acked = BTreeMap::from([(0, 9), (1, 9), (2, 9), (3, 9)]);
+        let acked = Offsets::from([(0, 9), (1, 9), (2, 9), (3, 9)]);
         // The end is the next offset; partition 3 does not answer.
-        let ends = BTreeMap::from([(0, 10), (1, 9), (2, 0), (4, 0)]);
-        assert_eq!(fallen(&acked, &ends), (vec![1, 2], vec![9, 9]));
+        let ends = Offsets::from([(0, 10), (1, 9), (2, 0), (4, 0)]);
+        assert_eq!(fallen(&acked, &ends), Offsets::from([(1, 9), (2, 9)]));
+        // A partition whose first record was acked after the ends were asked for.
+        assert_eq!(fallen(&Offsets::new(), &Offsets::from([(0, 0)])), Offsets::new());
     }
 
     #[test]
-    fn what_was_acked_after_the_ends_were_asked_for_is_no_loss() {
-        let before = BTreeMap::from([(0, 9)]);
-        assert_eq!(fallen(&before, &BTreeMap::from([(0, 10)])), (vec![], vec![]));
-        // A partition whose first record was acked meanwhile.
-        assert_eq!(fallen(&BTreeMap::new(), &BTreeMap::from([(0, 0)])), (vec![], vec![]));
+    fn a_loss_is_believed_when_two_checks_in_a_row_find_it() {
+        let mut suspicion = Suspicion::default();
+        let (one, both) = (Offsets::from([(1, 9)]), Offsets::from([(1, 9), (2, 4)]));
+        assert_eq!(suspicion.confirm(one.clone()), Offsets::new());
+        assert!(!suspicion.is_empty());
+        assert_eq!(suspicion.confirm(both.clone()), one);
+        assert_eq!(suspicion.confirm(Offsets::new()), Offsets::new());
+        assert_eq!(suspicion.confirm(both), Offsets::new(), "the check between them found nothing");
     }
 }

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::{
     log::{Log, explain},
-    lost_log,
+    lost_log::{self, Suspicion, fallen},
     operator::Operator,
     outbox::Outbox,
 };
@@ -26,7 +26,7 @@ use crate::{
 const MEASURE: Duration = Duration::from_secs(5);
 /// How often the broker's log is compared with what it acked; also at the beginning of each term.
 const CHECK: Duration = Duration::from_secs(30);
-/// After how long a check that failed is repeated.
+/// After how long a check is repeated that failed, or that found a loss which another check must confirm.
 const CHECK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Watches one outbox and one log.
@@ -70,20 +70,21 @@ impl<O: Outbox> Monitor<O> {
     }
 
     async fn keep_checking(&self, elector: &Elector, stop: &CancellationToken) {
-        let (mut epoch, mut next) = (0, Instant::now());
+        let (mut epoch, mut next, mut suspicion) = (0, Instant::now(), Suspicion::default());
         while let Some(lease) = elector.held(stop).await {
             if lease.epoch != epoch || Instant::now() >= next {
                 epoch = lease.epoch;
-                next = Instant::now() + self.check_or_warn(lease).await;
+                next = Instant::now() + self.check_or_warn(lease, &mut suspicion).await;
             }
             sleep(Duration::from_millis(500), stop).await;
         }
     }
 
     /// Checks, and says after how long to check again.
-    async fn check_or_warn(&self, lease: Lease) -> Duration {
-        match self.check(lease).await {
-            Ok(()) => CHECK,
+    async fn check_or_warn(&self, lease: Lease, suspicion: &mut Suspicion) -> Duration {
+        match self.check(lease, suspicion).await {
+            Ok(()) if suspicion.is_empty() => CHECK,
+            Ok(()) => CHECK_AGAIN,
             Err(error) => {
                 warn!(topic = self.log.topic(), "the log of the topic could not be checked: {error:#}");
                 CHECK_AGAIN
@@ -91,10 +92,11 @@ impl<O: Outbox> Monitor<O> {
         }
     }
 
-    async fn check(&self, lease: Lease) -> Result<()> {
+    async fn check(&self, lease: Lease, suspicion: &mut Suspicion) -> Result<()> {
         let (log, acked) = (self.log.clone(), lost_log::acked_offsets(&self.pool).await?);
         let ends = tokio::task::spawn_blocking(move || log.ends()).await?.map_err(explain)?;
-        if lost_log::check(&self.pool, lease, &acked, &ends).await? {
+        let lost = suspicion.confirm(fallen(&acked, &ends));
+        if !lost.is_empty() && lost_log::note(&self.pool, lease, &lost).await? {
             lost_log::report(self.log.topic());
         }
         Ok(())

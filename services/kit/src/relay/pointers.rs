@@ -1,13 +1,13 @@
 //! The outbox's table: pointers to what is not published yet.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::sync::Mutex;
 
 use metrics::counter;
 use sqlx::PgPool;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{log::Ack, outbox::Pointer};
+use super::{acks::Acks, outbox::Pointer};
 use crate::{
     dedicated::{Commit, Dedicated},
     lease::Lease,
@@ -20,46 +20,6 @@ const DELETES_PER_VACUUM: u64 = 50_000;
 
 /// Pointers are counted up to here: a larger outbox takes too long to count.
 pub const MOST_COUNTED: i64 = 100_000;
-
-/// The lowest and the highest acked offset of each partition.
-pub type Reach = BTreeMap<i32, (i64, i64)>;
-
-/// The acked records of a batch.
-#[derive(Debug, Default)]
-pub struct Acks {
-    keys: Vec<Uuid>,
-    versions: Vec<i64>,
-    /// Where Kafka stored them.
-    pub reach: Reach,
-}
-
-impl Acks {
-    /// Of those pointers that were acked.
-    pub fn of(results: &[(Pointer, Ack)]) -> Self {
-        let mut acked = Self::default();
-        for (pointer, ack) in results {
-            let Ok((partition, offset)) = *ack else { continue };
-            acked.keys.push(pointer.key);
-            acked.versions.push(pointer.version);
-            // A repeated send that the broker had already is acked without an offset.
-            if offset >= 0 {
-                let (low, high) = acked.reach.entry(partition).or_insert((offset, offset));
-                (*low, *high) = ((*low).min(offset), (*high).max(offset));
-            }
-        }
-        acked
-    }
-
-    /// How many records.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether none was acked.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-}
 
 /// The pointers in the schema that the pool sees as its own.
 pub struct Pointers {
@@ -154,8 +114,8 @@ impl Pointers {
                  SELECT EXISTS (SELECT FROM term), EXISTS (SELECT FROM lost)",
             )
             .bind(lease.epoch)
-            .bind(&acks.keys)
-            .bind(&acks.versions)
+            .bind(acks.keys())
+            .bind(acks.versions())
             .bind(partitions)
             .bind(lows)
             .bind(highs)
@@ -163,7 +123,7 @@ impl Pointers {
             .fetch_one(&mut *connection),
         )
         .await;
-        self.deletes += acks.keys.len() as u64;
+        self.deletes += acks.len() as u64;
         connection.end(result)
     }
 

@@ -8,9 +8,13 @@ use std::{
     time::Duration,
 };
 
-use futures::FutureExt;
-use rdkafka::{error::KafkaError, producer::DeliveryFuture, types::RDKafkaErrorCode};
-use tokio::time::Instant;
+use futures::{FutureExt, channel::oneshot::Canceled};
+use rdkafka::{
+    error::KafkaError,
+    producer::{DeliveryFuture, future_producer::OwnedDeliveryResult},
+    types::RDKafkaErrorCode,
+};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
@@ -25,10 +29,13 @@ const MOST_UNACKED: usize = 10_000;
 /// Keys that failed by themselves, at most: beyond it they are tried again at once.
 const MOST_KEYS: usize = 10_000;
 
+/// What Kafka will answer about a record; an error if the producer was dropped before.
+pub trait Delivery: Future<Output = Result<OwnedDeliveryResult, Canceled>> + Unpin {}
+impl<F: Future<Output = Result<OwnedDeliveryResult, Canceled>> + Unpin> Delivery for F {}
+
 /// Keys and partitions that are left alone.
-#[derive(Default)]
-pub struct SetAside {
-    unacked: Vec<(Pointer, DeliveryFuture)>,
+pub struct SetAside<D = DeliveryFuture> {
+    unacked: Vec<(Pointer, D)>,
     /// Keys and partitions of the unacked records.
     busy_keys: HashSet<Uuid>,
     busy_partitions: HashSet<i32>,
@@ -36,7 +43,19 @@ pub struct SetAside {
     failed_partitions: HashMap<i32, Instant>,
 }
 
-impl SetAside {
+impl<D> Default for SetAside<D> {
+    fn default() -> Self {
+        Self {
+            unacked: Vec::new(),
+            busy_keys: HashSet::new(),
+            busy_partitions: HashSet::new(),
+            failed_keys: HashMap::new(),
+            failed_partitions: HashMap::new(),
+        }
+    }
+}
+
+impl<D: Delivery> SetAside<D> {
     /// Whether anything is set aside.
     pub fn is_empty(&self) -> bool {
         self.busy_keys.is_empty() && self.failed_keys.is_empty() && self.failed_partitions.is_empty()
@@ -58,21 +77,39 @@ impl SetAside {
             || log.partition_of(key).is_some_and(is_closed)
     }
 
-    /// Keeps a record whose ack takes long.
-    pub fn keep(&mut self, pointer: Pointer, delivery: DeliveryFuture, log: &Log) {
+    /// Keeps a record that was sent.
+    pub fn keep(&mut self, pointer: Pointer, delivery: D, log: &Log) {
         self.busy_keys.insert(pointer.key);
         self.busy_partitions.extend(log.partition_of(&pointer.key));
         self.unacked.push((pointer, delivery));
     }
 
-    /// The kept records that were acked or have failed by now.
-    pub fn take_finished(&mut self, log: &Log) -> Vec<(Pointer, Ack)> {
-        let (mut finished, unacked) = (Vec::new(), std::mem::take(&mut self.unacked));
+    /// How many records are kept.
+    pub fn unacked(&self) -> usize {
+        self.unacked.len()
+    }
+
+    /// The kept records that were acked or have failed, in the order in which they were sent. The first `old` ones are asked once, the
+    /// others are awaited until `until`. Of one partition no record is taken before an earlier one: acks come in while this looks, and an
+    /// earlier ack that is taken later would look like the first one of a new log.
+    pub async fn take_finished(&mut self, old: usize, until: Instant, log: &Log) -> Vec<(Pointer, Ack)> {
+        let (mut finished, mut waiting) = (Vec::new(), HashSet::new());
+        let unacked = std::mem::take(&mut self.unacked);
         self.forget_unacked();
-        for (pointer, mut delivery) in unacked {
-            match (&mut delivery).now_or_never() {
+        for (place, (pointer, mut delivery)) in unacked.into_iter().enumerate() {
+            // While the number of partitions is unknown, all records count as those of one.
+            let partition = log.partition_of(&pointer.key);
+            let result = match waiting.contains(&partition) {
+                true => None,
+                false if place < old => (&mut delivery).now_or_never(),
+                false => timeout_at(until, &mut delivery).await.ok(),
+            };
+            match result {
                 Some(result) => finished.push((pointer, delivered(result))),
-                None => self.keep(pointer, delivery, log),
+                None => {
+                    waiting.insert(partition);
+                    self.keep(pointer, delivery, log);
+                }
             }
         }
         finished
@@ -141,4 +178,50 @@ fn is_ours(error: &KafkaError) -> bool {
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue)
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Poll};
+
+    use rdkafka::producer::future_producer::Delivery as Stored;
+
+    use super::*;
+    use crate::kafka;
+
+    /// Kafka's answer about the record at an offset of partition 0, after it was asked for so often in vain.
+    fn answer(offset: i64, mut pending: u32) -> impl Delivery {
+        poll_fn(move |_| {
+            if pending > 0 {
+                pending -= 1;
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(Ok(Stored { partition: 0, offset, timestamp: rdkafka::Timestamp::NotAvailable })))
+        })
+    }
+
+    fn offsets(finished: Vec<(Pointer, Ack)>) -> Vec<i64> {
+        finished.into_iter().map(|(_, ack)| ack.expect("acked").1).collect()
+    }
+
+    /// Acks come in while the records are looked at: the first is asked for a moment too early, the second just in time.
+    #[tokio::test]
+    async fn records_of_a_partition_are_finished_in_the_order_in_which_they_were_sent() {
+        let config = kafka::Config {
+            kafka_bootstrap_servers: "127.0.0.1:1".into(),
+            topic_prefix: "test.".into(),
+            fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
+            kafka_config: Vec::new(),
+            kafka_config_file: None,
+        };
+        let log = Log::new(config, "topic".into()).expect("a producer");
+        let mut set_aside = SetAside::default();
+        for (offset, pending) in [(7, 1), (8, 0)] {
+            set_aside.keep(Pointer { key: Uuid::now_v7(), version: 1 }, answer(offset, pending), &log);
+        }
+        let now = Instant::now();
+        assert!(set_aside.take_finished(2, now, &log).await.is_empty());
+        assert_eq!(offsets(set_aside.take_finished(2, now, &log).await), [7, 8]);
+        assert!(set_aside.is_empty());
+    }
 }

@@ -89,9 +89,9 @@ pub struct Output<T> {
     parcels: mpsc::Sender<Parcel<T>>,
     heartbeat: Duration,
     stall: Duration,
-    /// What was sent last, and from where the client resumes once it has that.
+    /// What is being sent, and from where the client resumes once it has that. It stays here if the sending is given up.
     last: Option<(Parcel<T>, Resume)>,
-    /// From where the client resumes with what it had before.
+    /// From where the client resumes with what it has.
     resume: Resume,
     sent_at: Instant,
 }
@@ -124,7 +124,6 @@ fn responses<T: Send + 'static>(parcels: mpsc::Receiver<Parcel<T>>) -> ResponseS
 impl<T> Output<T> {
     /// Sends a response and waits until the client's window has taken it. `resume` is where the client resumes after it.
     pub async fn send(&mut self, response: T, resume: Resume) -> Result<(), ApiError> {
-        self.settle();
         let parcel = Parcel::new(Content::Response(response));
         self.last = Some((parcel.clone(), resume));
         let taken = async {
@@ -133,6 +132,8 @@ impl<T> Output<T> {
         };
         match timeout(self.stall, taken).await {
             Ok(Some(())) => {
+                // tonic has the parcel, though perhaps not its content yet: `end` must not replace that any more.
+                self.settle();
                 self.sent_at = Instant::now();
                 Ok(())
             }
@@ -166,7 +167,7 @@ impl<T> Output<T> {
         async move { parcels.closed().await }
     }
 
-    /// Ends the stream. What the client has not taken is removed.
+    /// Ends the stream. A response whose sending was given up is removed, unless the client has it.
     pub fn end(mut self, result: Result<(), ApiError>) {
         let last = self.last.take();
         let end = |resume: &Resume| Content::End(result.map_err(|error| resume.add_to(error).into()));
@@ -184,7 +185,7 @@ impl<T> Output<T> {
         }
     }
 
-    /// The last response was taken: that is where the client now resumes.
+    /// What was sent is the client's: that is where it now resumes.
     fn settle(&mut self) {
         if let Some((_, resume)) = self.last.take() {
             self.resume = resume;
@@ -254,6 +255,25 @@ mod tests {
         output.end(Err(ApiError::shutting_down()));
         let status = responses.next().await.expect("an end").expect_err("an error");
         assert_eq!(version(&status), Some("7".into()));
+    }
+
+    /// tonic takes a parcel from the channel first and its content a moment later, on another thread.
+    #[tokio::test]
+    async fn an_end_removes_nothing_that_was_sent() {
+        let (parcels, mut responses) = mpsc::channel(1);
+        let mut output = Output {
+            parcels,
+            heartbeat: HEARTBEAT,
+            stall: STALL,
+            last: None,
+            resume: Resume::Start,
+            sent_at: Instant::now(),
+        };
+        let (sent, parcel) = tokio::join!(output.send(7, Resume::Version(7)), responses.recv());
+        sent.expect("sent");
+        output.end(Ok(()));
+        assert_eq!(taken(parcel.expect("a parcel").take()), 7);
+        assert!(responses.recv().await.expect("the end").take().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod broker;
 mod consumer;
 mod http2;
+mod outage;
 mod postgres;
 mod relay;
 mod server;

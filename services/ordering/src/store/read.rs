@@ -61,6 +61,7 @@ macro_rules! walk {
 impl Store {
     /// One order as it is now.
     pub async fn order(&self, scope: &Scope, order_id: Uuid) -> Result<Option<OrderRow>, StoreError> {
+        let _turn = self.turns.take().await?;
         let statement = concat!("SELECT ", order_columns!(), " FROM order_details WHERE tenant = $1 AND order_id = $2");
         let statement = sqlx::query_as(statement).bind(scope.tenant()).bind(order_id);
         bounded(statement.fetch_optional(&self.pool)).await
@@ -68,6 +69,7 @@ impl Store {
 
     /// One order by its number.
     pub async fn order_by_number(&self, scope: &Scope, number: i64) -> Result<Option<OrderRow>, StoreError> {
+        let _turn = self.turns.take().await?;
         let statement = concat!("SELECT ", order_columns!(), " FROM order_details WHERE tenant = $1 AND number = $2");
         let statement = sqlx::query_as(statement).bind(scope.tenant()).bind(number);
         bounded(statement.fetch_optional(&self.pool)).await
@@ -75,6 +77,7 @@ impl Store {
 
     /// Orders as they are now, in no order. Those that are not there are left out.
     pub async fn orders(&self, scope: &Scope, order_ids: &[Uuid]) -> Result<Vec<OrderRow>, StoreError> {
+        let _turn = self.turns.take().await?;
         let statement = concat!(
             "SELECT d.*
              FROM unnest($2::uuid[]) AS k (order_id)

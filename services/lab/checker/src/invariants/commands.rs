@@ -37,7 +37,8 @@ fn commands(
         let Outcome::Ok { shown, replayed } = attempt.outcome else { continue };
         versions.insert(shown.version);
         made += usize::from(!replayed);
-        let problem = answer(attempt, shown, replayed, steps).or_else(|| left(case, attempt, shown, replayed));
+        let problem =
+            answer(attempt, shown, replayed, steps).or_else(|| left(case, attempts, attempt, shown, replayed));
         if let Some(evidence) = problem.or_else(|| foreign_id(case, attempt, steps)) {
             found.at(order_id, attempt.sent_us, evidence);
         }
@@ -76,15 +77,28 @@ fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[St
     })
 }
 
-/// "Already there" may only be said of the status that the order has, not of one that it has left.
-fn left(case: &Case<'_>, attempt: &Command<'_>, shown: &Transition, replayed: bool) -> Option<String> {
+/// "Already there" may only be said of the status that the order has, not of one that it has left. An answer that was given while it was
+/// there is kept under its request id, and is given again to whoever did not receive it.
+fn left(
+    case: &Case<'_>,
+    attempts: &[&Command<'_>],
+    attempt: &Command<'_>,
+    shown: &Transition,
+    replayed: bool,
+) -> Option<String> {
     let order = case.order(attempt.asked.order_id)?;
     let by_itself = order.steps.iter().any(|step| {
         step.transition.version == shown.version
             && attempt.asked.request_id.is_some()
             && step.request_id == attempt.asked.request_id
     });
-    let was_left = replayed && !by_itself && order.seen_before(attempt.sent_us, shown.version + 1);
+    let in_time = |earlier: &&Command<'_>| {
+        earlier.sent_us < attempt.sent_us
+            && earlier.may_have_applied()
+            && !order.seen_before(earlier.sent_us, shown.version + 1)
+    };
+    let may_be_kept = attempt.asked.request_id.is_some() && attempts.iter().any(in_time);
+    let was_left = replayed && !by_itself && !may_be_kept && order.seen_before(attempt.sent_us, shown.version + 1);
     was_left.then(|| {
         format!("{:?} was answered with version {}, which the order had left before", attempt.asked, shown.version)
     })

@@ -332,7 +332,29 @@ fn a_repeated_command_that_is_answered_with_somebody_else_s_transition_is_notice
 
 /// A command that is sent when order 0 has come to its end, and what it is answered with.
 fn late_command(op: impl FnOnce(String) -> Op, shown_version: i64) -> Vec<comanda_checker::Invariant> {
+    repeated_command(None, op, shown_version)
+}
+
+/// The same for a command whose first try, under the same id, went out when a version of the order was shown, and was not answered.
+fn repeated_command(
+    first_try_at: Option<i64>,
+    op: impl FnOnce(String) -> Op,
+    shown_version: i64,
+) -> Vec<comanda_checker::Invariant> {
     after(|lines| {
+        let op = op("order-0".into());
+        if let Some(version) = first_try_at {
+            let shown = lines.iter().find(|line| is_shown_anywhere(&line.what, "order-0", version));
+            let at_us = shown.expect("a stream shows it").at_us + 1;
+            let (client, tenant, replica) = ("client".into(), TENANT.into(), "state-machine-0".into());
+            let what = What::Invoke { call: 990, client, tenant, replica, op: op.clone() };
+            lines.push(Line { at_us, what });
+            lines.push(Line {
+                at_us,
+                what: What::Return { call: 990, code: "UNAVAILABLE".into(), reason: None, answer: None },
+            });
+            lines.sort_by_key(|line| line.at_us);
+        }
         let shown = lines.iter().find_map(|line| match &line.what {
             What::TransitionRow { transition, .. }
                 if (&*transition.order_id, transition.version) == ("order-0", shown_version) =>
@@ -343,7 +365,7 @@ fn late_command(op: impl FnOnce(String) -> Op, shown_version: i64) -> Vec<comand
         });
         let answer = Some(Answer::Moved { transition: shown.expect("a version of order 0"), replayed: true });
         let (client, tenant, replica) = ("client".into(), TENANT.into(), "state-machine-0".into());
-        happened(lines, What::Invoke { call: 991, client, tenant, replica, op: op("order-0".into()) });
+        happened(lines, What::Invoke { call: 991, client, tenant, replica, op });
         happened(lines, What::Return { call: 991, code: "OK".into(), reason: None, answer });
     })
 }
@@ -368,6 +390,14 @@ fn a_request_id_that_answers_another_command_is_noticed() {
 fn an_ok_for_a_status_that_the_order_has_left_is_noticed() {
     assert_eq!(late_command(|order| command("advance", order, Some("own"), Some("preparing")), 2), [C3Idempotent]);
     assert_eq!(late_command(|order| command("advance", order, Some("own"), Some("delivered")), 4), []);
+}
+
+#[test]
+fn an_answer_that_was_lost_is_given_again_after_the_order_went_on() {
+    let advance = |order| command("advance", order, Some("own"), Some("preparing"));
+    assert_eq!(repeated_command(Some(2), advance, 2), []);
+    // When the first try went out, the order had left the status already.
+    assert_eq!(repeated_command(Some(3), advance, 2), [C3Idempotent]);
 }
 
 #[test]
@@ -438,4 +468,9 @@ fn a_refused_request_that_is_remembered_is_noticed() {
 
 fn is_call_of(what: &What, customer: &str) -> bool {
     matches!(what, What::Invoke { op: Op::Create(order), .. } if order.customer_id == customer)
+}
+
+fn is_shown_anywhere(what: &What, order: &str, version: i64) -> bool {
+    let What::Event { event: Event::Transition { transition }, .. } = what else { return false };
+    transition.order_id == order && transition.version == version
 }

@@ -8,7 +8,7 @@ use crate::{
         Role::{Notification, Ordering, StateMachine},
     },
     nemesis::{
-        Hurt::{Dead, Reset, Slow},
+        Hurt::{Dead, Refusing, Reset, Slow},
         Kind::{self, BrokerFrozen, BrokerKilled, Link, Mail, RoleFrozen, RoleKilled},
         Trouble::{CutsBeforeDot, HangsUp},
     },
@@ -60,9 +60,12 @@ pub const BUGS: [Bug; 14] = [
         // Nobody else takes up what the consumer lost.
         workload: |settings| settings.moved = 0.0,
         faults: &[
-            Fault(1_000, 5_000, Link(Postgres, Dead), &["state-machine-0"]),
+            // Not `Dead`: what was sent before the kill would still reach Postgres when the link is back.
+            Fault(1_000, 5_000, Link(Postgres, Refusing), &["state-machine-0"]),
+            Fault(1_000, 1_000, Link(Postgres, Reset), &["state-machine-0"]),
             Fault(4_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
-            Fault(10_000, 5_000, Link(Postgres, Dead), &["state-machine-0"]),
+            Fault(10_000, 5_000, Link(Postgres, Refusing), &["state-machine-0"]),
+            Fault(10_000, 1_000, Link(Postgres, Reset), &["state-machine-0"]),
             Fault(13_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
         ],
         ..PLAIN
