@@ -8,7 +8,7 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 19] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
@@ -23,6 +23,10 @@ pub const NAMES: [&str; 15] = [
     "relay-highest-version-first",
     "former-leader-keeps-firing",
     "replay-without-hash",
+    "no-slot-index",
+    "step-without-version",
+    "release-forgotten",
+    "position-after-end",
     "analytics-offset-before-effect",
 ];
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     case::Case,
-    history::{Answer, Event, Line, Op, Order, RecordContent, Transition, What},
+    history::{Answer, AssignmentEvent, AssignmentRow, Event, Line, Op, Order, RecordContent, Transition, What},
     violation::Violation,
 };
 
@@ -54,6 +54,11 @@ fn tell(what: &What) -> String {
             let command = request_id.as_ref().map_or_else(String::new, |id| format!(", command {id}"));
             format!("history: {}{command}", tell_transition(transition))
         }
+        What::WatchCourier { stream, replica, courier_id, .. } => {
+            format!("stream {stream} to {replica}, of {courier_id}")
+        }
+        What::AssignmentRow(row) => tell_assignment(row),
+        What::AssignmentEventRow(event) => format!("event of dispatch: {}", tell_assignment_event(event)),
         What::OutboxRow { service, version, .. } => format!("outbox of {service}: version {version}"),
         What::MailRow { version, copy, state, attempts, .. } => {
             format!("mail of version {version}, copy {copy}: {state}, {attempts} tries")
@@ -72,6 +77,7 @@ fn tell_op(op: &Op) -> String {
         Op::Move { trigger, request_id, expected_version, to_status, .. } => {
             format!("{trigger}, request {request_id:?}, expected version {expected_version:?}, to {to_status:?}")
         }
+        Op::Courier { action, courier_id, attempt, .. } => format!("{action:?} by {courier_id}, attempt {attempt}"),
         Op::Get { .. } => "get".into(),
         Op::History { .. } => "history".into(),
         Op::Bad { what, .. } => format!("bad: {what}"),
@@ -85,6 +91,10 @@ fn tell_answer(answer: &Answer) -> String {
         Answer::Moved { transition, replayed } => format!(" {} replayed {replayed}", tell_transition(transition)),
         Answer::Order { order } => format!(" {}", tell_order(order)),
         Answer::History { transitions } => format!(" {} transitions", transitions.len()),
+        Answer::Assignment { attempt, courier_id, state, replayed } => {
+            format!(" attempt {attempt} of {courier_id} is {state}, replayed {replayed}")
+        }
+        Answer::Courier { taken } => format!(" taken {taken}"),
     }
 }
 
@@ -94,6 +104,13 @@ fn tell_event(event: &Event) -> String {
         Event::Current { order } => format!("current {}", tell_order(order)),
         Event::Heartbeat { version } => format!("heartbeat {version}"),
         Event::SnapshotComplete => "snapshot complete".into(),
+        Event::Courier { attempt, has_position } => {
+            format!("courier of attempt {attempt}, with a position: {has_position}")
+        }
+        Event::Jobs { revision, jobs } => {
+            let jobs = jobs.iter().map(|job| format!("{} {} {}", job.order_id, job.attempt, job.state));
+            format!("revision {revision}: {}", jobs.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -101,8 +118,21 @@ fn tell_record(content: &RecordContent) -> String {
     match content {
         RecordContent::Placed { number, status, .. } => format!("placed, number {number}, {status}"),
         RecordContent::Transition { transition, .. } => tell_transition(transition),
+        RecordContent::Assignment { event } => tell_assignment_event(event),
         other => format!("{other:?}"),
     }
+}
+
+fn tell_assignment(row: &AssignmentRow) -> String {
+    let AssignmentRow { attempt, courier_id, slot, state, outcome, create_time_us, end_time_us, .. } = row;
+    format!("assignment {attempt} to {courier_id} slot {slot}: {state} {outcome}, {create_time_us} to {end_time_us:?}")
+}
+
+fn tell_assignment_event(event: &AssignmentEvent) -> String {
+    let AssignmentEvent { version, event, attempt, courier_id, time_us, step, .. } = event;
+    let step =
+        step.as_ref().map_or_else(String::new, |step| format!(", {:?} after {}", step.to, step.expected_version));
+    format!("version {version} {event} attempt {attempt} of {courier_id} at {time_us}{step}")
 }
 
 fn tell_order(order: &Order) -> String {

@@ -52,6 +52,9 @@ pub struct Figures {
     pub ambiguous_mails: u64,
     /// Mails that were given up.
     pub dead_mails: u64,
+    /// Assignments that were completed.
+    #[serde(default)]
+    pub jobs: u64,
     /// Transitions that streams showed.
     pub watch_events: u64,
     /// Streams that were opened.
@@ -123,6 +126,7 @@ impl Figures {
             What::WatchAll { start, .. } => self.count_stream(matches!(start, Start::Token { .. })),
             What::Event { event: Event::Transition { .. }, .. } => self.watch_events += 1,
             What::DeadLetterRow { .. } => self.dead_letters += 1,
+            What::AssignmentRow(row) if row.outcome == "completed" => self.jobs += 1,
             What::Counter { name, value, .. } => *self.counters.entry(name.clone()).or_default() += value,
             _ => {}
         }

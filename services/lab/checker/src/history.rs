@@ -7,7 +7,13 @@
 
 #![allow(missing_docs, reason = "fields are named as in the API and the schema, where they are explained")]
 
+mod courier;
+
 use serde::{Deserialize, Serialize};
+
+pub use courier::{
+    AssignmentEvent, AssignmentRow, CourierAction, CourierRow, Dispatch, Job, JobRow, Report, ReportRow, Step,
+};
 
 /// One thing that happened, or one thing found at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +72,8 @@ pub enum What {
         customer_id: String,
         start: Start,
     },
+    /// A stream of a courier's jobs was opened.
+    WatchCourier { stream: u64, client: String, tenant: String, replica: String, courier_id: String },
     /// A stream showed something.
     Event { stream: u64, event: Event },
     /// A stream ended: `OK`, a code, or `CLIENT` when its reader left.
@@ -128,6 +136,16 @@ pub enum What {
         message_id: String,
         recipient: String,
     },
+    /// A row of `dispatch.couriers`.
+    CourierRow(CourierRow),
+    /// A row of `dispatch.jobs`.
+    JobRow(JobRow),
+    /// A row of `dispatch.assignments`.
+    AssignmentRow(AssignmentRow),
+    /// A row of `dispatch.events`.
+    AssignmentEventRow(AssignmentEvent),
+    /// A row of a report over the whole run, as AnalyticsService answers it at the end.
+    ReportRow(ReportRow),
     /// A record that could not be applied.
     DeadLetterRow { service: String, topic: String, partition: i32, offset: i64, reason: String },
     /// A record of a topic. `log` counts the logs that topic has had: 1, and one more after each loss of the log.
@@ -179,6 +197,9 @@ pub struct Run {
     pub drain_ms: u64,
     /// No process may become larger.
     pub most_rss_bytes: u64,
+    /// Fewer assignments that were completed prove nothing.
+    #[serde(default)]
+    pub least_jobs: u64,
     /// Whether every status that has a template is due a mail.
     pub mails: bool,
     /// Replaces the delay of every timer edge, where the system was started so (`COMANDA_STEP_MS`).
@@ -206,6 +227,8 @@ pub enum Op {
     Get { order_id: String },
     /// `ListTransitions`, all pages
     History { order_id: String },
+    /// A call to dispatch. `attempt` is 0, and `order_id` empty, where it concerns no assignment.
+    Courier { action: CourierAction, courier_id: String, order_id: String, attempt: i32 },
     /// A call that must be refused, or bytes that are no call at all.
     Bad { what: String, is_protobuf: bool },
 }
@@ -243,6 +266,17 @@ pub enum Answer {
     History {
         transitions: Vec<Transition>,
     },
+    /// Of dispatch: what became of an assignment.
+    Assignment {
+        attempt: i32,
+        courier_id: String,
+        state: String,
+        replayed: bool,
+    },
+    /// Of dispatch, where no assignment is shown. `taken` is false where a position was dropped.
+    Courier {
+        taken: bool,
+    },
 }
 
 /// What became of one order of a batch.
@@ -269,10 +303,26 @@ pub enum Start {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Transition { transition: Transition },
-    Current { order: Order },
-    Heartbeat { version: i64 },
+    Transition {
+        transition: Transition,
+    },
+    Current {
+        order: Order,
+    },
+    Heartbeat {
+        version: i64,
+    },
     SnapshotComplete,
+    /// The courier of an order; `attempt` 0 where it has none any more.
+    Courier {
+        attempt: i32,
+        has_position: bool,
+    },
+    /// All that a courier has to do.
+    Jobs {
+        revision: i64,
+        jobs: Vec<Job>,
+    },
 }
 
 /// An order as the API shows it.
@@ -327,6 +377,9 @@ pub struct OrderRow {
     pub revision: i32,
     pub first_status: String,
     pub create_time_us: i64,
+    /// When it is to start, where that is not at once.
+    #[serde(default)]
+    pub start_time_us: Option<i64>,
 }
 
 /// A topic of the system.
@@ -335,6 +388,7 @@ pub struct OrderRow {
 pub enum Topic {
     Orders,
     Transitions,
+    Assignments,
 }
 
 /// What a record says.
@@ -357,6 +411,9 @@ pub enum RecordContent {
         tenant: String,
         transition: Transition,
     },
+    Assignment {
+        event: AssignmentEvent,
+    },
     /// A record that the run itself put there: garbage, on purpose.
     Planted,
     /// Bytes that are neither.
@@ -372,6 +429,8 @@ pub struct Workflow {
     pub revision: i32,
     pub statuses: Vec<Status>,
     pub edges: Vec<Edge>,
+    #[serde(default)]
+    pub dispatch: Option<Dispatch>,
 }
 
 /// A status of a lifecycle.
@@ -390,4 +449,7 @@ pub struct Edge {
     pub to: String,
     pub trigger: String,
     pub delay_us: i64,
+    /// The delay begins at the order's start time, where that is later.
+    #[serde(default)]
+    pub after_start: bool,
 }

@@ -31,6 +31,11 @@ pub enum Invariant {
     C11Liveness,
     /// No panic, no end that nobody wanted, no code that must not be, no growth.
     C12Hygiene,
+    /// An order has one courier at a time, a courier no more orders than it takes; who is free gets what waits; what has ended is over, and
+    /// nobody sees a courier or a job that is none of theirs.
+    C13Dispatch,
+    /// Reports are what the history adds up to.
+    C14Analytics,
 }
 
 impl fmt::Display for Invariant {
@@ -48,6 +53,8 @@ impl fmt::Display for Invariant {
             Self::C10Tenants => "C10 tenants",
             Self::C11Liveness => "C11 liveness",
             Self::C12Hygiene => "C12 hygiene",
+            Self::C13Dispatch => "C13 dispatch",
+            Self::C14Analytics => "C14 analytics",
         };
         f.pad(name)
     }

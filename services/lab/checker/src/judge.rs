@@ -66,6 +66,7 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
         ("kinds of fault", kinds.len() as u64, run.least_fault_kinds),
         ("commands that moved orders", moved(case), run.least_moves),
         ("transitions that streams showed", shown(case), run.least_shown),
+        ("jobs of couriers that were completed", completed(case), run.least_jobs),
     ] {
         if there_are < least {
             doubts.push(format!("{there_are} {what}, where {least} are the least that count"));
@@ -77,6 +78,11 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
 fn moved(case: &Case<'_>) -> u64 {
     let made = |attempt: &&Attempt<'_, _, _>| matches!(attempt.outcome, Outcome::Ok { replayed: false, .. });
     case.moves.iter().filter(made).count() as u64
+}
+
+fn completed(case: &Case<'_>) -> u64 {
+    let rows = case.orders.values().flat_map(|order| &order.assignments);
+    rows.filter(|row| row.outcome == "completed").count() as u64
 }
 
 fn shown(case: &Case<'_>) -> u64 {

@@ -50,9 +50,11 @@ impl<'a> Builder<'a> {
                     self.answer(sent, Back { line: at, at_us: line.at_us, code, reason, answer });
                 }
             }
-            What::Watch { .. } | What::WatchAll { .. } | What::Event { .. } | What::StreamEnd { .. } => {
-                self.take_stream(at, line);
-            }
+            What::Watch { .. }
+            | What::WatchAll { .. }
+            | What::WatchCourier { .. }
+            | What::Event { .. }
+            | What::StreamEnd { .. } => self.take_stream(at, line),
             other => self.take_run(at, line.at_us, other),
         }
     }
@@ -103,6 +105,9 @@ impl<'a> Builder<'a> {
             order.steps.sort_by_key(|step| step.transition.version);
             order.placed.sort_by_key(|record| record.place);
             order.transitions.sort_by_key(|record| record.place);
+            order.assignments.sort_by_key(|row| row.attempt);
+            order.assignment_events.sort_by_key(|event| event.version);
+            order.assignment_records.sort_by_key(|record| record.place);
             order.mails.sort_by_key(|mail| (mail.version, mail.copy));
             order.sightings.sort_by_key(|sighting| sighting.seen_us);
             order.lines.sort_unstable();

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod builder;
+mod courier;
 mod fault;
 mod order;
 mod outside;
@@ -10,12 +11,13 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use attempt::{Attempt, Identity, Move, Outcome, Read};
+pub use courier::CourierCall;
 pub use fault::Fault;
 pub use order::{MailRow, Occurrence, OrderCase, Place, Sighting, StateRow, Step};
 pub use outside::{Delivery, Strange};
 pub use stream::{Kind, Stream};
 
-use crate::history::{Line, NewOrder, Order, Run, Topic, Transition, What, Workflow};
+use crate::history::{CourierRow, Line, NewOrder, Order, ReportRow, Run, Topic, Transition, What, Workflow};
 
 /// All that is known of a run. Borrows the lines it was made of.
 #[derive(Debug, Default)]
@@ -32,6 +34,12 @@ pub struct Case<'a> {
     pub moves: Vec<Attempt<'a, Move<'a>, &'a Transition>>,
     /// Every look at one order.
     pub reads: Vec<Read<'a>>,
+    /// Every call to dispatch.
+    pub courier_calls: Vec<CourierCall<'a>>,
+    /// Couriers by tenant and id.
+    pub couriers: BTreeMap<(&'a str, &'a str), &'a CourierRow>,
+    /// What analytics reported at the end.
+    pub reports: Vec<&'a ReportRow>,
     /// Every stream, by its number, so in the order of their opening.
     pub streams: BTreeMap<u64, Stream<'a>>,
     /// Every fault, also those that could not be made: they may have had effects.
@@ -103,6 +111,17 @@ impl<'a> Case<'a> {
         self.faults.iter().filter(move |fault| fault.from_us <= to_us && fault.to_us >= from_us)
     }
 
+    /// The workflow of an order, where both are there.
+    pub fn workflow(&self, order: &OrderCase<'a>) -> Option<&'a Workflow> {
+        let row = order.row()?;
+        self.workflows.get(&(row.workflow.as_str(), row.revision)).copied()
+    }
+
+    /// The run's clock at a time of the database's, as far as they are known to differ.
+    pub fn run_us(&self, time_us: i64) -> u64 {
+        u64::try_from(time_us - self.lead_us.unwrap_or_default()).unwrap_or_default()
+    }
+
     /// Lines of a sort that needs no index.
     pub fn pick<T>(&self, pick: impl Fn(&'a Line) -> Option<T>) -> impl Iterator<Item = T> {
         self.lines.iter().filter_map(pick)
@@ -120,6 +139,11 @@ impl<'a> Case<'a> {
                 | TransitionRow { .. }
                 | OutboxRow { .. }
                 | MailRow { .. }
+                | CourierRow(_)
+                | JobRow(_)
+                | AssignmentRow(_)
+                | AssignmentEventRow(_)
+                | ReportRow(_)
                 | DeadLetterRow { .. }
                 | Record { .. }
                 | Lag { .. }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{OrderRow, RecordContent, Topic, Transition};
+use crate::history::{AssignmentEvent, AssignmentRow, JobRow, OrderRow, RecordContent, Topic, Transition};
 
 /// What the run and its remains tell of one order.
 #[derive(Debug, Default)]
@@ -21,6 +21,14 @@ pub struct OrderCase<'a> {
     pub pointers: Vec<(&'a str, i64)>,
     /// Its mails, by version and copy.
     pub mails: Vec<MailRow<'a>>,
+    /// Its row in `dispatch.jobs`.
+    pub job: Option<&'a JobRow>,
+    /// Its rows in `dispatch.assignments`, by attempt.
+    pub assignments: Vec<&'a AssignmentRow>,
+    /// Its rows in `dispatch.events`, by version.
+    pub assignment_events: Vec<&'a AssignmentEvent>,
+    /// Its records on the topic of assignments, by place.
+    pub assignment_records: Vec<Occurrence<'a>>,
     /// Request ids that are kept for it, each with the tenant it is kept for.
     pub requests: Vec<(&'a str, &'a str)>,
     /// When clients saw which version of it, by time.
@@ -129,6 +137,12 @@ impl<'a> OrderCase<'a> {
     /// The last transition of its history.
     pub fn last(&self) -> Option<&'a Transition> {
         self.steps.last().map(|step| step.transition)
+    }
+
+    /// Whether dispatch asked for the step with this request id.
+    pub fn asked_by_dispatch(&self, request_id: &str) -> bool {
+        let mut steps = self.assignment_events.iter().filter_map(|event| event.step.as_ref());
+        steps.any(|step| step.request_id == request_id)
     }
 
     /// Each version with the one that follows it.

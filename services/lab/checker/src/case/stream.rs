@@ -36,6 +36,11 @@ pub enum Kind<'a> {
         /// From where.
         start: &'a Start,
     },
+    /// The jobs of a courier.
+    Courier {
+        /// Whose.
+        courier_id: &'a str,
+    },
 }
 
 impl Stream<'_> {

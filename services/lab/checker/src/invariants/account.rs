@@ -73,7 +73,11 @@ type Places<'a> = BTreeMap<(Topic, i32, i64), (&'a str, &'a str)>;
 fn dead_letter_places<'a>(case: &Case<'a>) -> Places<'a> {
     let rows = case.pick(|line| match &line.what {
         What::DeadLetterRow { service, topic, partition, offset, reason } => {
-            let topic = if topic.contains("transitions") { Topic::Transitions } else { Topic::Orders };
+            let topic = match topic.as_str() {
+                topic if topic.contains("transitions") => Topic::Transitions,
+                topic if topic.contains("assignments") => Topic::Assignments,
+                _ => Topic::Orders,
+            };
             Some(((topic, *partition, *offset), (service.as_str(), reason.as_str())))
         }
         _ => None,

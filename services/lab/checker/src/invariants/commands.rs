@@ -138,11 +138,12 @@ fn applied(
     }
 }
 
-/// A transition by a command that nobody gave.
+/// A transition by a command that nobody gave, and no step that dispatch asked for.
 fn unasked(case: &Case<'_>, found: &mut Findings<'_, '_>, asked: &BTreeSet<(&str, Option<&str>)>) {
     for (order_id, order) in &case.orders {
         for step in order.steps.iter().filter(|step| step.request_id.is_some()) {
-            if !asked.contains(&(*order_id, step.request_id)) {
+            let by_dispatch = step.request_id.is_some_and(|request_id| order.asked_by_dispatch(request_id));
+            if !by_dispatch && !asked.contains(&(*order_id, step.request_id)) {
                 let evidence = format!(
                     "version {} is by command {:?}, which nobody gave",
                     step.transition.version, step.request_id

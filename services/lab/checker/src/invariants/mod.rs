@@ -1,8 +1,10 @@
 //! One file for each invariant: a function that looks at a case and tells what must not be.
 
 pub mod account;
+pub mod analytics;
 pub mod chain;
 pub mod commands;
+pub mod dispatch;
 pub mod durable;
 pub mod hygiene;
 pub mod idempotent;
@@ -40,4 +42,11 @@ pub const ALL: &[(Invariant, Check, bool)] = &[
     (Invariant::C10Tenants, tenants::check, true),
     (Invariant::C11Liveness, liveness::check, false),
     (Invariant::C12Hygiene, hygiene::check, false),
+    (Invariant::C13Dispatch, dispatch::assignments::check, true),
+    (Invariant::C13Dispatch, dispatch::steps::check, true),
+    (Invariant::C13Dispatch, dispatch::log::check, true),
+    (Invariant::C13Dispatch, dispatch::shown::check, true),
+    (Invariant::C13Dispatch, dispatch::positions::check, true),
+    (Invariant::C13Dispatch, dispatch::waiting::check, true),
+    (Invariant::C14Analytics, analytics::check, true),
 ];

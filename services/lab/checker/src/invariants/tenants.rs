@@ -47,7 +47,8 @@ fn shown(case: &Case<'_>, found: &mut Findings<'_, '_>) {
             match event {
                 Event::Transition { transition } => look(&transition.order_id, stream.tenant, *at_us),
                 Event::Current { order } => look(&order.order_id, stream.tenant, *at_us),
-                Event::Heartbeat { .. } | Event::SnapshotComplete => {}
+                Event::Jobs { jobs, .. } => jobs.iter().for_each(|job| look(&job.order_id, stream.tenant, *at_us)),
+                Event::Heartbeat { .. } | Event::SnapshotComplete | Event::Courier { .. } => {}
             }
         }
     }
@@ -59,15 +60,20 @@ fn kept<'o>(order: &'o OrderCase<'_>) -> impl Iterator<Item = (&'static str, &'o
     let steps = order.steps.iter().map(|step| ("its history", step.tenant));
     let mails = order.mails.iter().map(|mail| ("the mail ledger", mail.tenant));
     let requests = order.requests.iter().map(|(tenant, _)| ("a kept request", *tenant));
-    let records = order.placed.iter().chain(&order.transitions);
+    let jobs = order.job.iter().map(|job| ("its job", job.tenant.as_str()));
+    let assignments = order.assignments.iter().map(|row| ("an assignment", row.tenant.as_str()));
+    let events = order.assignment_events.iter().map(|event| ("an event of dispatch", event.tenant.as_str()));
+    let records = order.placed.iter().chain(&order.transitions).chain(&order.assignment_records);
     let headers = records.clone().map(|record| ("the header of a record", record.tenant.unwrap_or_default()));
     let payloads = records.filter_map(|record| Some(("a record", of_record(record)?)));
-    states.chain(steps).chain(mails).chain(requests).chain(headers).chain(payloads)
+    let of_dispatch = jobs.chain(assignments).chain(events);
+    states.chain(steps).chain(mails).chain(requests).chain(of_dispatch).chain(headers).chain(payloads)
 }
 
 fn of_record<'a>(record: &Occurrence<'a>) -> Option<&'a str> {
     match record.content {
         RecordContent::Placed { tenant, .. } | RecordContent::Transition { tenant, .. } => Some(tenant),
+        RecordContent::Assignment { event } => Some(&event.tenant),
         RecordContent::Planted | RecordContent::Unreadable { .. } => None,
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     case::{Case, Kind, OrderCase},
     findings::Findings,
-    history::{Event, Transition, Workflow},
+    history::{Edge, Event, Transition, Workflow},
 };
 
 /// How far two clocks may drift apart in a run, in microseconds.
@@ -15,7 +15,7 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     for (order_id, order) in &case.orders {
         let Some(row) = order.row() else { continue };
         if let Some(workflow) = case.workflows.get(&(row.workflow.as_str(), row.revision)) {
-            set(found, order_id, order, workflow, step_us);
+            set(found, order_id, order, workflow, step_us, row.start_time_us);
         }
         for (before, now) in order.pairs().filter(|(_, now)| now.trigger == "timer") {
             fired(found, order_id, before, now);
@@ -24,11 +24,19 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     from_the_future(case, found);
 }
 
-fn set(found: &mut Findings<'_, '_>, order_id: &str, order: &OrderCase<'_>, workflow: &Workflow, step_us: Option<i64>) {
+fn set(
+    found: &mut Findings<'_, '_>,
+    order_id: &str,
+    order: &OrderCase<'_>,
+    workflow: &Workflow,
+    step_us: Option<i64>,
+    start_us: Option<i64>,
+) {
     for step in &order.steps {
         let Transition { version, to, time_us, next_time_us, .. } = step.transition;
         let edge = workflow.edges.iter().find(|edge| edge.trigger == "timer" && edge.from == *to);
-        let due_us = edge.map(|edge| time_us + step_us.unwrap_or(edge.delay_us));
+        let from_us = |edge: &Edge| start_us.filter(|_| edge.after_start).map_or(*time_us, |start| start.max(*time_us));
+        let due_us = edge.map(|edge| from_us(edge) + step_us.unwrap_or(edge.delay_us));
         if *next_time_us != due_us {
             let evidence =
                 format!("version {version} at {time_us} us has its timer at {next_time_us:?} instead of {due_us:?}");

@@ -58,7 +58,10 @@ fn take(shown: &mut Shown, order_id: &str, order: &OrderCase<'_>, event: &Event)
         Event::Heartbeat { version } => {
             (*version != shown.version).then(|| format!("a heartbeat tells version {version} after {}", shown.version))
         }
+        // When it may be shown is judged by C13.
+        Event::Courier { .. } => None,
         Event::SnapshotComplete => Some("a stream of one order has no snapshot".into()),
+        Event::Jobs { .. } => Some("a stream of one order has no jobs".into()),
     }
 }
 

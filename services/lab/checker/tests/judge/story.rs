@@ -54,6 +54,7 @@ pub fn run() -> Run {
         least_fault_kinds: 0,
         least_moves: 4,
         least_shown: 16,
+        least_jobs: 0,
         drain_ms: 60_000,
         most_rss_bytes: 1 << 30,
         mails: true,
@@ -321,6 +322,7 @@ impl Story {
             revision: 1,
             first_status: "received".into(),
             create_time_us: life.steps[0].0.time_us,
+            start_time_us: None,
         }));
         if let Some(request_id) = life.asked.request_id.clone() {
             self.found(What::RequestRow { tenant: TENANT.into(), request_id, order_id: life.id.clone() });
@@ -388,7 +390,7 @@ fn workflow() -> Workflow {
     let status = |name: &str, phase: &str| Status { name: name.into(), phase: phase.into(), mail: true };
     let edge = |from: &str, to: &str, trigger: &str| {
         let delay_us = if trigger == "timer" { 30 * STEP_US } else { 0 };
-        Edge { from: from.into(), to: to.into(), trigger: trigger.into(), delay_us }
+        Edge { from: from.into(), to: to.into(), trigger: trigger.into(), delay_us, after_start: false }
     };
     let mut edges = vec![edge("received", "cancelled", "cancel"), edge("preparing", "cancelled", "cancel")];
     for (from, to) in [("received", "preparing"), ("preparing", "dispatched"), ("dispatched", "delivered")] {
@@ -401,5 +403,5 @@ fn workflow() -> Workflow {
         status("delivered", "succeeded"),
         status("cancelled", "cancelled"),
     ];
-    Workflow { name: "delivery".into(), revision: 1, statuses, edges }
+    Workflow { name: "delivery".into(), revision: 1, statuses, edges, dispatch: None }
 }

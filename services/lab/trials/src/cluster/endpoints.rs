@@ -11,11 +11,18 @@ pub enum Role {
     StateMachine,
     /// Tells watchers and writes mails.
     Notification,
+    /// Finds couriers.
+    Dispatch,
+    /// Counts.
+    Analytics,
 }
 
 impl Role {
     /// All of them, in the order of an order's way.
-    pub const ALL: [Self; 3] = [Self::Ordering, Self::StateMachine, Self::Notification];
+    pub const ALL: [Self; 5] =
+        [Self::Ordering, Self::StateMachine, Self::Notification, Self::Dispatch, Self::Analytics];
+    /// Those without which no order is delivered.
+    pub const NEEDED: [Self; 3] = [Self::Ordering, Self::StateMachine, Self::Notification];
 
     /// As the program calls it.
     pub fn name(self) -> &'static str {
@@ -23,6 +30,8 @@ impl Role {
             Self::Ordering => "ordering",
             Self::StateMachine => "state-machine",
             Self::Notification => "notification",
+            Self::Dispatch => "dispatch",
+            Self::Analytics => "analytics",
         }
     }
 }
@@ -56,6 +65,11 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// Whether there are processes of a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.of(role).next().is_some()
+    }
+
     /// The processes of one role.
     pub fn of(&self, role: Role) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().filter(move |replica| replica.role == role)

@@ -5,12 +5,16 @@ use std::{
     process::Command,
 };
 
+use super::endpoints::Role;
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// Kafka brokers: 1, or 3 of which 2 must have each record.
     pub brokers: usize,
-    /// Processes of each role.
+    /// The roles that run.
+    pub roles: &'static [Role],
+    /// Processes of each of them.
     pub replicas: usize,
     /// Partitions of each topic.
     pub partitions: i32,

@@ -169,7 +169,7 @@ impl Cluster {
 }
 
 fn replicas(shape: &Shape) -> Result<Vec<Replica>> {
-    let names = Role::ALL.into_iter().flat_map(|role| (0..shape.replicas).map(move |n| (role, n)));
+    let names = shape.roles.iter().flat_map(|role| (0..shape.replicas).map(move |n| (*role, n)));
     let replica = |(role, n): (Role, usize)| {
         let (direct, admin) = (ports::free()?, ports::free()?);
         Ok(Replica { name: format!("{}-{n}", role.name()), role, address: direct, direct, admin })

@@ -1,10 +1,10 @@
-//! All records of both topics, from the beginning.
+//! All records of the topics that are kept, from the beginning.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use comanda_checker::history::{RecordContent, Topic, What};
-use comanda_proto::events::{OrderPlaced, OrderTransition};
+use comanda_proto::events::{AssignmentEvent, OrderPlaced, OrderTransition};
 use prost::Message as _;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -13,7 +13,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 
-use super::{Logs, TOPICS, full_name};
+use super::{Logs, TOPICS, assignments, full_name};
 use crate::{
     cluster::Endpoints,
     recorder::Recorder,
@@ -116,6 +116,9 @@ fn content(topic: Topic, payload: &[u8]) -> RecordContent {
     let read = match topic {
         Topic::Orders => OrderPlaced::decode(payload).map(placed),
         Topic::Transitions => OrderTransition::decode(payload).map(transition),
+        Topic::Assignments => {
+            AssignmentEvent::decode(payload).map(|event| RecordContent::Assignment { event: assignments::event(event) })
+        }
     };
     read.unwrap_or_else(|error| RecordContent::Unreadable { why: error.to_string() })
 }

@@ -29,6 +29,7 @@ pub(super) struct OrderRow {
     workflow_revision: i32,
     first_status: String,
     create_time_us: i64,
+    start_time_us: Option<i64>,
 }
 
 impl OrderRow {
@@ -54,6 +55,7 @@ impl OrderRow {
             revision: self.workflow_revision,
             first_status: self.first_status,
             create_time_us: self.create_time_us,
+            start_time_us: self.start_time_us,
         })
     }
 }
@@ -201,6 +203,15 @@ pub(super) struct WorkflowRow {
 impl WorkflowRow {
     pub(super) fn line(self) -> Result<What, prost::DecodeError> {
         let workflow = Workflow::decode(&*self.definition)?;
+        let dispatch = workflow.dispatch.map(|dispatch| history::Dispatch {
+            wanted_in: dispatch.wanted_in,
+            allotted: dispatch.allotted,
+            arriving: dispatch.arriving,
+            picked_up: dispatch.picked_up,
+            completed: dispatch.completed,
+            given_up: dispatch.given_up,
+            withdrawn: dispatch.withdrawn,
+        });
         let statuses = workflow.statuses.into_iter().map(|status| history::Status {
             phase: shown::phase(status.phase()),
             mail: !status.mail_template.is_empty(),
@@ -208,6 +219,7 @@ impl WorkflowRow {
         });
         let edges = workflow.edges.into_iter().map(|edge| history::Edge {
             trigger: shown::trigger(edge.trigger()),
+            after_start: edge.after_start_time,
             delay_us: edge.delay_duration.map_or(0, |delay| delay.seconds * 1_000_000 + i64::from(delay.nanos) / 1000),
             from: edge.from_status,
             to: edge.to_status,
@@ -217,6 +229,7 @@ impl WorkflowRow {
             revision: self.revision,
             statuses: statuses.collect(),
             edges: edges.collect(),
+            dispatch,
         }))
     }
 }
@@ -268,6 +281,7 @@ mod tests {
             workflow_revision: 1,
             first_status: "received".into(),
             create_time_us: 0,
+            start_time_us: None,
         };
         let What::OrderRow(row) = row.line() else { panic!("another line") };
         assert!(row.digest.starts_with("unreadable"), "{}", row.digest);

@@ -8,7 +8,10 @@ use futures::{StreamExt, stream::BoxStream};
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::rows::{DeadLetterRow, MailRow, OrderRow, OutboxRow, RequestRow, StateRow, TransitionRow, WorkflowRow};
+use super::{
+    assignments::{AssignmentRow, CourierRow, EventRow, JobRow},
+    rows::{DeadLetterRow, MailRow, OrderRow, OutboxRow, RequestRow, StateRow, TransitionRow, WorkflowRow},
+};
 use crate::recorder::Recorder;
 
 /// How long the next row may take.
@@ -19,7 +22,8 @@ const WORKFLOWS: &str = "SELECT name, revision, definition FROM state_machine.wo
 const ORDERS: &str = "
     SELECT order_id, tenant, number, customer_id, customer_name, email, locale, content, currency, total_units, total_nanos,
            item_count, workflow, workflow_revision, first_status,
-           (extract(epoch FROM create_time) * 1000000)::bigint AS create_time_us
+           (extract(epoch FROM create_time) * 1000000)::bigint AS create_time_us,
+           (extract(epoch FROM start_time) * 1000000)::bigint AS start_time_us
     FROM ordering.orders";
 const REQUESTS: &str = "SELECT tenant, request_id, order_id FROM ordering.requests";
 const STATES: &str = "
@@ -39,7 +43,22 @@ const TRANSITIONS: &str = "
 const OUTBOXES: &str = "
     SELECT 'ordering' AS service, order_id, version FROM ordering.outbox
     UNION ALL
-    SELECT 'state-machine', order_id, version FROM state_machine.outbox";
+    SELECT 'state-machine', order_id, version FROM state_machine.outbox
+    UNION ALL
+    SELECT 'dispatch', order_id, version FROM dispatch.outbox";
+const COURIERS: &str = "SELECT tenant, courier_id, capacity, status FROM dispatch.couriers";
+const JOBS: &str = "SELECT order_id, tenant, state, order_version, event_version FROM dispatch.jobs";
+const ASSIGNMENTS: &str = "
+    SELECT order_id, attempt, tenant, courier_id, slot, state, outcome,
+           (extract(epoch FROM create_time) * 1000000)::bigint AS create_time_us,
+           (extract(epoch FROM allot_time) * 1000000)::bigint AS allot_time_us,
+           (extract(epoch FROM confirm_time) * 1000000)::bigint AS confirm_time_us,
+           (extract(epoch FROM pickup_time) * 1000000)::bigint AS pickup_time_us,
+           (extract(epoch FROM ended_at) * 1000000)::bigint AS end_time_us
+    FROM dispatch.assignments";
+const EVENTS: &str = "
+    SELECT order_id, version, tenant, content, (extract(epoch FROM event_time) * 1000000)::bigint AS time_us
+    FROM dispatch.events";
 const MAILS: &str = "
     SELECT m.order_id, m.tenant, m.version, m.copy, m.state, m.attempts, coalesce(o.email, '') AS recipient
     FROM notification.mails m
@@ -47,7 +66,11 @@ const MAILS: &str = "
 const DEAD_LETTERS: &str = r#"
     SELECT 'state-machine' AS service, topic, partition, "offset", reason FROM state_machine.dead_letters
     UNION ALL
-    SELECT 'notification', topic, partition, "offset", reason FROM notification.dead_letters"#;
+    SELECT 'notification', topic, partition, "offset", reason FROM notification.dead_letters
+    UNION ALL
+    SELECT 'dispatch', topic, partition, "offset", reason FROM dispatch.dead_letters
+    UNION ALL
+    SELECT 'analytics', topic, partition, "offset", reason FROM analytics.dead_letters"#;
 
 /// What stands behind the @ of every Message-ID, where nobody chose anything else.
 const MAIL_DOMAIN: &str = "comanda.localhost";
@@ -69,6 +92,13 @@ pub(super) async fn dump(pool: &PgPool, recorder: &Recorder) -> Result<()> {
     each(sqlx::query_as(TRANSITIONS).fetch(pool), |row: TransitionRow| write(row.line())).await?;
     each(sqlx::query_as(OUTBOXES).fetch(pool), |row: OutboxRow| write(row.line())).await?;
     each(sqlx::query_as(MAILS).fetch(pool), |row: MailRow| write(row.line(MAIL_DOMAIN))).await?;
+    each(sqlx::query_as(COURIERS).fetch(pool), |row: CourierRow| write(row.line())).await?;
+    each(sqlx::query_as(JOBS).fetch(pool), |row: JobRow| write(row.line())).await?;
+    each(sqlx::query_as(ASSIGNMENTS).fetch(pool), |row: AssignmentRow| write(row.line())).await?;
+    each(sqlx::query_as(EVENTS).fetch(pool), |row: EventRow| {
+        write(row.line().context("an event of dispatch cannot be read")?)
+    })
+    .await?;
     each(sqlx::query_as(DEAD_LETTERS).fetch(pool), |row: DeadLetterRow| write(row.line())).await
 }
 

@@ -8,9 +8,11 @@ use std::{
 use comanda_proto::{
     Money,
     v1::{
-        CreateOrderRequest, Customer, Item, ListWorkflowsRequest, WatchOrdersRequest,
-        lifecycle_service_client::LifecycleServiceClient, order_service_client::OrderServiceClient,
-        watch_orders_request::Start, watch_service_client::WatchServiceClient,
+        CountOrdersRequest, CreateOrderRequest, Customer, Item, ListCouriersRequest, ListWorkflowsRequest,
+        WatchOrdersRequest, analytics_service_client::AnalyticsServiceClient,
+        dispatch_service_client::DispatchServiceClient, lifecycle_service_client::LifecycleServiceClient,
+        order_service_client::OrderServiceClient, watch_orders_request::Start,
+        watch_service_client::WatchServiceClient,
     },
 };
 use tokio::{
@@ -20,7 +22,7 @@ use tokio::{
 use tonic::{Status, transport::Channel};
 
 use super::{
-    methods::{LIFECYCLE, ORDERS, WATCHES},
+    methods::{ANALYTICS, DISPATCH, LIFECYCLE, ORDERS, WATCHES},
     target::Target,
 };
 
@@ -119,6 +121,10 @@ async fn call(service: &str, channel: Channel) -> Result<(), Status> {
                 WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
             let mut answers = WatchServiceClient::new(channel).watch_orders(request).await?.into_inner();
             answers.message().await?.ok_or_else(|| Status::unknown("the stream ended at once"))?;
+        }
+        DISPATCH => drop(DispatchServiceClient::new(channel).list_couriers(ListCouriersRequest::default()).await?),
+        ANALYTICS => {
+            drop(AnalyticsServiceClient::new(channel).count_orders(CountOrdersRequest::default()).await?);
         }
         _ => {}
     }

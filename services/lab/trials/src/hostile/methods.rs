@@ -1,13 +1,18 @@
 //! Every call of the API: what its requests look like when they are nearly right.
 
+mod couriers;
+mod reports;
+
+use std::sync::LazyLock;
+
 use comanda_kit::{access::Scope, page};
 use comanda_proto::{
-    Money,
+    LatLng, Money,
     v1::{
         AdvanceOrderRequest, BatchCreateOrdersRequest, BatchGetOrdersRequest, CancelOrderRequest, CreateOrderRequest,
         Customer, EraseCustomerRequest, GetOrderRequest, GetWorkflowRequest, Item, ListMailsRequest, ListOrdersRequest,
-        ListTransitionsRequest, ListWorkflowsRequest, MailFilter, RejectOrderRequest, ResendDeadMailsRequest,
-        ResendMailRequest, WatchFilter, WatchOrderRequest, WatchOrdersRequest, get_order_request::Key,
+        ListTransitionsRequest, ListWorkflowsRequest, MailFilter, Place, RejectOrderRequest, ResendDeadMailsRequest,
+        ResendMailRequest, Trip, WatchFilter, WatchOrderRequest, WatchOrdersRequest, get_order_request::Key,
         watch_orders_request::Start,
     },
 };
@@ -19,14 +24,17 @@ pub const ORDERS: &str = "comanda.v1.OrderService";
 pub const LIFECYCLE: &str = "comanda.v1.LifecycleService";
 pub const WATCHES: &str = "comanda.v1.WatchService";
 pub const MAILS: &str = "comanda.v1.MailService";
+pub const DISPATCH: &str = "comanda.v1.DispatchService";
+pub const ANALYTICS: &str = "comanda.v1.AnalyticsService";
 /// All of them.
-pub const SERVICES: [&str; 4] = [ORDERS, LIFECYCLE, WATCHES, MAILS];
+pub const SERVICES: [&str; 6] = [ORDERS, LIFECYCLE, WATCHES, MAILS, DISPATCH, ANALYTICS];
 
 /// What a request may hold, by the contract of the services: of the service of orders, and of the others.
 pub const ORDER_REQUEST_BYTES: usize = 256 * 1024;
 const REQUEST_BYTES: usize = 64 * 1024;
 
 /// One call.
+#[derive(Clone, Copy)]
 pub struct Method {
     pub service: &'static str,
     pub path: &'static str,
@@ -44,7 +52,10 @@ impl Method {
 }
 
 /// All calls.
-pub static METHODS: [Method; 17] = [
+pub static METHODS: LazyLock<Vec<Method>> =
+    LazyLock::new(|| BEFORE.into_iter().chain(couriers::METHODS).chain(reports::METHODS).collect());
+
+const BEFORE: [Method; 17] = [
     method::<CreateOrderRequest>(ORDERS, "/comanda.v1.OrderService/CreateOrder", |rng| order(rng).encode_to_vec()),
     method::<BatchCreateOrdersRequest>(ORDERS, "/comanda.v1.OrderService/BatchCreateOrders", batch),
     method::<GetOrderRequest>(ORDERS, "/comanda.v1.OrderService/GetOrder", get),
@@ -125,8 +136,33 @@ fn order(rng: &mut StdRng) -> CreateOrderRequest {
         items: some(rng, 100, item),
         workflow: if rng.random_bool(0.9) { String::new() } else { text(rng) },
         labels: some(rng, 16, |rng| (text(rng), text(rng))).into_iter().collect(),
-        trip: None,
+        trip: rng.random_bool(0.2).then(|| trip(rng)),
     }
+}
+
+fn trip(rng: &mut StdRng) -> Trip {
+    Trip {
+        pickup: rng.random_bool(0.9).then(|| place(rng)),
+        dropoff: rng.random_bool(0.9).then(|| place(rng)),
+        pickup_time: time(rng),
+        load: number32(rng),
+        vehicle_kind: text(rng),
+        zone: text(rng),
+    }
+}
+
+fn place(rng: &mut StdRng) -> Place {
+    Place { position: rng.random_bool(0.9).then(|| position(rng)), address: text(rng) }
+}
+
+/// Mostly somewhere on earth.
+fn position(rng: &mut StdRng) -> LatLng {
+    let strange = [f64::NAN, f64::INFINITY, -91.0, 1e300];
+    let mut degrees = |most: f64| match rng.random_range(0..20) {
+        0 => *strange.choose(rng).expect("some"),
+        _ => rng.random_range(-most..most),
+    };
+    LatLng { latitude: degrees(90.0), longitude: degrees(180.0) }
 }
 
 fn item(rng: &mut StdRng) -> Item {
@@ -322,7 +358,7 @@ mod tests {
     #[test]
     fn each_request_is_one_of_its_method() {
         let mut rng = StdRng::seed_from_u64(1);
-        for method in &METHODS {
+        for method in METHODS.iter() {
             assert!((0..100).all(|_| (method.is_request)(&(method.request)(&mut rng))), "{}", method.path);
         }
     }

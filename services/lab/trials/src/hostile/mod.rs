@@ -79,7 +79,8 @@ async fn attack_all(options: &Options, binary: PathBuf, folder: &Folder) -> Resu
     let recorder = Recorder::create(&folder.path().join(HISTORY))?;
     let smtp = SmtpServer::start(recorder.clone(), options.seed).await?;
     let (seed, settings) = (options.seed, Vec::new());
-    let shape = Shape { brokers: 1, replicas: 1, partitions: PARTITIONS, step_ms: 1000, binary, seed, settings };
+    let (roles, partitions, step_ms) = (&Role::ALL, PARTITIONS, 1000);
+    let shape = Shape { brokers: 1, roles, replicas: 1, partitions, step_ms, binary, seed, settings };
     let cluster = Cluster::start(shape, smtp.address(), folder, &recorder).await?;
     let reports = tokio::select! {
         reports = attack_each(&cluster, options) => reports?,

@@ -15,7 +15,7 @@ use prost::Message;
 use tokio::time::sleep;
 
 use super::{
-    methods::{LIFECYCLE, ORDERS, WATCHES},
+    methods::{ANALYTICS, DISPATCH, LIFECYCLE, ORDERS, WATCHES},
     stage::Seen,
     target::Target,
 };
@@ -105,6 +105,10 @@ fn large_answer(target: &Target, stream: u32) -> Vec<u8> {
         let request =
             WatchOrdersRequest { start: Some(Start::Snapshot(Default::default())), ..WatchOrdersRequest::default() };
         whole_call(stream, "/comanda.v1.WatchService/WatchOrders", &request.encode_to_vec())
+    } else if target.services.contains(&DISPATCH) {
+        whole_call(stream, "/comanda.v1.DispatchService/ListCouriers", &[])
+    } else if target.services.contains(&ANALYTICS) {
+        whole_call(stream, "/comanda.v1.AnalyticsService/CountOrders", &[])
     } else {
         debug_assert!(target.services.contains(&LIFECYCLE));
         whole_call(stream, "/comanda.v1.LifecycleService/ListWorkflows", &[])

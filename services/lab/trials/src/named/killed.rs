@@ -73,7 +73,7 @@ fn plan(replicas: usize, faults: Vec<Step>) -> Plan {
     // As in production.
     let settings = vec![("COMANDA_KAFKA_CONFIG", "session.timeout.ms=15000".to_owned())];
     let length_ms = faults.last().map_or(0, |last| last.start_ms) + APART_MS + 5_000;
-    Plan { replicas, faults, workload, settings, length_ms, ..Plan::default() }
+    Plan { roles: &Role::ALL, replicas, faults, workload, settings, length_ms, ..Plan::default() }
 }
 
 fn goals(facts: &Facts<'_>, has_others: bool) -> Vec<Goal> {

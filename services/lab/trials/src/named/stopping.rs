@@ -37,6 +37,7 @@ pub const STOPPING: Trial = Trial {
     name: "stopping",
     about: "Each role is told to stop (SIGTERM) with 1,000 watches open and half-open connections to it: it ends well within 12 s",
     plan: |terms| Plan {
+        roles: &Role::ALL,
         replicas: 1,
         step_ms: 15_000,
         faults: Role::ALL

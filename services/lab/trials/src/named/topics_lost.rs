@@ -12,7 +12,7 @@ use crate::nemesis::Kind;
 /// Deleted, made again, published again.
 pub const LOST: Trial = Trial {
     name: "topics-lost",
-    about: "Both topics are deleted and made again under load, and everything is told again (comanda republish --all)",
+    about: "The topics are deleted and made again under load, and everything is told again (comanda republish --all)",
     plan: |terms| Plan {
         faults: vec![step(terms.ms(60_000), 0, Kind::TopicsLost, &[])],
         length_ms: 25_000 + terms.ms(60_000),

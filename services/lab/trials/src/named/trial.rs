@@ -19,6 +19,9 @@ const PARTITIONS: i32 = 6;
 /// Of a process of the system.
 const MOST_RSS_BYTES: u64 = 512 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Of the orders, so many are rides, where dispatch runs; and those who drive.
+const RIDES: f64 = 0.05;
+const COURIERS: usize = 6;
 
 /// An attack that is always the same, with goals beside the checker's verdict.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,9 @@ impl Terms {
 pub struct Plan {
     /// 1 or 3.
     pub brokers: usize,
-    /// Processes of each role.
+    /// The roles that run. With all of them there are rides, too.
+    pub roles: &'static [Role],
+    /// Processes of each of them.
     pub replicas: usize,
     /// What the cluster starts with, where that is not the program that is attacked.
     pub program: Option<PathBuf>,
@@ -91,6 +96,7 @@ impl Default for Plan {
         let workload = workload::Settings { bad_calls: 0.0, ..workload::Settings::default() };
         Self {
             brokers: 1,
+            roles: &Role::NEEDED,
             replicas: 2,
             program: None,
             step_ms: 1000,
@@ -107,10 +113,12 @@ impl Plan {
     /// The run of it.
     pub fn scenario(self, trial: &Trial, terms: &Terms) -> Scenario {
         let mut random = StdRng::seed_from_u64(terms.seed);
+        let (rides, couriers) = if self.roles.contains(&Role::Dispatch) { (RIDES, COURIERS) } else { (0.0, 0) };
         // Some are about clients alone, some make theirs by themselves.
         let faults = self.faults.len().max(usize::from(trial.act.is_some())) as u64;
         let shape = Shape {
             brokers: self.brokers,
+            roles: self.roles,
             replicas: self.replicas,
             partitions: PARTITIONS,
             step_ms: self.step_ms,
@@ -122,7 +130,7 @@ impl Plan {
             name: trial.name.into(),
             seed: terms.seed,
             shape,
-            workload: self.workload,
+            workload: workload::Settings { rides, couriers, ..self.workload },
             least: Least { orders: 50, faults, ..Least::default() },
             faults: self.faults,
             length: Duration::from_millis(self.length_ms),

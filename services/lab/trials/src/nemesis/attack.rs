@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use comanda_checker::history::{Topic, What};
+use comanda_checker::history::What;
 use futures::future::try_join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sqlx::PgConnection;
@@ -18,7 +18,7 @@ use super::{
     topics,
 };
 use crate::{
-    cluster::{Class, Cluster, Process, Role, Signal, Wire},
+    cluster::{Class, Cluster, Process, Signal, Wire},
     dump,
     recorder::Recorder,
     smtp::{Dialect, Mode, PHASES, Phase, REFUSALS_OF_THE_PACE, REFUSALS_OF_US, SmtpServer},
@@ -77,8 +77,7 @@ impl Field {
             }
             Kind::GroupForgotten(role) => {
                 self.end(step, Signal::Term).await?;
-                let topic = if role == Role::StateMachine { Topic::Orders } else { Topic::Transitions };
-                topics::forget_group(&cluster.endpoints, topic).await?;
+                topics::forget_groups(&cluster.endpoints, role).await?;
             }
             Kind::TopicsLost => self.lose_topics().await?,
         }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How long one statement of ours may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Tables that everybody needs.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 12] = [
     "ordering.orders",
     "ordering.outbox",
     "ordering.lease",
@@ -19,6 +19,10 @@ const TABLES: [&str; 8] = [
     "state_machine.outbox",
     "notification.mails",
     "notification.mail_owners",
+    "dispatch.couriers",
+    "dispatch.jobs",
+    "dispatch.assignments",
+    "analytics.gates",
 ];
 /// Our own connections, which no fault hits.
 const NAME: &str = "comanda-trials-nemesis";

@@ -41,9 +41,9 @@ pub enum Kind {
     GarbagePlanted,
     /// Records of the past are put on a topic again.
     RecordsReplayed,
-    /// A role's consumer group is deleted with its offsets.
+    /// A role's consumer groups are deleted with their offsets.
     GroupForgotten(Role),
-    /// Both topics are deleted with all records, made again, and everything is published again.
+    /// The topics are deleted with all records, made again, and everything is published again.
     TopicsLost,
 }
 
@@ -175,6 +175,7 @@ impl Kind {
             Self::RecordsReplayed,
             Self::GroupForgotten(Role::StateMachine),
             Self::GroupForgotten(Role::Notification),
+            Self::GroupForgotten(Role::Dispatch),
         ];
         let several = (brokers >= 3).then_some(Self::BrokersKilled);
         roles.chain(single).chain(several).chain(links).chain(Trouble::ALL.map(Self::Mail)).collect()

@@ -1,9 +1,8 @@
 //! Faults on topics: what nobody can read, what everybody has read, and nothing at all.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use comanda_checker::history::Topic;
 use comanda_proto::topics;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use rdkafka::{
@@ -18,8 +17,8 @@ use rdkafka::{
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    cluster::Endpoints,
-    dump::{self, PLANTED_HEADER},
+    cluster::{Endpoints, Role},
+    dump::{self, Lag, PLANTED_HEADER, READERS},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,11 +41,13 @@ fn client(endpoints: &Endpoints) -> ClientConfig {
     client
 }
 
-fn names(endpoints: &Endpoints) -> [String; 2] {
-    [topics::ORDERS, topics::ORDER_TRANSITIONS].map(|topic| format!("{}{topic}", endpoints.topic_prefix))
+/// The topics that are kept and judged. Where couriers are is neither.
+fn names(endpoints: &Endpoints) -> [String; 3] {
+    [topics::ORDERS, topics::ORDER_TRANSITIONS, topics::ASSIGNMENTS]
+        .map(|topic| format!("{}{topic}", endpoints.topic_prefix))
 }
 
-/// Puts some records on both topics that no reader can make sense of, under keys of orders and of nobody.
+/// Puts some records on each topic that no reader can make sense of, under keys of orders and of nobody.
 pub async fn plant_garbage(endpoints: &Endpoints, order_ids: &[String], seed: u64) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
     let producer: FutureProducer = client(endpoints).create()?;
@@ -140,14 +141,27 @@ fn read(settings: &ClientConfig, topic: &str, partition: i32, place: f64) -> Res
     Ok(records)
 }
 
-/// Deletes the offsets of the consumer group of a topic. Its members must be gone.
-pub async fn forget_group(endpoints: &Endpoints, topic: Topic) -> Result<()> {
+/// Deletes the offsets of the consumer groups of a role. Their members must be gone.
+pub async fn forget_groups(endpoints: &Endpoints, role: Role) -> Result<()> {
+    let of_role = |lag: &&Lag| {
+        READERS.iter().any(|(topic, reader, of)| {
+            (*of, *topic) == (role, lag.topic) && lag.group.starts_with(&format!("{reader}-{}", endpoints.topic_prefix))
+        })
+    };
     let lags = dump::lags(endpoints).await?;
-    let group = lags.into_iter().find(|lag| lag.topic == topic).context("the topic has no group")?.group;
+    let groups: BTreeSet<&String> = lags.iter().filter(of_role).map(|lag| &lag.group).collect();
+    ensure!(!groups.is_empty(), "{} has no group", role.name());
+    for group in groups {
+        forget(endpoints, group).await?;
+    }
+    Ok(())
+}
+
+async fn forget(endpoints: &Endpoints, group: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(endpoints).create()?;
     // Its last member may still be leaving.
     for _ in 0..TRIES {
-        let answers = admin.delete_groups(&[&group], &AdminOptions::new()).await;
+        let answers = admin.delete_groups(&[group], &AdminOptions::new()).await;
         if answers.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
             return Ok(());
         }
@@ -156,11 +170,12 @@ pub async fn forget_group(endpoints: &Endpoints, topic: Topic) -> Result<()> {
     bail!("Kafka does not delete {group}")
 }
 
-/// Deletes both topics with everything on them, and waits until they are gone.
+/// Deletes the topics with everything on them, and waits until they are gone.
 pub async fn delete(endpoints: &Endpoints) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(endpoints).create()?;
     let names = names(endpoints);
-    let answers = admin.delete_topics(&[&names[0], &names[1]], &AdminOptions::new()).await?;
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let answers = admin.delete_topics(&all, &AdminOptions::new()).await?;
     if let Some((topic, code)) = answers.into_iter().find_map(Result::err) {
         bail!("Kafka would not delete {topic}: {code}");
     }

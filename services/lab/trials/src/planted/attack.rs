@@ -26,6 +26,7 @@ pub fn scenario(bug: &Bug, active: bool, binary: &Path, seed: u64, replay: Strin
     let mut random = StdRng::seed_from_u64(seed);
     let shape = Shape {
         brokers: 1,
+        roles: bug.roles,
         replicas: bug.replicas,
         partitions: PARTITIONS,
         step_ms: bug.step_ms,

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::scenario::{Least, Scenario};
 use crate::{
-    cluster::Shape,
+    cluster::{Role, Shape},
     nemesis::{Ground, Kind, plan},
     workload,
 };
@@ -22,6 +22,15 @@ const MOST_RSS_BYTES: u64 = 512 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Few, so that each has much traffic.
 const PARTITIONS: i32 = 6;
+
+/// Few of the orders are rides: a courier costs more than an order.
+const RIDES: f64 = 0.04;
+const COURIERS: usize = 8;
+
+/// Every other run asks couriers before it gives them an order.
+fn offer_ms(seed: u64) -> u64 {
+    if seed.is_multiple_of(2) { 3_000 } else { 0 }
+}
 
 /// What may be chosen of a run.
 #[derive(Args, Clone, Debug)]
@@ -95,7 +104,7 @@ pub fn quick(options: &Options, seed: u64) -> Result<Scenario> {
         brokers: 1,
         mail_connections: 4,
         drain: Duration::from_secs(60),
-        least: Least { orders: 5_000, faults: 20, kinds: 10, moves: 500, shown: 20_000 },
+        least: Least { orders: 5_000, faults: 20, kinds: 10, moves: 500, shown: 20_000, jobs: 50 },
     }
     .scenario(options, seed)
 }
@@ -109,7 +118,7 @@ pub fn random(options: &Options, seed: u64) -> Result<Scenario> {
         brokers: 3,
         mail_connections: 8,
         drain: Duration::from_secs(90),
-        least: Least { orders: 100_000, faults: 200, kinds: 20, moves: 10_000, shown: 400_000 },
+        least: Least { orders: 100_000, faults: 200, kinds: 20, moves: 10_000, shown: 400_000, jobs: 1_000 },
     }
     .scenario(options, seed)
 }
@@ -124,7 +133,7 @@ pub fn calm(options: &Options, seed: u64) -> Result<Scenario> {
         brokers: 1,
         mail_connections: 8,
         drain: Duration::from_secs(60),
-        least: Least { orders: 4_000, faults: 0, kinds: 0, moves: 400, shown: 10_000 },
+        least: Least { orders: 4_000, faults: 0, kinds: 0, moves: 400, shown: 10_000, jobs: 40 },
     }
     .scenario(&options, seed)
 }
@@ -149,14 +158,23 @@ impl Profile {
         };
         let shape = Shape {
             brokers,
+            roles: &Role::ALL,
             replicas: ground.replicas,
             partitions: PARTITIONS,
             step_ms: options.step_ms,
             binary: binary(options.binary.as_deref())?,
             seed: random.random(),
-            settings: vec![("COMANDA_SMTP_CONNECTIONS".into(), self.mail_connections.to_string())],
+            settings: vec![
+                ("COMANDA_SMTP_CONNECTIONS".into(), self.mail_connections.to_string()),
+                ("COMANDA_OFFER_MS".into(), offer_ms(seed).to_string()),
+            ],
         };
-        let workload = workload::Settings { orders_per_second: rate, ..workload::Settings::default() };
+        let workload = workload::Settings {
+            orders_per_second: rate,
+            rides: RIDES,
+            couriers: COURIERS,
+            ..workload::Settings::default()
+        };
         Ok(Scenario {
             name: self.name.into(),
             seed,

@@ -26,6 +26,10 @@ pub struct Waiting {
     pub unpublished_orders: i64,
     /// Transitions that Kafka has not been told of.
     pub unpublished_transitions: i64,
+    /// Events of dispatch that Kafka has not been told of.
+    pub unpublished_assignments: i64,
+    /// Assignments that are open though their orders have ended.
+    pub unreleased: i64,
     /// Orders that no state machine has taken up.
     pub unadopted: i64,
     /// Orders that have not ended.
@@ -42,8 +46,11 @@ pub struct Waiting {
 const LOOK_INTO: &str = "SELECT
     (SELECT count(*) FROM ordering.outbox) AS unpublished_orders,
     (SELECT count(*) FROM state_machine.outbox) AS unpublished_transitions,
+    (SELECT count(*) FROM dispatch.outbox) AS unpublished_assignments,
+    (SELECT count(*) FROM dispatch.assignments a JOIN state_machine.states s ON s.order_id = a.order_id
+     WHERE a.ended_at IS NULL AND s.phase > 1) AS unreleased,
     (SELECT count(*) FROM ordering.orders) - (SELECT count(*) FROM state_machine.states) AS unadopted,
-    (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
+    (SELECT count(*) FROM state_machine.states WHERE phase = 1) AS active,
     (SELECT count(*) FROM state_machine.transitions) - (SELECT count(*) FROM notification.mails WHERE copy = 0) AS unentered_mails,
     (SELECT count(*) FROM notification.mails WHERE state IN (1, 3)) AS unsent_mails";
 
@@ -68,8 +75,10 @@ impl Waiting {
 
     /// Whether every order has ended, and everybody has taken what Kafka was told of it.
     fn is_mails_only(&self) -> bool {
-        let Self { unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, lag, .. } = self;
-        [unpublished_orders, unpublished_transitions, unadopted, active, unentered_mails, lag].iter().all(|n| **n == 0)
+        let published = [self.unpublished_orders, self.unpublished_transitions, self.unpublished_assignments];
+        let ended = [self.unadopted, self.active, self.unreleased];
+        let told = [self.unentered_mails, self.lag];
+        published.iter().chain(&ended).chain(&told).all(|count| *count == 0)
     }
 }
 
@@ -77,11 +86,13 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unpublished {} + {}, unadopted {}, active {}, mails {} + {}, lag {}",
+            "unpublished {} + {} + {}, unadopted {}, active {}, unreleased {}, mails {} + {}, lag {}",
             self.unpublished_orders,
             self.unpublished_transitions,
+            self.unpublished_assignments,
             self.unadopted,
             self.active,
+            self.unreleased,
             self.unentered_mails,
             self.unsent_mails,
             self.lag

@@ -50,6 +50,8 @@ pub struct Least {
     pub moves: u64,
     /// Transitions that streams showed.
     pub shown: u64,
+    /// Jobs of couriers that were completed.
+    pub jobs: u64,
 }
 
 impl Scenario {
@@ -64,6 +66,7 @@ impl Scenario {
             least_fault_kinds: self.least.kinds,
             least_moves: self.least.moves,
             least_shown: self.least.shown,
+            least_jobs: self.least.jobs,
             drain_ms: self.drain.as_millis() as u64,
             most_rss_bytes: self.most_rss_bytes,
             mails: true,

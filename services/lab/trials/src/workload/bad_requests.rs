@@ -40,7 +40,7 @@ pub(super) struct Bad {
 
 /// Every kind of bad request. `order_id` is of an order that exists; what would move it must not.
 pub(super) fn refused(order_id: Option<&str>, rng: &mut StdRng) -> Vec<Bad> {
-    let order = content::order(rng);
+    let order = content::order(0.0, rng);
     let mut all: Vec<Bad> = CHANGES.iter().map(|(field, change)| bad_order(&order, field, *change)).collect();
     all.extend(orders(&order, rng));
     all.extend(moves(order_id, rng));

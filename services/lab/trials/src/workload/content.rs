@@ -1,9 +1,11 @@
 //! Orders that are sent: random, valid, and no two of the same customer.
 
+use std::time::{Duration, SystemTime};
+
 use comanda_checker::history::NewOrder;
 use comanda_proto::{
-    Money,
-    v1::{CreateOrderRequest, Customer, Item},
+    LatLng, Money,
+    v1::{CreateOrderRequest, Customer, Item, Place, Trip},
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use uuid::Uuid;
@@ -14,6 +16,8 @@ use super::digest;
 const DEFAULT_WORKFLOW: &str = "delivery";
 /// The workflows that come with the system; empty means the first.
 const WORKFLOWS: [&str; 3] = ["", "delivery", "delivery-finalizado"];
+/// The workflow that needs couriers.
+pub const RIDE: &str = "ride";
 const LOCALES: [&str; 4] = ["es", "en", "es-MX", ""];
 /// Currencies with how many decimals they have (ISO 4217).
 const CURRENCIES: [(&str, u32); 5] = [("EUR", 2), ("USD", 2), ("CLP", 0), ("JPY", 0), ("KWD", 3)];
@@ -21,8 +25,16 @@ const WORDS: [&str; 8] = ["Pizza", "Mole", "ñandú", "Agua", "茶", "🌮", "ca
 /// Of all orders, so many have a request id.
 const WITH_REQUEST_ID: f64 = 0.8;
 
-/// A new order.
-pub fn order(rng: &mut StdRng) -> CreateOrderRequest {
+/// A new order; of all, `rides` (0 to 1) are some.
+pub fn order(rides: f64, rng: &mut StdRng) -> CreateOrderRequest {
+    let order = plain(rng);
+    if rides > 0.0 && rng.random_bool(rides) {
+        return CreateOrderRequest { workflow: RIDE.into(), trip: Some(trip(rng)), ..order };
+    }
+    order
+}
+
+fn plain(rng: &mut StdRng) -> CreateOrderRequest {
     let currency = *pick(&CURRENCIES, rng);
     CreateOrderRequest {
         request_id: if rng.random_bool(WITH_REQUEST_ID) { uuid(rng) } else { String::new() },
@@ -32,6 +44,29 @@ pub fn order(rng: &mut StdRng) -> CreateOrderRequest {
         labels: (0..rng.random_range(0..=3)).map(|n| (format!("label-{n}"), words(0, rng))).collect(),
         trip: None,
     }
+}
+
+/// Somewhere in a small town, within so many degrees of its middle.
+const TOWN: (f64, f64) = (43.3623, -8.4115);
+const REACH: f64 = 0.01;
+/// So much later than it is asked for: until then, and a step longer, a ride that nobody takes may wait.
+const START_MS: (u64, u64) = (8_000, 16_000);
+
+fn trip(rng: &mut StdRng) -> Trip {
+    let start = SystemTime::now() + Duration::from_millis(rng.random_range(START_MS.0..START_MS.1));
+    Trip {
+        pickup: Some(Place { position: Some(position(rng)), address: words(0, rng) }),
+        dropoff: Some(Place { position: Some(position(rng)), address: words(0, rng) }),
+        pickup_time: Some(start.into()),
+        load: rng.random_range(0..=4),
+        ..Trip::default()
+    }
+}
+
+/// Somewhere in town.
+pub fn position(rng: &mut StdRng) -> LatLng {
+    let mut near = |middle: f64| middle + rng.random_range(-REACH..REACH);
+    LatLng { latitude: near(TOWN.0), longitude: near(TOWN.1) }
 }
 
 /// A random UUID.
@@ -104,7 +139,7 @@ mod tests {
     fn the_same_seed_makes_the_same_orders_and_no_two_have_the_same_customer() {
         let orders = |seed| {
             let mut rng = StdRng::seed_from_u64(seed);
-            (0..100).map(|_| order(&mut rng)).collect::<Vec<_>>()
+            (0..100).map(|_| order(0.0, &mut rng)).collect::<Vec<_>>()
         };
         assert_eq!(orders(1), orders(1));
         let customers: std::collections::BTreeSet<_> = orders(1).iter().map(|order| asked(order).customer_id).collect();
@@ -115,7 +150,7 @@ mod tests {
     fn a_changed_order_is_another_one_of_the_same_customer() {
         let mut rng = StdRng::seed_from_u64(2);
         for _ in 0..100 {
-            let request = order(&mut rng);
+            let request = order(0.5, &mut rng);
             let (before, after) = (asked(&request), asked(&changed(&request, &mut rng)));
             assert_ne!(before.digest, after.digest);
             assert_eq!((before.customer_id, before.request_id), (after.customer_id, after.request_id));

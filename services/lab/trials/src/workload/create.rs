@@ -37,7 +37,8 @@ pub(super) struct Creator {
 impl Creator {
     /// Creates one order, or several with one call, and returns those that were answered OK.
     pub(super) async fn create(&mut self, orders: usize) -> Vec<Order> {
-        let mut requests: Vec<_> = (0..orders).map(|_| content::order(&mut self.rng)).collect();
+        let mut requests: Vec<_> =
+            (0..orders).map(|_| content::order(self.clients.settings.rides, &mut self.rng)).collect();
         match requests.pop() {
             Some(request) if requests.is_empty() => self.single(request).await.into_iter().collect(),
             last => self.batch(requests.into_iter().chain(last).collect()).await,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use comanda_proto::{
     Money,
-    v1::{CreateOrderRequest, Customer, Item, Order},
+    v1::{CreateOrderRequest, Customer, Item, Order, Trip},
 };
 use sha2::{Digest, Sha256};
 
@@ -16,7 +16,7 @@ const BYTES: usize = 12;
 /// The digest of what a request asks for. The total is summed here, so that a wrong one in an answer shows.
 pub fn of_request(request: &CreateOrderRequest) -> String {
     let customer = request.customer.clone().unwrap_or_default();
-    digest(&customer, &request.items, &request.labels, &total(&request.items))
+    digest(&customer, &request.items, &request.labels, &total(&request.items), request.trip.as_ref())
 }
 
 /// The digest of an order as an answer shows it.
@@ -27,7 +27,8 @@ pub fn of_order(order: &Order) -> String {
 
 /// The digest of an order whose customer is kept apart from its content.
 pub fn of_content(customer: &Customer, content: &Order) -> String {
-    digest(customer, &content.items, &content.labels, &content.total.clone().unwrap_or_default())
+    let total = content.total.clone().unwrap_or_default();
+    digest(customer, &content.items, &content.labels, &total, content.trip.as_ref())
 }
 
 fn total(items: &[Item]) -> Money {
@@ -41,7 +42,13 @@ fn total(items: &[Item]) -> Money {
     Money { currency_code, units, nanos: (nanos % NANOS_PER_UNIT) as i32 }
 }
 
-fn digest(customer: &Customer, items: &[Item], labels: &BTreeMap<String, String>, total: &Money) -> String {
+fn digest(
+    customer: &Customer,
+    items: &[Item],
+    labels: &BTreeMap<String, String>,
+    total: &Money,
+    trip: Option<&Trip>,
+) -> String {
     let mut hash = Sha256::new();
     // Each text ends with a byte that no text has, so that none can pass for two.
     let mut add = |text: &str| hash.update([text.as_bytes(), &[0xff]].concat());
@@ -52,6 +59,11 @@ fn digest(customer: &Customer, items: &[Item], labels: &BTreeMap<String, String>
     }
     add(&money(total));
     labels.iter().for_each(|(key, value)| [key, value].into_iter().for_each(|text| add(text)));
+    // When it starts is not here: a time in the past counts as none.
+    if let Some(Trip { pickup, dropoff, load, vehicle_kind, zone, .. }) = trip {
+        [pickup, dropoff].into_iter().for_each(|place| add(&format!("{place:?}")));
+        [&load.to_string(), vehicle_kind, zone].into_iter().for_each(|text| add(text));
+    }
     hash.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -62,7 +74,16 @@ pub fn money(money: &Money) -> String {
 
 #[cfg(test)]
 mod tests {
+    use comanda_proto::{LatLng, v1::Place};
+
     use super::*;
+
+    fn trip() -> Option<Trip> {
+        let place = |address: &str| {
+            Some(Place { position: Some(LatLng { latitude: 43.4, longitude: -8.4 }), address: address.into() })
+        };
+        Some(Trip { pickup: place("A"), dropoff: place("B"), load: 1, ..Trip::default() })
+    }
 
     fn request() -> CreateOrderRequest {
         let price = |units, nanos| Some(Money { currency_code: "EUR".into(), units, nanos });
@@ -72,14 +93,15 @@ mod tests {
             customer: Some(Customer { name: "Ana".into(), email: "a@b".into(), ..Customer::default() }),
             items: vec![item("Mole", 3, price(2, 500_000_000)), item("Agua", 1, price(1, 0))],
             labels: [("table".to_owned(), "4".to_owned())].into(),
+            trip: trip(),
             ..CreateOrderRequest::default()
         }
     }
 
     fn answered() -> Order {
-        let CreateOrderRequest { customer, items, labels, .. } = request();
+        let CreateOrderRequest { customer, items, labels, trip, .. } = request();
         let total = Some(Money { currency_code: "EUR".into(), units: 8, nanos: 500_000_000 });
-        Order { customer, items, labels, total, ..Order::default() }
+        Order { customer, items, labels, trip, total, ..Order::default() }
     }
 
     #[test]
@@ -92,7 +114,9 @@ mod tests {
 
     #[test]
     fn each_part_counts() {
-        let changes: [fn(&mut Order); 6] = [
+        let changes: [fn(&mut Order); 8] = [
+            |order| order.trip.as_mut().expect("given").load = 2,
+            |order| order.trip.as_mut().expect("given").dropoff = None,
             |order| order.items[0].quantity = 4,
             |order| order.items.swap(0, 1),
             |order| order.items[1].name = "Agua ".into(),

@@ -9,9 +9,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{
     bad,
     clients::{Clients, KnownOrder},
+    content,
     create::Creator,
     moves::Mover,
-    reads,
+    reads, shuffle,
     watch::Watcher,
 };
 
@@ -115,6 +116,11 @@ fn follow(clients: &Arc<Clients>, order: Order, rng: &mut StdRng) {
         let Some(_place) = Clients::place(&clients.streams) else { break };
         let (name, rng, order_id) = (format!("watcher-{number}-{n}"), StdRng::from_rng(rng), order_id.clone());
         clients.spawn(Watcher { clients: clients.clone(), name, rng, order_id, version: 0, _place }.run());
+    }
+    if order.workflow == content::RIDE && clients.settings.shuffled > 0.0 && rng.random_bool(clients.settings.shuffled)
+    {
+        let (name, rng) = (format!("shuffler-{number}"), StdRng::from_rng(rng));
+        return clients.spawn(shuffle::shuffle(clients.clone(), name, order, rng));
     }
     if rng.random_bool(clients.settings.moved)
         && let Some(place) = Clients::place(&clients.movers)

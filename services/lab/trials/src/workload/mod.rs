@@ -7,6 +7,7 @@ mod boards;
 mod calls;
 mod clients;
 mod content;
+mod couriers;
 mod create;
 pub mod digest;
 mod generator;
@@ -14,6 +15,7 @@ mod moves;
 mod reads;
 mod replicas;
 pub mod shown;
+mod shuffle;
 mod streams;
 mod watch;
 
@@ -25,14 +27,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use comanda_checker::history::What;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{boards::Board, clients::Clients, generator::Generator, replicas::Replicas};
-use crate::{cluster::Endpoints, recorder::Recorder};
+use self::{boards::Board, clients::Clients, couriers::Courier, generator::Generator, replicas::Replicas};
+use crate::{
+    cluster::{Endpoints, Role},
+    recorder::Recorder,
+};
 
 /// What clients get to see the ends of their orders before they are sent away.
 const LAST_LOOK: Duration = Duration::from_secs(60);
@@ -42,6 +47,12 @@ const LAST_LOOK: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Orders that are asked for in a second.
     pub orders_per_second: f64,
+    /// Of the orders, so many are rides, which need a courier.
+    pub rides: f64,
+    /// Couriers who take them.
+    pub couriers: usize,
+    /// Of the rides, so many are moved by somebody as if they had a courier, and back.
+    pub shuffled: f64,
     /// Of the creating calls, so many ask for 2 to 20 orders at once.
     pub batches: f64,
     /// Of the orders, so many are moved by a client.
@@ -76,6 +87,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             orders_per_second: 50.0,
+            rides: 0.0,
+            couriers: 0,
+            shuffled: 0.0,
             batches: 0.1,
             moved: 0.3,
             races: 0.0,
@@ -109,6 +123,8 @@ impl Workload {
         seed: u64,
         shutdown: &CancellationToken,
     ) -> Result<Self> {
+        let is_served = settings.couriers == 0 && settings.rides == 0.0 || endpoints.has(Role::Dispatch);
+        ensure!(is_served, "rides need a dispatch, and the cluster has none");
         let mut rng = StdRng::seed_from_u64(seed);
         let clients = Arc::new(Clients {
             replicas: Replicas::new(endpoints, settings.connections)?,
@@ -127,6 +143,10 @@ impl Workload {
         for n in 0..clients.settings.boards {
             let board = Board::new(clients.clone(), format!("board-{n}"), StdRng::from_rng(&mut rng));
             clients.spawn(board.run());
+        }
+        for n in 0..clients.settings.couriers {
+            let courier = Courier::new(clients.clone(), n, StdRng::from_rng(&mut rng));
+            clients.spawn(courier.run());
         }
         clients.spawn(Generator::new(clients.clone(), rng).run());
         Ok(Self { clients })

@@ -96,13 +96,18 @@ impl Mover {
 
     /// Until just around the order's timer, or for a random time. False where nothing new is to be started.
     async fn wait(&mut self) -> bool {
-        let wait = if self.rng.random_bool(AT_THE_TIMER) {
+        let wait = if !self.is_ride() && self.rng.random_bool(AT_THE_TIMER) {
             self.look().await;
             self.until_the_timer()
         } else {
             Duration::from_millis(self.rng.random_range(0..=self.clients.settings.order_life_ms))
         };
         self.clients.pause(wait).await
+    }
+
+    /// Its timer is not its next step, but what comes where there is no courier.
+    fn is_ride(&self) -> bool {
+        self.order.workflow == content::RIDE
     }
 
     async fn look(&mut self) {
@@ -191,6 +196,25 @@ async fn send(clients: &Clients, name: &str, command: &Command, rng: &mut StdRng
     clients.call(name, &way.replica, op, Patience::draw(&clients.settings, rng), call).await
 }
 
+/// Asks for a step ahead, into a status.
+pub(super) async fn advance(
+    clients: &Clients,
+    name: &str,
+    order_id: &str,
+    request_id: &str,
+    to_status: &str,
+    rng: &mut StdRng,
+) -> Attempt {
+    let command = Command {
+        trigger: "advance",
+        order_id: order_id.into(),
+        request_id: Some(request_id.into()),
+        expected_version: None,
+        to_status: Some(to_status.into()),
+    };
+    send(clients, name, &command, rng).await
+}
+
 fn moved(transition: Option<OrderTransition>, replayed: bool) -> Result<Answer, Status> {
     let transition = transition.ok_or_else(|| Status::internal("OK without a transition"))?;
     Ok(Answer::Moved { transition: shown::transition(&transition), replayed })
@@ -198,7 +222,9 @@ fn moved(transition: Option<OrderTransition>, replayed: bool) -> Result<Answer, 
 
 impl Command {
     fn draw(order: &Order, rng: &mut StdRng) -> Self {
-        let trigger = *TRIGGERS.choose(rng).expect("there are some");
+        // Of a ride, all other steps are those of its courier.
+        let is_ride = order.workflow == content::RIDE;
+        let trigger = if is_ride { "cancel" } else { *TRIGGERS.choose(rng).expect("there are some") };
         let is_advance = trigger == "advance";
         let expected_version = rng.random_bool(0.3).then_some(order.version);
         let to_status = (is_advance && rng.random_bool(0.25)).then(|| STATUSES.choose(rng).expect("some").to_string());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use comanda_proto::v1::{
-    lifecycle_service_client::LifecycleServiceClient, order_service_client::OrderServiceClient,
-    watch_service_client::WatchServiceClient,
+    dispatch_service_client::DispatchServiceClient, lifecycle_service_client::LifecycleServiceClient,
+    order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient,
 };
 use rand::{rngs::StdRng, seq::IndexedRandom};
 use tonic::transport::{Channel, Endpoint};
@@ -41,7 +41,7 @@ pub(super) struct Way {
 impl Replicas {
     /// So many connections to each replica.
     pub(super) fn new(endpoints: &Endpoints, connections: usize) -> Result<Self> {
-        for role in Role::ALL {
+        for role in Role::NEEDED {
             ensure!(endpoints.of(role).next().is_some(), "the cluster has no {}; start at least one", role.name());
         }
         let replicas = endpoints.replicas.iter().map(|replica| {
@@ -77,6 +77,10 @@ impl Way {
 
     pub(super) fn lifecycle(&self) -> LifecycleServiceClient<Channel> {
         LifecycleServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES)
+    }
+
+    pub(super) fn dispatch(&self) -> DispatchServiceClient<Channel> {
+        DispatchServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES)
     }
 
     pub(super) fn watches(&self) -> WatchServiceClient<Channel> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use comanda_checker::history;
-use comanda_proto::v1::{Order, OrderTransition, Phase, Trigger};
+use comanda_proto::v1::{AssignmentOutcome, AssignmentState, CourierStatus, Order, OrderTransition, Phase, Trigger};
 use prost_types::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -55,6 +55,21 @@ pub fn phase(phase: Phase) -> String {
 /// A trigger in lower case, without its prefix.
 pub fn trigger(trigger: Trigger) -> String {
     trigger.as_str_name().trim_start_matches("TRIGGER_").to_lowercase()
+}
+
+/// The state of an assignment in lower case, without its prefix.
+pub fn assignment_state(state: AssignmentState) -> String {
+    state.as_str_name().trim_start_matches("ASSIGNMENT_STATE_").to_lowercase()
+}
+
+/// How an assignment ended, in lower case, without its prefix.
+pub fn assignment_outcome(outcome: AssignmentOutcome) -> String {
+    outcome.as_str_name().trim_start_matches("ASSIGNMENT_OUTCOME_").to_lowercase()
+}
+
+/// The status of a courier in lower case, without its prefix.
+pub fn courier_status(status: CourierStatus) -> String {
+    status.as_str_name().trim_start_matches("COURIER_STATUS_").to_lowercase()
 }
 
 /// Microseconds since 1970.

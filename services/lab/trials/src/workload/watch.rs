@@ -96,9 +96,10 @@ fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderRe
         }
         Some(Current(order)) => Event::Current { order: shown::order(&order) },
         Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
-        Some(Courier(_)) | None => return false,
+        Some(Courier(courier)) => Event::Courier { attempt: courier.attempt, has_position: courier.position.is_some() },
+        None => return false,
     };
-    let is_news = !matches!(event, Event::Heartbeat { .. });
+    let is_news = !matches!(event, Event::Heartbeat { .. } | Event::Courier { .. });
     clients.recorder.record(What::Event { stream, event });
     is_news
 }

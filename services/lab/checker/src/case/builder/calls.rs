@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::{
     case::{
-        Attempt, Outcome, Read,
+        Attempt, CourierCall, Outcome, Read,
         attempt::{command, moved, outcome},
     },
     history::{Answer, BatchResult, NewOrder, Op, Order},
@@ -41,6 +41,7 @@ impl<'a> Builder<'a> {
             Op::CreateBatch { orders } => self.batch(&sent, &back, orders),
             Op::Move { .. } => self.moved(&sent, &back),
             Op::Get { order_id } | Op::History { order_id } => self.looked(&sent, &back, order_id),
+            Op::Courier { .. } => self.courier(&sent, &back),
             Op::Bad { .. } => {}
         }
     }
@@ -114,6 +115,17 @@ impl<'a> Builder<'a> {
         }
         let (tenant, sent_us, done_us) = (sent.tenant, sent.at_us, back.at_us);
         self.case.reads.push(Read { tenant, sent_us, done_us, order_id, code: back.code, answer: back.answer });
+    }
+
+    fn courier(&mut self, sent: &Sent<'a>, back: &Back<'a>) {
+        let Op::Courier { action, courier_id, order_id, .. } = sent.op else { return };
+        if !order_id.is_empty() {
+            self.mention(order_id, &[sent.line, back.line]);
+        }
+        let is_done = back.code == "OK" && back.answer != Some(&Answer::Courier { taken: false });
+        let (tenant, sent_us, done_us) = (sent.tenant, sent.at_us, back.at_us);
+        let call = CourierCall { tenant, sent_us, done_us, action: *action, courier_id, order_id, is_done };
+        self.case.courier_calls.push(call);
     }
 
     /// What was stamped by the database after a call was sent cannot be older than the call.

@@ -36,6 +36,11 @@ impl<'a> Builder<'a> {
             What::OutboxRow { service, order_id, version } => {
                 self.mention(order_id, &[at]).pointers.push((service, *version));
             }
+            What::CourierRow(row) => _ = self.case.couriers.insert((&row.tenant, &row.courier_id), row),
+            What::JobRow(row) => self.mention(&row.order_id, &[at]).job = Some(row),
+            What::AssignmentRow(row) => self.mention(&row.order_id, &[at]).assignments.push(row),
+            What::AssignmentEventRow(event) => self.mention(&event.order_id, &[at]).assignment_events.push(event),
+            What::ReportRow(row) => self.case.reports.push(row),
             What::Record { .. } => self.take_record(at, what),
             _ => {}
         }
@@ -51,6 +56,9 @@ impl<'a> Builder<'a> {
             RecordContent::Placed { order_id, .. } => self.mention(order_id, &[at]).placed.push(occurrence),
             RecordContent::Transition { transition, .. } => {
                 self.mention(&transition.order_id, &[at]).transitions.push(occurrence);
+            }
+            RecordContent::Assignment { event } => {
+                self.mention(&event.order_id, &[at]).assignment_records.push(occurrence);
             }
             RecordContent::Planted => self.case.strange_records.push(Strange { topic: *topic, place, key, why: None }),
             RecordContent::Unreadable { why } => {

@@ -15,6 +15,9 @@ impl<'a> Builder<'a> {
             What::WatchAll { stream, tenant, customer_id, start, .. } => {
                 self.open(*stream, tenant, line.at_us, Kind::All { customer_id, start })
             }
+            What::WatchCourier { stream, tenant, courier_id, .. } => {
+                self.open(*stream, tenant, line.at_us, Kind::Courier { courier_id })
+            }
             What::Event { stream, .. } | What::StreamEnd { stream, .. } => *stream,
             _ => return,
         };
@@ -36,7 +39,11 @@ impl<'a> Builder<'a> {
         let watched = match stream.kind {
             Kind::One { order_id, .. } => Some(order_id),
             Kind::All { .. } => shown.map(|(order_id, ..)| order_id.as_str()),
+            Kind::Courier { .. } => None,
         };
+        if let What::Event { event: Event::Jobs { jobs, .. }, .. } = &line.what {
+            jobs.iter().for_each(|job| _ = self.mention(&job.order_id, &[at]));
+        }
         if let Some(order_id) = watched {
             self.mention(order_id, &[at]);
         }

@@ -31,7 +31,7 @@ impl<'a> Chain<'a> {
     pub fn new(stream: &Stream<'a>) -> Self {
         let (customer_id, snapshot) = match stream.kind {
             Kind::All { customer_id, start } => (customer_id, (*start == Start::Snapshot).then(HashSet::new)),
-            Kind::One { order_id, .. } => (order_id, None),
+            Kind::One { order_id: only, .. } | Kind::Courier { courier_id: only } => (only, None),
         };
         Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
     }
@@ -63,6 +63,9 @@ impl<'a> Chain<'a> {
                 }
                 Event::Heartbeat { version: 0 } | Event::SnapshotComplete => None,
                 Event::Heartbeat { version } => Some((None, format!("a heartbeat tells version {version}"))),
+                Event::Courier { .. } | Event::Jobs { .. } => {
+                    Some((None, "shows something of a courier, which a stream of many orders never does".into()))
+                }
             };
             if let Some((order_id, problem)) = problem {
                 let problem = format!("stream {}: {problem}", stream.stream);

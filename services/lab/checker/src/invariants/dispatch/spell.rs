@@ -1,0 +1,79 @@
+//! Spans of time of the run's clock, and what is left of them without faults.
+
+use crate::case::{Case, Fault};
+
+/// From when until when, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spell {
+    pub from_us: u64,
+    pub to_us: u64,
+}
+
+/// Until all goes as before after a fault: a lease of 5 s has run out, or a session of 6 s, and something is read again.
+const AFTERMATH_US: u64 = 10_000_000;
+/// A fault with one of these words does not keep dispatch from its work.
+const ELSEWHERE: &[&str] = &["mail", "smtp", "notification", "analytics"];
+
+impl Spell {
+    pub fn length_us(self) -> u64 {
+        self.to_us.saturating_sub(self.from_us)
+    }
+
+    /// What both have in common; of no length where that is nothing.
+    pub fn and(self, other: Self) -> Self {
+        Self { from_us: self.from_us.max(other.from_us), to_us: self.to_us.min(other.to_us) }
+    }
+
+    /// What is left without some others.
+    pub fn without(self, others: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut left = vec![self];
+        for other in others {
+            let cut = |spell: Self| {
+                let (before, after) = (
+                    Self { to_us: spell.to_us.min(other.from_us), ..spell },
+                    Self { from_us: spell.from_us.max(other.to_us), ..spell },
+                );
+                [before, after].into_iter().filter(|part| part.length_us() > 0)
+            };
+            left = left.into_iter().flat_map(cut).collect();
+        }
+        left
+    }
+
+    /// The longest part of it in which no fault and no aftermath of one hindered dispatch.
+    pub fn quiet_us(self, case: &Case<'_>) -> u64 {
+        let hinders = |fault: &&Fault<'_>| !fault.tells_of(ELSEWHERE);
+        let faults = case.faults.iter().filter(hinders);
+        let busy = faults.map(|fault| Self { from_us: fault.from_us, to_us: fault.to_us.saturating_add(AFTERMATH_US) });
+        self.without(busy).into_iter().map(Self::length_us).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn spell(from_us: u64, to_us: u64) -> Spell {
+        Spell { from_us, to_us }
+    }
+
+    #[test]
+    fn what_is_cut_out_leaves_the_rest() {
+        let cuts = [spell(0, 12), spell(15, 18), spell(29, 40)];
+        assert_eq!(spell(10, 30).without(cuts), [spell(12, 15), spell(18, 29)]);
+        assert_eq!(spell(10, 30).without([spell(40, 50), spell(0, 5)]), [spell(10, 30)]);
+        assert_eq!(spell(10, 30).without([spell(0, 50)]), []);
+        assert_eq!(spell(10, 30).and(spell(40, 50)).length_us(), 0);
+    }
+
+    #[test]
+    fn a_fault_and_its_aftermath_are_not_quiet() {
+        let fault = |name, from_us, to_us| Fault { name, target: "", from_us, to_us, made: true };
+        let second = 1_000_000;
+        let faults =
+            vec![fault("dispatch killed", 20 * second, 22 * second), fault("mail server silent", 0, 60 * second)];
+        let case = Case { faults, ..Case::default() };
+        assert_eq!(spell(0, 60 * second).quiet_us(&case), 28 * second);
+        assert_eq!(spell(21 * second, 30 * second).quiet_us(&case), 0);
+    }
+}
