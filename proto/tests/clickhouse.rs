@@ -38,11 +38,8 @@ fn kind(field: &FieldDescriptorProto) -> &str {
 
 #[test]
 fn the_fields_that_clickhouse_reads_have_the_names_numbers_and_types_of_the_record() {
-    let messages = [
-        ("OrderTransition", "comanda.events.v1"),
-        ("Money", "google.type"),
-        ("Timestamp", "google.protobuf"),
-    ];
+    let messages =
+        [("OrderTransition", "comanda.events.v1"), ("Money", "google.type"), ("Timestamp", "google.protobuf")];
     for (message, package) in messages {
         let record = of_record(message, package);
         let fields = fields(message);
