@@ -57,7 +57,7 @@ enum Command {
     /// How long few orders take, over counts of orders, state machines and partitions; or what another system loses.
     Experiment(Measured<experiment::ExperimentArgs>),
     /// A small city on services that run already: couriers, and people who ask for rides.
-    City(CityArgs),
+    City(Box<CityArgs>),
     /// All of it, some minutes a round.
     Bench(Measured<bench::BenchArgs>),
     /// Compare two reports, run by run.
@@ -102,7 +102,7 @@ struct Line {
 pub async fn run(args: LoadArgs) -> Result<()> {
     match args.command {
         Command::Compare(args) => compare::run(args),
-        Command::City(args) => city::run(args).await,
+        Command::City(args) => city::run(*args).await,
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
         Command::Bench(args) => {
             let steps = args.workload.steps().map(|step| command(&step)).collect::<Result<Vec<_>>>()?;

@@ -113,7 +113,6 @@ impl Ride {
                 name: "Ride".into(),
                 quantity: 1,
                 unit_price: Some(unit_price),
-                ..Default::default()
             }],
             workflow: self.life.workflow.clone(),
             trip: Some(Trip {
