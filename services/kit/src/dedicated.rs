@@ -66,8 +66,8 @@ impl Dedicated {
         Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
     }
 
-    /// A free connection; waits for its turn for a bounded time. Opening one has a time of its own: whoever has waited long for its turn
-    /// could not open one in what is left, and after an outage nobody would.
+    /// A free connection. Waiting for a turn and opening a connection are bounded separately: if they shared one deadline, a caller that has
+    /// waited long could not open a connection in the time that is left, and after an outage no caller could.
     pub async fn take(&self) -> Result<Taken, StoreError> {
         let turn = timeout(ACQUIRE_TIMEOUT, self.turns.clone().acquire_owned()).await.map_err(|_| StoreError::Busy)?;
         let kept = match self.next_idle() {

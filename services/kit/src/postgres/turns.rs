@@ -1,8 +1,8 @@
 //! Turns for the statements of callers, so that a pool recovers after an outage however many callers wait.
 //!
-//! A pool counts the wait for a free place and the opening of a connection as one time. After an outage the caller at the head of a long
-//! queue has waited almost all of it: it begins to connect, gives up at once, and so does the next one. No connection is ever opened.
-//! With fewer turns than connections nobody waits inside the pool, and opening has its full time.
+//! A pool has one deadline for both waiting and connecting. After an outage the caller at the head of a long queue has almost none of it
+//! left: it begins to connect, gives up at once, and so does the next caller. No connection is ever opened. With fewer turns than
+//! connections callers do not wait inside the pool, and connecting gets the whole deadline.
 
 use std::sync::Arc;
 
