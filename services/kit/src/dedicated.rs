@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::postgres::{ACQUIRE_TIMEOUT, StoreError, TRIES, bounded, may_be_stale};
+use crate::postgres::{ACQUIRE_TIMEOUT, StoreError, TRIES, may_be_stale, within_deadline};
 
 /// How many statements of one kind of work run at once: a writer, a timer, a consumer, a relay.
 const CONNECTIONS: usize = 4;
@@ -57,17 +57,27 @@ pub struct Taken {
 impl Dedicated {
     /// Connects as `pool` does, at the first use.
     pub fn new(pool: &PgPool, commit: Commit) -> Self {
+        Self::of(pool, commit, CONNECTIONS)
+    }
+
+    /// For what callers ask of single rows: half as many connections as the pool's, at least one. Callers wait here and not in the pool,
+    /// so that no number of them keeps the work that nobody asked for from a connection.
+    pub fn for_calls(pool: &PgPool) -> Self {
+        Self::of(pool, Commit::Durable, (pool.options().get_max_connections() as usize / 2).max(1))
+    }
+
+    fn of(pool: &PgPool, commit: Commit, connections: usize) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options());
         let options = options.options([("plan_cache_mode", "force_generic_plan")]);
         let options = match commit {
             Commit::Durable => options,
             Commit::Relaxed => options.options([("synchronous_commit", "off")]),
         };
-        Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
+        Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(connections)), idle: Arc::default() }
     }
 
-    /// A free connection; waits for its turn for a bounded time. Opening one has a time of its own: whoever has waited long for its turn
-    /// could not open one in what is left, and after an outage nobody would.
+    /// A free connection. Waiting for a turn and opening a connection are bounded separately: if they shared one deadline, a caller that has
+    /// waited long could not open a connection in the time that is left, and after an outage no caller could.
     pub async fn take(&self) -> Result<Taken, StoreError> {
         let turn = timeout(ACQUIRE_TIMEOUT, self.turns.clone().acquire_owned()).await.map_err(|_| StoreError::Busy)?;
         let kept = match self.next_idle() {
@@ -78,22 +88,24 @@ impl Dedicated {
         Ok(Taken { kept: Some(kept), idle: self.idle.clone(), _turn: turn.expect("never closed") })
     }
 
-    /// Runs one statement under the deadline, and tries it again where the database undid it. `statement` returns the connection that it
-    /// is given beside its result.
+    /// Runs one statement, and tries it again where the database undid it, with the waiting all under one deadline. `statement` returns
+    /// the connection that it is given beside its result.
     pub async fn repeated<T, F>(&self, mut statement: impl FnMut(Taken) -> F) -> Result<T, StoreError>
     where
-        F: Future<Output = (Taken, Result<T, sqlx::Error>)>,
+        F: Future<Output = (Result<T, sqlx::Error>, Taken)>,
     {
-        let mut tries = 0;
-        loop {
-            let connection = self.take().await?;
-            let (connection, result) = bounded(async { Ok(statement(connection).await) }).await?;
-            let result = connection.end(result.map_err(StoreError::from));
-            tries += 1;
-            if tries == TRIES || !matches!(result, Err(StoreError::Undone(_))) {
-                return result;
+        within_deadline(async {
+            let mut tries = 0;
+            loop {
+                let (result, connection) = statement(self.take().await?).await;
+                let result = connection.end(result.map_err(StoreError::from));
+                tries += 1;
+                if tries == TRIES || !matches!(result, Err(StoreError::Undone(_))) {
+                    return result;
+                }
             }
-        }
+        })
+        .await
     }
 
     fn next_idle(&self) -> Option<Kept> {

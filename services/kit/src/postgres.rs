@@ -2,7 +2,6 @@
 
 mod error;
 mod exclusive;
-mod turns;
 
 use std::{future::Future, str::FromStr, time::Duration, time::Instant};
 
@@ -16,7 +15,7 @@ use sqlx::{
 };
 
 pub(crate) use self::error::may_be_stale;
-pub use self::{error::StoreError, exclusive::Exclusive, turns::Turns};
+pub use self::{error::StoreError, exclusive::Exclusive};
 
 /// The schema of the one database, as one linear history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -43,7 +42,8 @@ pub struct Config {
         default_value = "postgres://comanda@127.0.0.1:5433/comanda"
     )]
     pub database_url: String,
-    /// How many connections each role's pool may open. Up to 9 more are opened beside it, for work that never pauses.
+    /// How many connections each role's pool may open. Up to 9 more are opened beside it for work that never pauses, and half as many as
+    /// the pool's for calls that read or move one order.
     #[arg(long, env = "COMANDA_DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,
 }
@@ -102,10 +102,13 @@ async fn is_clean(connection: &mut sqlx::PgConnection) -> Result<bool, sqlx::Err
 
 /// Runs one statement under a deadline of ours: nothing in sqlx bounds a read from a server that has stopped answering.
 pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(CALL_TIMEOUT, statement).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(StoreError::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))),
-    }
+    within_deadline(async { Ok(statement.await?) }).await
+}
+
+/// Does all of a call's work under the deadline.
+pub(crate) async fn within_deadline<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let result = tokio::time::timeout(CALL_TIMEOUT, work).await;
+    result.unwrap_or_else(|_| Err(StoreError::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))))
 }
 
 /// Like [`bounded`], and tries a statement again that the database undid.

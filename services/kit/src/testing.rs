@@ -133,8 +133,22 @@ impl Environment {
         Ok(PgPoolOptions::new().max_connections(5).connect_with(options).await?)
     }
 
-    /// How many entries of each table and index were read since `SELECT pg_stat_reset()`, once every connection of a service is closed
-    /// and has reported. It tells what plans were run.
+    /// Forgets what was read so far, for [`reads`](Self::reads). The test's own connections are closed first: a session counts what it
+    /// read only when it reports, which may be a second later, and it reports when it ends.
+    pub async fn forget_reads(&self) -> Result<()> {
+        let sql = self.sql().await?;
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                      WHERE datname = current_database() AND application_name = 'test' AND pid <> pg_backend_pid()";
+        eventually("the test's connections are closed", || async {
+            sqlx::query(others).fetch_all(&sql).await.ok()?.is_empty().then_some(())
+        })
+        .await;
+        sqlx::query("SELECT pg_stat_reset()").execute(&sql).await?;
+        Ok(())
+    }
+
+    /// How many entries of each table and index were read since [`forget_reads`](Self::forget_reads), once every connection of a service
+    /// is closed and has reported. It tells what plans were run.
     pub async fn reads(&self) -> Result<Vec<(String, i64)>> {
         let sql = self.sql().await?;
         eventually("the service's connections are closed", || async {

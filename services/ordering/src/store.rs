@@ -3,7 +3,7 @@
 use comanda_kit::{
     dedicated::{Commit, Dedicated},
     lease::Lease,
-    postgres::{StoreError, Turns, bounded},
+    postgres::{StoreError, bounded},
 };
 use sqlx::PgPool;
 
@@ -35,14 +35,14 @@ use order_columns;
 pub struct Store {
     pool: PgPool,
     dedicated: Dedicated,
-    /// For what callers ask.
-    turns: Turns,
+    /// For what callers ask of single orders.
+    calls: Dedicated,
 }
 
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), turns: Turns::of(&pool), pool }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool }
     }
 
     /// Forgets request ids after their 7 days, at most `limit` a call. Returns how many.

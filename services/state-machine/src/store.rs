@@ -15,7 +15,7 @@ use comanda_kit::{
     access::Scope,
     dedicated::{Commit, Dedicated},
     planted_sql,
-    postgres::{StoreError, Turns, bounded},
+    postgres::{StoreError, bounded},
 };
 use comanda_proto::{
     transition_columns,
@@ -106,8 +106,8 @@ pub struct Due {
 pub struct Store {
     pool: PgPool,
     dedicated: Dedicated,
-    /// For what callers ask.
-    turns: Turns,
+    /// For what callers ask of one order.
+    calls: Dedicated,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
 }
@@ -115,7 +115,7 @@ pub struct Store {
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), turns: Turns::of(&pool), pool, step }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool, step }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
@@ -184,8 +184,7 @@ impl Store {
             asked_status: Option<String>,
             answered_version: Option<i64>,
         }
-        let _turn = self.turns.take().await?;
-        let row: Option<Row> = bounded(
+        let statement = || {
             sqlx::query_as(
                 "SELECT s.order_id, s.version, s.status, s.status_time, s.workflow, s.workflow_revision,
                         r.trigger, r.asked_status, r.version AS answered_version
@@ -196,33 +195,36 @@ impl Store {
             .bind(scope.tenant())
             .bind(order_id)
             .bind(request_id)
-            .fetch_optional(&self.pool),
-        )
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let answered = match (request_id, row.trigger, row.asked_status, row.answered_version) {
+        };
+        let row = self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await?;
+        let Some(Row { state, trigger, asked_status, answered_version }) = row else { return Ok(None) };
+        let answered = match (request_id, trigger, asked_status, answered_version) {
             (Some(request_id), Some(trigger), Some(status), Some(version)) => {
                 let trigger = Trigger::try_from(i32::from(trigger)).unwrap_or_default();
                 Some(Answered { asked: Asked { request_id, trigger, status }, version })
             }
             _ => None,
         };
-        Ok(Some((row.state, answered)))
+        Ok(Some((state, answered)))
     }
 
     /// What orders were placed with, those that exist, whatever their tenant.
     pub async fn placed(&self, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
-        self.placed_of(None, order_ids).await
+        self.placed_of(&self.dedicated, None, order_ids).await
     }
 
     /// What an order was placed with.
     pub async fn placed_one(&self, scope: &Scope, order_id: Uuid) -> Result<Option<Placed>, StoreError> {
-        let _turn = self.turns.take().await?;
-        Ok(self.placed_of(Some(scope.tenant()), &[order_id]).await?.pop())
+        Ok(self.placed_of(&self.calls, Some(scope.tenant()), &[order_id]).await?.pop())
     }
 
-    async fn placed_of(&self, tenant: Option<&str>, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
-        bounded(
+    async fn placed_of(
+        &self,
+        connections: &Dedicated,
+        tenant: Option<&str>,
+        order_ids: &[Uuid],
+    ) -> Result<Vec<Placed>, StoreError> {
+        let statement = || {
             sqlx::query_as(
                 "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time, f.start_time
                  FROM unnest($2::uuid[]) AS k (order_id)
@@ -236,9 +238,8 @@ impl Store {
             )
             .bind(tenant)
             .bind(order_ids)
-            .fetch_all(&self.pool),
-        )
-        .await
+        };
+        connections.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
     /// An order's history after a version, oldest first.
@@ -249,8 +250,7 @@ impl Store {
         after_version: i64,
         limit: i64,
     ) -> Result<Vec<OrderTransition>, StoreError> {
-        let _turn = self.turns.take().await?;
-        let rows: Vec<TransitionRow> = bounded(
+        let statement = || {
             sqlx::query_as(concat!(
                 "SELECT ",
                 transition_columns!(),
@@ -263,9 +263,9 @@ impl Store {
             .bind(order_id)
             .bind(after_version)
             .bind(limit)
-            .fetch_all(&self.pool),
-        )
-        .await?;
+        };
+        let rows: Vec<TransitionRow> =
+            self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 

@@ -74,12 +74,7 @@ impl Store {
                 .bind(&ended)
                 .bind(&step_expects)
         };
-        self.dedicated
-            .repeated(|mut connection| async {
-                let result = statement().fetch_all(&mut *connection).await;
-                (connection, result)
-            })
-            .await
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 }
 

@@ -75,12 +75,7 @@ impl Store {
             .bind(&from)
             .bind(time)
         };
-        self.dedicated
-            .repeated(|mut connection| async {
-                let result = statement().fetch_all(&mut *connection).await;
-                (connection, result)
-            })
-            .await
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 }
 

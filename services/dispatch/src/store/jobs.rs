@@ -151,10 +151,7 @@ impl Store {
             .bind(&statuses)
             .bind(lead.as_seconds_f64())
         };
-        let added = self.dedicated.repeated(|mut connection| async {
-            let result = statement().execute(&mut *connection).await;
-            (connection, result)
-        });
+        let added = self.dedicated.repeated(|mut c| async { (statement().execute(&mut *c).await, c) });
         Ok(added.await?.rows_affected())
     }
 

@@ -72,8 +72,11 @@ impl<O: Outbox> Monitor<O> {
     async fn keep_checking(&self, elector: &Elector, stop: &CancellationToken) {
         let (mut epoch, mut next, mut suspicion) = (0, Instant::now(), Suspicion::default());
         while let Some(lease) = elector.held(stop).await {
-            if lease.epoch != epoch || Instant::now() >= next {
-                epoch = lease.epoch;
+            if lease.epoch != epoch {
+                // What an earlier term suspected is too old to confirm anything.
+                (epoch, next, suspicion) = (lease.epoch, Instant::now(), Suspicion::default());
+            }
+            if Instant::now() >= next {
                 next = Instant::now() + self.check_or_warn(lease, &mut suspicion).await;
             }
             sleep(Duration::from_millis(500), stop).await;

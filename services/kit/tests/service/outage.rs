@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use comanda_kit::{
-    dedicated::{Commit, Dedicated},
-    postgres::{self, StoreError, Turns, bounded},
+    dedicated::Dedicated,
+    postgres::{self, StoreError},
     testing::{Environment, eventually},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -92,33 +92,13 @@ where
 }
 
 #[tokio::test]
-async fn a_pool_recovers_with_a_long_queue() -> Result<()> {
+async fn calls_recover_with_a_long_queue() -> Result<()> {
     let environment = Environment::without_topics().await?;
     let (pool, outage) = silent_pool(&environment).await?;
-    let turns = Turns::of(&pool);
+    let calls = Dedicated::for_calls(&pool);
     recovers(&outage, || {
-        let (pool, turns) = (pool.clone(), turns.clone());
-        async move {
-            let _turn = turns.take().await?;
-            bounded(sqlx::query("SELECT 1").execute(&pool)).await.map(drop)
-        }
-    })
-    .await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn dedicated_connections_recover_with_a_long_queue() -> Result<()> {
-    let environment = Environment::without_topics().await?;
-    let (pool, outage) = silent_pool(&environment).await?;
-    let dedicated = Dedicated::new(&pool, Commit::Durable);
-    recovers(&outage, || {
-        let dedicated = dedicated.clone();
-        async move {
-            let mut connection = dedicated.take().await?;
-            let done = bounded(sqlx::query("SELECT 1").execute(&mut *connection)).await;
-            connection.end(done).map(drop)
-        }
+        let calls = calls.clone();
+        async move { calls.repeated(|mut c| async { (sqlx::query("SELECT 1").execute(&mut *c).await, c) }).await.map(drop) }
     })
     .await;
     Ok(())

@@ -73,10 +73,8 @@ async fn a_statement_that_loses_a_deadlock_is_repeated_on_a_dedicated_connection
     let fixture = Fixture::new().await?;
     let dedicated = Dedicated::new(&fixture.pool, Commit::Durable);
     let statement = async move {
-        let repeated = dedicated.repeated(|mut connection| async {
-            let result = sqlx::query(LOCK_SECOND_THEN_FIRST).execute(&mut *connection).await;
-            (connection, result)
-        });
+        let repeated =
+            dedicated.repeated(|mut c| async { (sqlx::query(LOCK_SECOND_THEN_FIRST).execute(&mut *c).await, c) });
         repeated.await.map(drop)
     };
     fixture.deadlock(statement).await
@@ -88,10 +86,7 @@ async fn a_view_that_gains_a_column_under_kept_statements_fails_nobody_for_long(
     let dedicated = Dedicated::new(&fixture.pool, Commit::Durable);
     let statement = || sqlx::query("SELECT * FROM shown");
     let on_dedicated = async || {
-        let repeated = dedicated.repeated(|mut connection| async {
-            let result = statement().fetch_all(&mut *connection).await;
-            (connection, result)
-        });
+        let repeated = dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) });
         repeated.await.map(|rows| rows.len())
     };
     let on_pool = async || repeated(|| statement().fetch_all(&fixture.pool)).await.map(|rows| rows.len());

@@ -101,12 +101,7 @@ impl Store {
             .bind(&states)
             .bind(&not_before)
         };
-        self.dedicated
-            .repeated(|mut connection| async {
-                let result = statement().execute(&mut *connection).await;
-                (connection, result)
-            })
-            .await?;
+        self.dedicated.repeated(|mut c| async { (statement().execute(&mut *c).await, c) }).await?;
         Ok(())
     }
 }

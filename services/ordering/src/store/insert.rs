@@ -45,13 +45,8 @@ impl Store {
         let mut sorted: Vec<&NewOrder> = orders.iter().collect();
         sorted.sort_by_key(|order| (order.scope.tenant(), order.request.as_ref().map(|(id, _)| *id), order.order_id));
         let columns = Columns::of(&sorted);
-        let stored: Vec<Stored> = self
-            .dedicated
-            .repeated(|mut connection| async {
-                let result = columns.insert::<Stored>().fetch_all(&mut *connection).await;
-                (connection, result)
-            })
-            .await?;
+        let stored: Vec<Stored> =
+            self.dedicated.repeated(|mut c| async { (columns.insert::<Stored>().fetch_all(&mut *c).await, c) }).await?;
         let stored = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
         if planted!("request-id-in-second-transaction") {
             self.note_requests(orders, &stored).await?;

@@ -61,23 +61,20 @@ macro_rules! walk {
 impl Store {
     /// One order as it is now.
     pub async fn order(&self, scope: &Scope, order_id: Uuid) -> Result<Option<OrderRow>, StoreError> {
-        let _turn = self.turns.take().await?;
         let statement = concat!("SELECT ", order_columns!(), " FROM order_details WHERE tenant = $1 AND order_id = $2");
-        let statement = sqlx::query_as(statement).bind(scope.tenant()).bind(order_id);
-        bounded(statement.fetch_optional(&self.pool)).await
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(order_id);
+        self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await
     }
 
     /// One order by its number.
     pub async fn order_by_number(&self, scope: &Scope, number: i64) -> Result<Option<OrderRow>, StoreError> {
-        let _turn = self.turns.take().await?;
         let statement = concat!("SELECT ", order_columns!(), " FROM order_details WHERE tenant = $1 AND number = $2");
-        let statement = sqlx::query_as(statement).bind(scope.tenant()).bind(number);
-        bounded(statement.fetch_optional(&self.pool)).await
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(number);
+        self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await
     }
 
     /// Orders as they are now, in no order. Those that are not there are left out.
     pub async fn orders(&self, scope: &Scope, order_ids: &[Uuid]) -> Result<Vec<OrderRow>, StoreError> {
-        let _turn = self.turns.take().await?;
         let statement = concat!(
             "SELECT d.*
              FROM unnest($2::uuid[]) AS k (order_id)
@@ -85,22 +82,22 @@ impl Store {
             order_columns!(),
             " FROM order_details WHERE order_id = k.order_id AND tenant = $1 LIMIT 1) d"
         );
-        bounded(sqlx::query_as(statement).bind(scope.tenant()).bind(order_ids).fetch_all(&self.pool)).await
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(order_ids);
+        self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
     /// How many bytes orders have. Those that are not there are left out.
     pub async fn sizes(&self, scope: &Scope, order_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, StoreError> {
-        let statement = sqlx::query_as(
-            "SELECT k.order_id, o.bytes
+        let statement = "SELECT k.order_id, o.bytes
              FROM unnest($2::uuid[]) AS k (order_id)
              CROSS JOIN LATERAL (
                  SELECT (octet_length(content) + octet_length(customer_name))::bigint AS bytes
                  FROM orders
                  WHERE order_id = k.order_id AND tenant = $1
                  LIMIT 1
-             ) o",
-        );
-        let sizes: Vec<_> = bounded(statement.bind(scope.tenant()).bind(order_ids).fetch_all(&self.pool)).await?;
+             ) o";
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(order_ids);
+        let sizes: Vec<_> = self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
         Ok(sizes.into_iter().collect())
     }
 

@@ -20,7 +20,7 @@ async fn no_statement_reads_a_whole_table_that_was_filled_and_never_analyzed() -
     let fixture = Fixture::new().await?;
     fill(&fixture).await?;
     let some: Uuid = sqlx::query_scalar("SELECT order_id FROM ordering.orders LIMIT 1").fetch_one(&fixture.sql).await?;
-    run(&fixture.sql, "SELECT pg_stat_reset()").await?;
+    fixture.environment.forget_reads().await?;
 
     let pool = fixture.pool()?;
     let (store, mut relay) = (Store::new(pool.clone()), Stepper::new(&fixture)?);

@@ -1,11 +1,6 @@
 //! Orders' states and transitions, the one writer of each.
 
-use comanda_kit::{
-    access::Scope,
-    lease::Lease,
-    planted_sql,
-    postgres::{StoreError, bounded},
-};
+use comanda_kit::{access::Scope, dedicated::Dedicated, lease::Lease, planted_sql, postgres::StoreError};
 use comanda_proto::v1::{Phase, Trigger};
 use sqlx::{Postgres, postgres::PgArguments, query::Query};
 
@@ -61,7 +56,7 @@ impl Store {
             .bind(Trigger::Create as i16)
             .bind(&starts)
         };
-        self.written(statement).await
+        written(&self.dedicated, statement).await
     }
 
     /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
@@ -106,7 +101,8 @@ impl Store {
                 .bind(&from_times)
                 .bind(&from_start)
         };
-        self.written(statement).await
+        // Without a lease it is a caller's command.
+        written(if lease.is_some() { &self.dedicated } else { &self.calls }, statement).await
     }
 
     /// Writes the transition of a command. False if the order has moved on, or the request id was bound meanwhile.
@@ -122,31 +118,32 @@ impl Store {
     /// Notes that a command was answered with the order's present transition, since there was nothing to do. False if the order has
     /// moved on or the request id is bound already.
     pub async fn note_answered(&self, scope: &Scope, state: &State, asked: &Asked) -> Result<bool, StoreError> {
-        let statement = sqlx::query(
-            "INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
-             SELECT s.order_id, $4, $5, $6, s.version
-             FROM states s
-             WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
-             ON CONFLICT DO NOTHING",
-        );
-        let statement = statement
+        let statement = || {
+            sqlx::query(
+                "INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
+                 SELECT s.order_id, $4, $5, $6, s.version
+                 FROM states s
+                 WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
+                 ON CONFLICT DO NOTHING",
+            )
             .bind(scope.tenant())
             .bind(state.order_id)
             .bind(state.version)
             .bind(asked.request_id)
             .bind(asked.trigger as i16)
-            .bind(&asked.status);
-        Ok(bounded(statement.execute(&self.pool)).await?.rows_affected() > 0)
+            .bind(&asked.status)
+        };
+        Ok(written(&self.calls, statement).await? > 0)
     }
+}
 
-    /// Runs a statement, again where it lost a deadlock.
-    async fn written<'a>(&self, statement: impl Fn() -> Query<'a, Postgres, PgArguments>) -> Result<u64, StoreError> {
-        let done = self.dedicated.repeated(|mut connection| async {
-            let result = statement().execute(&mut *connection).await;
-            (connection, result)
-        });
-        Ok(done.await?.rows_affected())
-    }
+/// Runs a statement, again where it lost a deadlock.
+async fn written<'a>(
+    connections: &Dedicated,
+    statement: impl Fn() -> Query<'a, Postgres, PgArguments>,
+) -> Result<u64, StoreError> {
+    let done = connections.repeated(|mut c| async { (statement().execute(&mut *c).await, c) });
+    Ok(done.await?.rows_affected())
 }
 
 /// Whether the timer of a status counts from the order's start time, where that is later.

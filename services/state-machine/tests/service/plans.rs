@@ -38,7 +38,7 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
     let adopted: Vec<Uuid> =
         sqlx::query_scalar("SELECT order_id FROM state_machine.states LIMIT 500").fetch_all(&fixture.sql).await?;
     let new = fixture.place(500).await?;
-    run(&fixture.sql, "SELECT pg_stat_reset()").await?;
+    fixture.environment.forget_reads().await?;
 
     let pool = postgres::pool(&fixture.environment.postgres, SCHEMA)?;
     let store = Store::new(pool.clone(), None);

@@ -77,8 +77,8 @@ fn answer(attempt: &Command<'_>, shown: &Transition, replayed: bool, steps: &[St
     })
 }
 
-/// "Already there" may only be said of the status that the order has, not of one that it has left. An answer that was given while it was
-/// there is kept under its request id, and is given again to whoever did not receive it.
+/// "Already there" may only be said of the status that the order has, not of one that it has left. The answer to a
+/// command is kept under its request id, and a repeated call gets the same answer, also after the order went on.
 fn left(
     case: &Case<'_>,
     attempts: &[&Command<'_>],

@@ -108,12 +108,7 @@ impl Ride {
                 email: format!("ana.{}@example.com", self.n),
                 locale: if self.n.is_multiple_of(2) { "es" } else { "en" }.into(),
             }),
-            items: vec![Item {
-                sku: "RIDE".into(),
-                name: "Ride".into(),
-                quantity: 1,
-                unit_price: Some(unit_price),
-            }],
+            items: vec![Item { sku: "RIDE".into(), name: "Ride".into(), quantity: 1, unit_price: Some(unit_price) }],
             workflow: self.life.workflow.clone(),
             trip: Some(Trip {
                 pickup: Some(from.of_trip("")),

@@ -118,11 +118,6 @@ impl Store {
             .bind(&undelivered)
             .bind(&replies)
         };
-        self.dedicated
-            .repeated(|mut connection| async {
-                let result = statement().fetch_all(&mut *connection).await;
-                (connection, result)
-            })
-            .await
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 }
