@@ -54,12 +54,14 @@ pub struct Store {
     pool: PgPool,
     /// For what runs all the time.
     dedicated: Dedicated,
+    /// For what callers ask of one courier or order.
+    calls: Dedicated,
 }
 
 impl Store {
     /// Of the schema that `pool` sees as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), pool }
+        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool }
     }
 
     /// The epoch of the topic of transitions.

@@ -21,7 +21,7 @@ impl Store {
         order_id: Uuid,
         attempt: Option<i32>,
     ) -> Result<Option<Case>, StoreError> {
-        let statement = sqlx::query_as(concat!(
+        let statement = concat!(
             "SELECT ",
             job_columns!(),
             ", ",
@@ -32,9 +32,10 @@ impl Store {
              WHERE j.tenant = $1 AND j.order_id = $2 AND ($3::int IS NULL OR a.attempt = $3)
              ORDER BY a.attempt DESC
              LIMIT 1"
-        ));
-        let statement = statement.bind(scope.tenant()).bind(order_id).bind(attempt);
-        Ok(bounded(statement.fetch_optional(&self.pool)).await?.map(|row: CaseRow| row.into()))
+        );
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(order_id).bind(attempt);
+        let row = self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await?;
+        Ok(row.map(|row: CaseRow| row.into()))
     }
 
     /// Assignments by order and attempt, whatever their tenant.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use comanda_kit::{
     access::Scope,
     planted_sql,
-    postgres::{StoreError, bounded, repeated},
+    postgres::{StoreError, bounded},
 };
 use comanda_proto::v1::CourierStatus;
 use sqlx::FromRow;
@@ -126,9 +126,8 @@ impl Store {
             .bind(courier.max_load)
             .bind(courier.shift_end)
             .bind(CourierStatus::Offline as i16)
-            .execute(&self.pool)
         };
-        repeated(statement).await.map(drop)
+        self.calls.repeated(|mut c| async { (statement().execute(&mut *c).await, c) }).await.map(drop)
     }
 
     /// Says whether a courier takes jobs; a shift's end that is not given stays as it is. False where there is no such courier.
@@ -158,21 +157,23 @@ impl Store {
             .bind(courier_id)
             .bind(status as i16)
             .bind(shift_end)
-            .execute(&self.pool)
         };
-        Ok(repeated(statement).await?.rows_affected() > 0)
+        let done = self.calls.repeated(|mut c| async { (statement().execute(&mut *c).await, c) }).await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// One of the caller's couriers.
     pub async fn courier(&self, scope: &Scope, courier_id: &str) -> Result<Option<CourierRow>, StoreError> {
-        let statement = sqlx::query_as(concat!(courier_rows!(), "AND c.courier_id = $2"));
-        bounded(statement.bind(scope.tenant()).bind(courier_id).fetch_optional(&self.pool)).await
+        let statement = concat!(courier_rows!(), "AND c.courier_id = $2");
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(courier_id);
+        self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await
     }
 
     /// The caller's couriers with these keys.
     pub async fn couriers_of(&self, scope: &Scope, courier_ids: &[&str]) -> Result<Vec<CourierRow>, StoreError> {
-        let statement = sqlx::query_as(concat!(courier_rows!(), "AND c.courier_id = ANY ($2)"));
-        bounded(statement.bind(scope.tenant()).bind(courier_ids).fetch_all(&self.pool)).await
+        let statement = concat!(courier_rows!(), "AND c.courier_id = ANY ($2)");
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(courier_ids);
+        self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
     /// The caller's couriers by key, after one: those in one of `statuses` (all where there are none) and of a zone (any where it is empty).

@@ -24,9 +24,9 @@ pub struct Asked {
 impl Store {
     /// What one of the caller's request ids was used for.
     pub async fn asked(&self, scope: &Scope, request_id: Uuid) -> Result<Option<Asked>, StoreError> {
-        let statement =
-            sqlx::query_as("SELECT order_id, courier_id, attempt FROM requests WHERE tenant = $1 AND request_id = $2");
-        bounded(statement.bind(scope.tenant()).bind(request_id).fetch_optional(&self.pool)).await
+        let statement = "SELECT order_id, courier_id, attempt FROM requests WHERE tenant = $1 AND request_id = $2";
+        let statement = || sqlx::query_as(statement).bind(scope.tenant()).bind(request_id);
+        self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await
     }
 
     /// Forgets request ids that are old enough, at most `limit`. Returns how many.
@@ -45,17 +45,16 @@ impl Store {
 
     /// Whether the caller has such an order.
     pub async fn has_order(&self, scope: &Scope, order_id: Uuid) -> Result<bool, StoreError> {
-        let statement =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1)");
-        bounded(statement.bind(scope.tenant()).bind(order_id).fetch_one(&self.pool)).await
+        let statement = "SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1)";
+        let statement = || sqlx::query_scalar(statement).bind(scope.tenant()).bind(order_id);
+        self.calls.repeated(|mut c| async { (statement().fetch_one(&mut *c).await, c) }).await
     }
 
     /// Whether an order of the caller's tenant is the caller's own, as a customer.
     pub async fn is_own_order(&self, scope: &Scope, order_id: Uuid) -> Result<bool, StoreError> {
-        let statement = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1 AND customer_id = $3)",
-        );
-        let statement = statement.bind(scope.tenant()).bind(order_id).bind(scope.subject());
-        bounded(statement.fetch_one(&self.pool)).await
+        let statement =
+            "SELECT EXISTS (SELECT FROM ordering.order_facts WHERE order_id = $2 AND tenant = $1 AND customer_id = $3)";
+        let statement = || sqlx::query_scalar(statement).bind(scope.tenant()).bind(order_id).bind(scope.subject());
+        self.calls.repeated(|mut c| async { (statement().fetch_one(&mut *c).await, c) }).await
     }
 }
