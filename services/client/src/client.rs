@@ -11,7 +11,10 @@ use tokio::{
     sync::OnceCell,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +31,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Well above the largest page, which is about 1 MiB.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// What a server may send ahead on each stream of [`Client::connection_for_streams`], and on all of them.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const STREAMS_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Where the servers are, and how patient to be with them.
 #[derive(Clone, Debug)]
@@ -195,21 +201,32 @@ impl Client {
         Waits::new(self.config().first_wait, self.config().longest_wait)
     }
 
-    async fn channel(&self, role: Role) -> Result<Channel, Error> {
+    /// The connection to a role, for calls that the generated clients do not have. It is the one that they use.
+    pub async fn channel(&self, role: Role) -> Result<Channel, Error> {
         let address = self.config().address(role);
         let (_, cell) =
             self.shared.channels.iter().find(|(known, _)| known == address).expect("each role's address is there");
-        cell.get_or_try_init(|| self.connect(role)).await.cloned()
+        cell.get_or_try_init(|| self.connect(role, address.endpoint())).await.cloned()
     }
 
-    async fn connect(&self, role: Role) -> Result<Channel, Error> {
+    /// A further connection to a role, for up to 200 streams whose readers may be slow: what a server may send ahead is 64 KiB for each stream
+    /// and 16 MiB for all, so that streams which nobody reads hold up no other. With the windows of an ordinary connection three would.
+    pub async fn connection_for_streams(&self, role: Role) -> Result<Channel, Error> {
+        let endpoint = self.config().address(role).endpoint();
+        let endpoint = endpoint
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(STREAMS_WINDOW_BYTES);
+        self.connect(role, endpoint).await
+    }
+
+    async fn connect(&self, role: Role, endpoint: Endpoint) -> Result<Channel, Error> {
         let address = self.config().address(role);
         let mut waits = self.waits();
         let mut tries_left = CONNECT_TRIES;
         let connecting = async {
             loop {
                 tries_left -= 1;
-                match dial(address).await {
+                match dial(endpoint.clone()).await {
                     Err(_) if tries_left > 0 => sleep(waits.asked(None)).await,
                     end => return end.map_err(|error| role.unreachable(address, &error)),
                 }
@@ -221,9 +238,8 @@ impl Client {
 }
 
 /// A connection that lasts: when it breaks, the next call makes a new one.
-pub(crate) async fn dial(address: &Address) -> Result<Channel, tonic::transport::Error> {
-    address
-        .endpoint()
+pub(crate) async fn dial(endpoint: Endpoint) -> Result<Channel, tonic::transport::Error> {
+    endpoint
         .user_agent(concat!("comanda/", env!("CARGO_PKG_VERSION")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)

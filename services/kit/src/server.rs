@@ -21,12 +21,11 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::Layer;
 use tracing::warn;
 
-pub use self::listener::bind;
+pub use self::listener::{Acceptor, Socket, bind};
 use self::{
     answers::Answers,
     connection::Age,
     gate::{Connection, Gate},
-    listener::Acceptor,
 };
 use crate::{access::Access, shutdown::Tasks};
 
