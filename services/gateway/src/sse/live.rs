@@ -55,8 +55,8 @@ pub struct Live {
 }
 
 enum State {
-    /// What was read to see whether the stream is one, to be sent first.
-    First(Responses, Result<Option<Bytes>, Status>),
+    /// What was read to see whether the stream is one, to be sent first; `None` where it ended at once.
+    First(Responses, Option<Bytes>),
     Open(Responses),
     /// After a reset: a snapshot is to be asked for.
     Reopening,
@@ -82,28 +82,17 @@ impl Live {
         stop: CancellationToken,
     ) -> Result<Opened, Problem> {
         let message = watch::encoded(&start, kind, &request);
-        let problem = |status| served.problem(&status, false);
-        let opened = served.context.servers.stream(&served.method, message, metadata.clone()).await;
-        let state = match opened {
-            Ok(mut responses) => {
-                let first = timeout(FIRST, responses.next()).await.unwrap_or_else(|_| Err(silent()));
-                State::First(responses, first)
-            }
-            Err(status) if is_expired(kind, &problem(status.clone())) => State::Reopening,
-            Err(status) => return Err(problem(status)),
-        };
-        match &state {
-            State::First(_, Err(status)) if !is_expired(kind, &problem(status.clone())) => {
-                return Err(problem(status.clone()));
-            }
-            State::First(_, Ok(Some(first))) => {
-                let seen = watch::look(kind, &served.method, first.clone());
+        let state = match begin(&served, message, metadata.clone()).await {
+            Ok((responses, first)) => {
+                let seen = first.clone().and_then(|first| watch::look(kind, &served.method, first));
                 if seen.is_some_and(|seen| seen.is_old_end(&start)) {
                     return Ok(Opened::NothingMore);
                 }
+                State::First(responses, first)
             }
-            _ => {}
-        }
+            Err(problem) if is_expired(kind, &problem) => State::Reopening,
+            Err(problem) => return Err(problem),
+        };
         let live = Self {
             served,
             kind,
@@ -128,17 +117,11 @@ impl Live {
                     Ok(()) => return Some(Event::new("reset", "{}").id("").retry(jittered(WAIT)).to_bytes()),
                     Err(problem) => return Some(problem_event(&problem)),
                 },
-                State::First(responses, Ok(Some(first))) => {
+                State::First(_, None) => return Some(self.closing(Read::End)),
+                State::First(responses, Some(first)) => {
                     let sent = self.pass_on(responses, first);
                     if sent.is_some() {
                         return sent;
-                    }
-                }
-                State::First(_, Ok(None)) => return Some(self.closing(Read::End)),
-                State::First(_, Err(status)) => {
-                    let problem = self.served.problem(&status, false);
-                    if let Some(bytes) = self.fail(problem) {
-                        return Some(bytes);
                     }
                 }
                 State::Open(mut responses) => {
@@ -204,6 +187,16 @@ impl Live {
         self.state = State::Open(opened.map_err(|status| self.served.problem(&status, false))?);
         Ok(())
     }
+}
+
+/// Opens a stream and reads its first response.
+async fn begin(served: &Served, message: Bytes, metadata: MetadataMap) -> Result<(Responses, Option<Bytes>), Problem> {
+    let beginning = async {
+        let mut responses = served.context.servers.stream(&served.method, message, metadata).await?;
+        let first = timeout(FIRST, responses.next()).await.unwrap_or_else(|_| Err(silent()))?;
+        Ok((responses, first))
+    };
+    beginning.await.map_err(|status: Status| served.problem(&status, false))
 }
 
 /// Whether only a snapshot can go on.
