@@ -5,7 +5,7 @@
 //! comes back. [`sse`] does the same for streams, [`rpc`] for Connect and gRPC-Web, [`seed`] for the two routes of the first description
 //! of this system. [`guard`] keeps pages of other origins out.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use axum::http::HeaderValue;
@@ -32,6 +32,9 @@ pub mod guard;
 pub mod headers;
 pub mod json;
 pub mod limits;
+#[cfg(test)]
+mod openapi;
+pub mod pages;
 pub mod problem;
 pub mod query;
 pub mod request;
@@ -58,15 +61,6 @@ pub struct Config {
     /// Origins whose pages may call the API, such as https://shop.example, separated by commas [default: none].
     #[arg(long, env = "COMANDA_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<HeaderValue>,
-    /// The time for each call, in milliseconds. Streams have none.
-    #[arg(
-        long,
-        env = "COMANDA_HTTP_DEADLINE_MS",
-        value_name = "MS",
-        default_value_t = 15_000,
-        value_parser = clap::value_parser!(u64).range(1..=3_600_000)
-    )]
-    pub http_deadline_ms: u64,
     /// Connections that may be open at once; further ones wait to be accepted.
     #[arg(long, env = "COMANDA_HTTP_MAX_CONNECTIONS", default_value_t = 4096)]
     pub http_max_connections: usize,
@@ -100,7 +94,7 @@ pub struct App {
 }
 
 impl App {
-    /// Listens. The servers that the client knows may come later.
+    /// Listens. The servers behind it may come later; their deadline is that of each call.
     pub fn build(config: &Config, servers: comanda_client::Config) -> Result<Self> {
         let listener = bind(config.http_listen).context("the gateway needs an address of its own: --http-listen")?;
         Ok(Self { config: config.clone(), listener, client: Client::new(servers) })
@@ -112,9 +106,9 @@ impl App {
         let address = listener.local_addr()?;
         let context = Arc::new(Context {
             schema: Schema::new(),
+            deadline: client.config().deadline,
             servers: Servers::new(client),
             places: Places::new(config.http_max_calls, config.http_max_streams),
-            deadline: Duration::from_millis(config.http_deadline_ms),
         });
         let seed = Seed { context: context.clone(), defaults: Arc::new(config.new_order) };
         let guard = Guard { hosts: config.http_host, origins: config.cors_origin };

@@ -77,6 +77,11 @@ impl Problem {
         Self::invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
 
+    /// 404: nothing is served at a path.
+    pub fn no_such_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, only_here::NO_SUCH_ROUTE, "there is nothing at this path")
+    }
+
     /// 413.
     pub fn too_large(most_bytes: usize) -> Self {
         let detail = format!("the body of this request may have at most {most_bytes} bytes");

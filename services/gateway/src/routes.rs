@@ -17,6 +17,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::{
     guard::Guard,
+    pages,
     problem::{Problem, only_here},
     rest::{self, Context, Served},
     rpc,
@@ -34,7 +35,8 @@ pub fn router(context: Arc<Context>, seed: Seed, guard: Guard, stop: &Cancellati
         .route("/new_order", post(seed::new_order).with_state(seed.clone()))
         .route("/orders", get(seed::orders).with_state(seed))
         .route("/healthz", get(health).with_state(stop.clone()))
-        .merge(rpc::routes(&context, stop));
+        .merge(rpc::routes(&context, stop))
+        .merge(pages::routes());
     for route in &TABLE {
         router = router.route(route.path, served(route, &context, stop));
     }
@@ -63,8 +65,7 @@ async fn health(State(stop): State<CancellationToken>) -> Response<Body> {
 }
 
 async fn no_such_route() -> Response<Body> {
-    let detail = "there is nothing at this path";
-    Problem::new(StatusCode::NOT_FOUND, Code::NotFound, only_here::NO_SUCH_ROUTE, detail).into_response()
+    Problem::no_such_route().into_response()
 }
 
 async fn method_not_allowed() -> Response<Body> {

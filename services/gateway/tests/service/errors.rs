@@ -54,7 +54,7 @@ async fn a_server_that_is_not_there_is_503_and_one_that_is_silent_504() {
 
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let servers = Servers::at(address(silent.local_addr().expect("bound")));
-    let gateway = Gateway::start(servers, &["--http-deadline-ms", "300"]);
+    let gateway = Gateway::start(Servers { deadline: Duration::from_millis(300), ..servers }, &[]);
     let (status, _, problem) = answer(gateway.get("/v1/orders/x")).await;
     assert_eq!((status, &problem["reason"]), (StatusCode::GATEWAY_TIMEOUT, &json!("DEADLINE_EXCEEDED")));
     assert_eq!(problem["outcome"], "unknown");

@@ -5,6 +5,7 @@ mod events;
 mod fixture;
 mod foreign;
 mod new_order;
+mod pages;
 mod resources;
 mod rpc;
 mod stalled;
