@@ -22,7 +22,7 @@ use crate::{
     failure::{Exit, Failure},
     migrate::MigrateArgs,
     operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
-    roles::{AllArgs, AnalyticsArgs, DispatchArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
+    roles::{AllArgs, AnalyticsArgs, DispatchArgs, GatewayArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
 /// Under load glibc's took about a tenth of the roles' processor time.
@@ -79,7 +79,9 @@ enum Command {
     Dispatch(DispatchArgs),
     /// Run the role that counts, for reports.
     Analytics(AnalyticsArgs),
-    /// Run every role in one process, on one port.
+    /// Run the role that speaks HTTP: REST, events for browsers, Connect, gRPC-Web.
+    Gateway(Box<GatewayArgs>),
+    /// Run every role in one process, on one port, and HTTP on another.
     All(Box<AllArgs>),
     /// Make or update the database's schema and Kafka's topics.
     Migrate(MigrateArgs),
@@ -133,6 +135,7 @@ impl Command {
             Self::Notification(args) => block_on(roles::notification(*args)),
             Self::Dispatch(args) => block_on(roles::dispatch(args)),
             Self::Analytics(args) => block_on(roles::analytics(args)),
+            Self::Gateway(args) => block_on(roles::gateway(*args)),
             Self::All(args) => block_on(roles::all(*args)),
             Self::Migrate(args) => block_on(migrate::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),

@@ -1,6 +1,6 @@
 //! The server roles: one process each in production, or all on one port.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +12,8 @@ use comanda_kit::{
     telemetry,
 };
 use tracing::info;
+
+use crate::client::connect::Servers;
 
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
@@ -90,6 +92,39 @@ pub struct AnalyticsArgs {
     analytics: comanda_analytics::Config,
 }
 
+/// `comanda gateway`.
+#[derive(Args, Clone, Debug)]
+pub struct GatewayArgs {
+    #[command(flatten)]
+    gateway: comanda_gateway::Config,
+    /// Where Prometheus metrics are served, under /metrics [default: none].
+    #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
+    // Last: its heading applies to every flag after it.
+    #[command(flatten)]
+    servers: Servers,
+}
+
+/// HTTP beside the other roles of a process.
+#[derive(Args, Clone, Debug)]
+pub struct HttpArgs {
+    /// Serve no HTTP.
+    #[arg(long, env = "COMANDA_NO_HTTP")]
+    pub no_http: bool,
+    /// Settings of the gateway.
+    #[command(flatten)]
+    pub gateway: comanda_gateway::Config,
+}
+
+/// Where the roles of a process are reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// HTTP, unless there is none.
+    pub http: Option<SocketAddr>,
+}
+
 /// `comanda all`.
 #[derive(Args, Clone, Debug)]
 pub struct AllArgs {
@@ -114,6 +149,9 @@ pub struct AllArgs {
     /// Reports.
     #[command(flatten)]
     pub analytics: comanda_analytics::Config,
+    /// HTTP.
+    #[command(flatten)]
+    pub http: HttpArgs,
 }
 
 /// Runs ordering until a signal.
@@ -161,7 +199,16 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     tasks.run().await
 }
 
-/// Runs every role in one process, on one port, until a signal.
+/// Runs the gateway until a signal.
+pub async fn gateway(args: GatewayArgs) -> Result<()> {
+    let tasks = start()?;
+    let app = comanda_gateway::App::build(&args.gateway, args.servers.config())?;
+    serve_metrics(args.admin_listen)?;
+    app.start(&tasks)?;
+    tasks.run().await
+}
+
+/// Runs every role in one process, on one port, and the gateway on another, until a signal.
 pub async fn all(args: AllArgs) -> Result<()> {
     let tasks = start()?;
     start_all(&args, &tasks).await?;
@@ -169,7 +216,7 @@ pub async fn all(args: AllArgs) -> Result<()> {
 }
 
 /// Starts every role.
-pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<SocketAddr> {
+pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
     let ordering = comanda_ordering::App::build(postgres, kafka)?;
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
@@ -183,7 +230,25 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<SocketAddr> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    serve(&args.listen, 50051, endpoints, tasks).await
+    let grpc = serve(&args.listen, 50051, endpoints, tasks).await?;
+    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, grpc, tasks)?) };
+    Ok(Addresses { grpc, http })
+}
+
+/// The gateway calls the roles of its own process as it would call others.
+fn start_gateway(config: &comanda_gateway::Config, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+    let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
+    let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
+    comanda_gateway::App::build(config, comanda_client::Config::at(address))?.start(tasks)
+}
+
+/// A server that listens on every address is reached by this one from here.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 fn start() -> Result<Tasks> {
@@ -196,11 +261,16 @@ async fn serve(args: &ListenArgs, default_port: u16, endpoints: Vec<Endpoint>, t
     let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
-    if let Some(admin) = args.admin_listen {
-        telemetry::serve_metrics(admin)?;
-        info!("metrics on http://{admin}/metrics");
-    }
+    serve_metrics(args.admin_listen)?;
     info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
     server::serve(listener, endpoints, &args.limits, Access::default(), tasks)?;
     Ok(address)
+}
+
+fn serve_metrics(admin: Option<SocketAddr>) -> Result<()> {
+    if let Some(admin) = admin {
+        telemetry::serve_metrics(admin)?;
+        info!("metrics on http://{admin}/metrics");
+    }
+    Ok(())
 }

@@ -3,10 +3,18 @@
 use clap::Args;
 use comanda_client::Address;
 use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{Client, ClientArgs, status::lines};
 use crate::failure::Failure;
+
+/// Of an answer only the first line is read.
+const MOST_STATUS_BYTES: u64 = 1024;
 
 /// Which servers to ask.
 #[derive(Args, Debug)]
@@ -14,11 +22,15 @@ use crate::failure::Failure;
 Exit code 0: all serve. 1: one does not, or cannot be reached. Without --addr every role's address is asked.
 
 Example:
-  comanda healthcheck --addr 127.0.0.1:50052 --timeout-ms 2000")]
+  comanda healthcheck --addr 127.0.0.1:50052 --timeout-ms 2000
+  comanda healthcheck --http 127.0.0.1:8080")]
 pub struct HealthArgs {
     /// Ask for one gRPC service (comanda.v1.OrderService) instead of the whole server.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,
+    /// Ask a gateway at this address instead, over HTTP.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["service", "addr"])]
+    http: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -26,6 +38,9 @@ pub struct HealthArgs {
 /// Fails unless all serve.
 pub async fn run(args: HealthArgs) -> Result<(), Failure> {
     let client = Client::from(args.client);
+    if let Some(address) = args.http {
+        return check_gateway(&client, &address).await;
+    }
     let mut failed = Vec::new();
     for address in client.servers.addresses() {
         match check(&client, &address, &args.service).await {
@@ -36,6 +51,29 @@ pub async fn run(args: HealthArgs) -> Result<(), Failure> {
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(Failure::refused(failed.join("\n  "))) }
+}
+
+/// Asks as any caller of HTTP would.
+async fn check_gateway(client: &Client, address: &str) -> Result<(), Failure> {
+    let answer = timeout(client.servers.config().deadline, status_line(address)).await;
+    let status = match answer {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return Err(Failure::refused(format!("{address}: {error}"))),
+        Err(_) => return Err(Failure::refused(format!("{address}: no answer in time"))),
+    };
+    if !status.contains(" 200 ") {
+        return Err(Failure::refused(format!("{address}: {status}")));
+    }
+    client.print.value(&json!({"address": address, "status": "SERVING"}), &format!("{address} serves"))?;
+    Ok(())
+}
+
+async fn status_line(address: &str) -> std::io::Result<String> {
+    let mut connection = BufReader::new(TcpStream::connect(address).await?);
+    connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    let mut line = String::new();
+    connection.take(MOST_STATUS_BYTES).read_line(&mut line).await?;
+    Ok(line.trim().to_owned())
 }
 
 async fn check(client: &Client, address: &Address, service: &str) -> Result<(), String> {

@@ -3,7 +3,7 @@
 mod advice;
 pub mod assignment;
 mod batch;
-mod connect;
+pub mod connect;
 pub mod courier;
 mod create;
 mod event;

@@ -6,7 +6,7 @@ mod broker;
 mod database;
 mod demo;
 
-use std::{fs, io::IsTerminal, net::SocketAddr, path::PathBuf};
+use std::{fs, io::IsTerminal, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     migrate,
     operate::republish::{Which, republish},
-    roles::{self, AllArgs, ListenArgs},
+    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs},
 };
 
 /// Partitions of the topics; fewer than in production, since nothing here runs on several machines.
@@ -54,6 +54,8 @@ pub struct DevArgs {
     dispatch: comanda_dispatch::Config,
     #[command(flatten)]
     analytics: comanda_analytics::Config,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 /// Like [`run`], and shows orders or rides on their way.
@@ -111,11 +113,11 @@ async fn run_roles(
     comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_dispatch::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     let again = republish(&all.postgres, Which::Unfinished).await?;
-    let address = roles::start_all(&all, tasks).await?;
-    banner(address, &all, database, again);
+    let addresses = roles::start_all(&all, tasks).await?;
+    banner(addresses, &all, database, again);
     let stop = tasks.stop_token();
     if let Some(show) = demo {
-        show.run(address, data_dir, all.notification.mail.mail_dir.as_deref(), &stop).await?;
+        show.run(addresses.grpc, data_dir, all.notification.mail.mail_dir.as_deref(), &stop).await?;
     }
     stop.cancelled().await;
     Ok(())
@@ -146,15 +148,17 @@ fn settings(
         notification,
         dispatch: args.dispatch.clone(),
         analytics: args.analytics.clone(),
+        http: args.http.clone(),
     }
 }
 
-fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, again: usize) {
+fn banner(addresses: Addresses, all: &AllArgs, database: &database::Database, again: usize) {
     let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mails = match (&all.notification.mail.smtp_url, &all.notification.mail.mail_dir) {
         (None, Some(directory)) => format!("files in {}", directory.display()),
         _ => "to the mail server of --smtp-url".into(),
     };
+    let address = addresses.grpc;
     println!("{bold}comanda dev{plain}: every role on {address}, without authentication or TLS");
     println!("  kept:   orders, states, history, couriers, jobs and mails-to-send, in {}", database.describe());
     println!(
@@ -165,6 +169,9 @@ fn banner(address: SocketAddr, all: &AllArgs, database: &database::Database, aga
         "          it is not Kafka; do not measure or attack it. What is unfinished is published again at the next start ({again} orders now)."
     );
     println!("  mails:  {mails}");
+    if let Some(http) = addresses.http {
+        println!("  board:  http://{http}/board (and http://{http}/docs)");
+    }
     println!("  try:    comanda order create --addr {address} --product Pizza --price 12.50");
     println!("          grpcurl -plaintext {address} list");
 }

@@ -9,6 +9,7 @@ mod dev;
 mod discretion;
 mod faults;
 mod fleets;
+mod gateway;
 mod load;
 mod operator;
 mod planted;

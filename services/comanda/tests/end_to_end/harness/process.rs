@@ -75,7 +75,8 @@ impl Role {
     /// Starts it again, where it was, after it has ended.
     pub fn start_again(&mut self) {
         if let Some(address) = self.address {
-            self.command.env("COMANDA_LISTEN", address.to_string());
+            let variable = if self.name == "gateway" { "COMANDA_HTTP_LISTEN" } else { "COMANDA_LISTEN" };
+            self.command.env(variable, address.to_string());
         }
         self.begin += self.log().len();
         self.child = spawn(&mut self.command, &self.log);
@@ -221,7 +222,9 @@ pub async fn balanced(replicas: &mut [Role]) -> Channel {
 }
 
 fn listens_on(log: &str) -> Option<SocketAddr> {
-    log.split_once("gRPC on ")?.1.split_once(',')?.0.parse().ok()
+    let after = |text| log.split_once(text).map(|(_, rest)| rest);
+    // The gateway has HTTP alone.
+    after("gRPC on ").or_else(|| after("HTTP on "))?.split_once(',')?.0.parse().ok()
 }
 
 fn lazy(address: SocketAddr) -> Channel {

@@ -81,6 +81,7 @@ impl World {
             .env("COMANDA_TOPIC_PREFIX", &kafka.topic_prefix)
             .env("SMTP_PASSWORD", SMTP_PASSWORD)
             .env("COMANDA_LISTEN", "127.0.0.1:0")
+            .env("COMANDA_HTTP_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", RUST_LOG);
         command
     }
