@@ -107,7 +107,8 @@ pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>)
 
 /// Does all of a call's work under the deadline.
 pub(crate) async fn within_deadline<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let result = tokio::time::timeout(CALL_TIMEOUT, work).await;
+    // Boxed: a statement's future is large, and whoever awaits it holds it, through every layer of callers.
+    let result = tokio::time::timeout(CALL_TIMEOUT, Box::pin(work)).await;
     result.unwrap_or_else(|_| Err(StoreError::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))))
 }
 

@@ -67,10 +67,8 @@ pub const BUGS: [Bug; 19] = [
         faults: &[
             // Not `Dead`: what was sent before the kill would still reach Postgres when the link is back.
             Fault(1_000, 5_000, Link(Postgres, Refusing), &["state-machine-0"]),
-            Fault(1_000, 1_000, Link(Postgres, Reset), &["state-machine-0"]),
             Fault(4_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
             Fault(10_000, 5_000, Link(Postgres, Refusing), &["state-machine-0"]),
-            Fault(10_000, 1_000, Link(Postgres, Reset), &["state-machine-0"]),
             Fault(13_000, 1_000, RoleKilled(StateMachine), &["state-machine-0"]),
         ],
         ..PLAIN
