@@ -2,14 +2,13 @@
 
 import { get, post } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
-import { clock, language, word } from "../shared/i18n.js";
+import { clock, word } from "../shared/i18n.js";
 import { setUpHeader } from "../shared/header.js";
 import { Detail } from "./detail.js";
-import { Model, isActive } from "./model.js";
+import { Model } from "./model.js";
 import { Share } from "./share.js";
 import * as sound from "./sound.js";
 import { View } from "./view.js";
-import { label } from "./workflow.js";
 
 /** @typedef {import("./workflow.js").Workflow} Workflow */
 
@@ -93,8 +92,18 @@ function filter() {
   return query;
 }
 
-/** Begins to watch by what the filters say. */
+let typing = 0;
+
+/** Waits until somebody has stopped typing. */
+function watchSoon() {
+  clearTimeout(typing);
+  typing = setTimeout(watch, 400);
+}
+
+/** Begins to watch by what the filters say, unless that is watched already. */
 function watch() {
+  clearTimeout(typing);
+  if (workflows.length === 0 || share?.filter.toString() === filter().toString()) return;
   share?.close();
   model.clear();
   const workflow = workflows.find((workflow) => workflow.name === byId("workflow").value);
@@ -141,6 +150,7 @@ async function openNumber() {
 function setUpControls() {
   byId("filters").addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
   byId("workflow").addEventListener("change", watch);
+  byId("customer").addEventListener("input", watchSoon);
   byId("customer").addEventListener("change", watch);
   byId("search").addEventListener("input", search);
   byId("search").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && openNumber());
@@ -196,4 +206,4 @@ async function allWorkflows() {
 start();
 
 // For tests and the curious: what the page knows.
-Object.assign(globalThis, { comandaBoard: { model, view, isActive, label, language } });
+Object.assign(globalThis, { comandaBoard: { model, view, watched: () => share?.filter.toString() } });

@@ -59,8 +59,11 @@ export class Detail {
   /** @param {(HTMLElement | null)[]} parts */
   #show(parts) {
     const close = element("button", { type: "button", class: "close", click: () => this.dialog.close() }, word("close"));
+    const hadFocus = this.dialog.contains(document.activeElement);
     this.dialog.replaceChildren(...parts.filter((part) => part !== null), close);
     if (!this.dialog.open) this.dialog.showModal();
+    // What had it is gone; without it a keyboard would begin at the top of the page.
+    else if (hadFocus) close.focus();
   }
 
   /** @param {any} order @param {Workflow} workflow */

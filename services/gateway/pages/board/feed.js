@@ -22,6 +22,7 @@ export class Feed {
     this.listener = listener;
     this.wait = 1000;
     this.tooMany = false;
+    this.isClosed = false;
     /** @type {EventSource | null} */
     this.source = null;
     /** When something last came. */
@@ -35,6 +36,7 @@ export class Feed {
   }
 
   close() {
+    this.isClosed = true;
     document.removeEventListener("visibilitychange", this.wake);
     removeEventListener("pageshow", this.wake);
     removeEventListener("online", this.wake);
@@ -106,6 +108,7 @@ export class Feed {
     this.#shut();
     this.listener.state("broken");
     if (!this.lastId && !this.tooMany) this.tooMany = await isTooMany(this.filter);
+    if (this.isClosed) return;
     const wait = this.wait * (1 + Math.random());
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
     this.timers.again = setTimeout(() => this.#open(), wait);
@@ -116,7 +119,7 @@ export class Feed {
     this.listener.state("pages");
     let token = "";
     try {
-      for (let page = 0; page < MOST_PAGES; page += 1) {
+      for (let page = 0; page < MOST_PAGES && !this.isClosed; page += 1) {
         const query = new URLSearchParams(this.filter);
         query.append("phase", "PHASE_ACTIVE");
         query.set("page_size", "500");
@@ -129,6 +132,7 @@ export class Feed {
       this.listener.event("snapshot_complete", {}, this.lastId);
       this.listener.state("live");
     } catch {
+      if (this.isClosed) return;
       this.lastId = "";
       this.#reopen();
     }

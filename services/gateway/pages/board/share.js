@@ -28,6 +28,8 @@ export class Share {
     this.channel.postMessage({ kind: "hello" });
     const untilEnd = new Promise((resolve) => this.ended.signal.addEventListener("abort", resolve));
     const lead = () => {
+      // The lock may come just when it is not wanted any more.
+      if (this.ended.signal.aborted) return undefined;
       this.#read();
       return untilEnd;
     };

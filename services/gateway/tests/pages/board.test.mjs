@@ -30,11 +30,12 @@ async function open(customer, options = {}) {
   page.on("console", (message) => /Content.Security/i.test(message.text()) && faults.push(message.text()));
   page.faults = faults;
   await page.goto(`${gateway.url}/board`);
+  await page.waitForSelector('#connection[data-state="live"]', { timeout: 30_000 });
   if (customer) {
     await page.fill("#customer", customer);
-    await page.dispatchEvent("#customer", "change");
+    await page.waitForFunction((wanted) => globalThis.comandaBoard.watched() === wanted, `workflow=delivery&customer_id=${customer}`);
+    await page.waitForSelector('#connection[data-state="live"]', { timeout: 30_000 });
   }
-  await page.waitForSelector('#connection[data-state="live"]', { timeout: 30_000 });
   return page;
 }
 

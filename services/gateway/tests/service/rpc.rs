@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tonic_types::pb;
 
-use super::fixture::{Gateway, World, answer, order};
+use super::fixture::{Events, Gateway, World, answer, order};
 
 /// A message behind its flags and length.
 fn envelope(message: &[u8]) -> Vec<u8> {
@@ -38,7 +38,7 @@ async fn body(gateway: &Gateway, rpc: &str, kind: &str, body: Vec<u8>) -> (Statu
 }
 
 #[tokio::test]
-async fn an_order_is_the_same_on_rest_connect_and_grpc_web() {
+async fn an_order_is_the_same_on_rest_events_connect_grpc_web_and_grpc() {
     let world = World::new().await;
     let gateway = &world.gateway;
     let (status, _, created) = answer(gateway.post("/comanda.v1.OrderService/CreateOrder", &order())).await;
@@ -51,6 +51,14 @@ async fn an_order_is_the_same_on_rest_connect_and_grpc_web() {
     .await;
 
     let (_, _, by_rest) = answer(gateway.get(&format!("/v1/orders/{id}"))).await;
+    let mut events = Events::open(gateway.get(&format!("/v1/orders/{id}/events?view=ORDER_VIEW_FULL"))).await;
+    let by_events = loop {
+        let event = events.next().await.expect("the order as it is");
+        if event.name == "current" {
+            break event.data;
+        }
+    };
+    assert_eq!(by_events, by_rest["order"]);
     let (_, _, by_connect) = answer(gateway.post("/comanda.v1.OrderService/GetOrder", &json!({"orderId": id}))).await;
     assert_eq!(by_connect, by_rest);
 
