@@ -2,6 +2,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 260, 48, 40, 12];
+/** Of one bar. */
+const WIDEST = 48;
 const CLASSES = ["bar", "bar second", "bar third"];
 
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {string} [text] */
@@ -30,14 +32,16 @@ export function bars(title, groups, shown) {
   const width = inner / Math.max(groups.length, 1);
   const every = Math.ceil(groups.length / 8);
   groups.forEach((group, at) => {
-    const x = LEFT + at * width;
+    const middle = LEFT + (at + 0.5) * width;
+    const wide = Math.min((width * 0.8) / group.values.length, WIDEST);
     group.values.forEach((value, index) => {
-      const [tall, wide] = [(value / most) * high, (width * 0.8) / group.values.length];
-      const bar = node("rect", { x: x + width * 0.1 + index * wide, y: TOP + high - tall, width: wide, height: tall, class: CLASSES[index] });
+      const tall = (value / most) * high;
+      const x = middle + (index - group.values.length / 2) * wide;
+      const bar = node("rect", { x, y: TOP + high - tall, width: wide, height: tall, class: CLASSES[index] });
       bar.append(node("title", {}, `${group.label}: ${shown(value)}`));
       svg.append(bar);
     });
-    if (at % every === 0) svg.append(node("text", { x: x + width / 2, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, group.label));
+    if (at % every === 0) svg.append(node("text", { x: middle, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, group.label));
   });
   return svg;
 }

@@ -33,6 +33,7 @@ async function open(customer, options = {}) {
   await page.waitForSelector('#connection[data-state="live"]', { timeout: 30_000 });
   if (customer) {
     await page.fill("#customer", customer);
+    await page.locator("#customer").blur();
     await page.waitForFunction((wanted) => globalThis.comandaBoard.watched() === wanted, `workflow=delivery&customer_id=${customer}`);
     await page.waitForSelector('#connection[data-state="live"]', { timeout: 30_000 });
   }
