@@ -29,7 +29,7 @@ pub struct HealthArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,
     /// Ask a gateway at this address instead, over HTTP.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["service", "addr"])]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "service")]
     http: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
