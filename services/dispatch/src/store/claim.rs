@@ -80,8 +80,8 @@ impl Store {
 }
 
 /// The compare-and-set of a batch. $1 is the lease's epoch or null, $17 the time. Rows are locked in the order of their keys: the arrays are
-/// sorted, and each row is looked up by its key (a join read all jobs and all couriers for each order of the batch). A slot that another statement took meanwhile is a conflict:
-/// nothing is written for that order.
+/// sorted, and each row is looked up by its key (a join read all jobs and all couriers for each order of the batch). A slot that another
+/// statement took meanwhile is a conflict: nothing is written for that order.
 const CLAIM: &str = "
     WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $1 FOR SHARE
