@@ -14,6 +14,8 @@ import grpc
 # How long a connection or a stream lasts before its fault, in seconds, at random between the two: short enough to meet every order of a
 # test, and now and then long enough for a client on a busy machine to get on.
 SHORTEST_LIFE, LONGEST_LIFE = 0.3, 1.2
+# How long a silent stream stays open, in seconds: longer than any test lasts.
+LONGEST_SILENCE = 240
 
 # How often each fault happened.
 faults = collections.Counter()
@@ -103,7 +105,7 @@ class Silent(Proxy):
                 raise
             faults["silent"] += 1
             if context.add_callback(left.set):
-                left.wait(30)
+                left.wait(LONGEST_SILENCE)
 
 
 class Breaking(Proxy):

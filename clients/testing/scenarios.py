@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from comanda.v1 import order_service_pb2, order_service_pb2_grpc, watch_service_pb2, watch_service_pb2_grpc
 
 SCENARIOS = pathlib.Path(__file__).parent.parent / "scenarios.json"
-# A stalled stream ends by itself after so many seconds; clients under test leave earlier.
+# A client under test leaves a silent stream long before so many seconds have passed.
 LONGEST_STALL = 60
 
 
@@ -111,8 +111,8 @@ class Scenario:
 
 def stall(context):
     left = threading.Event()
-    if context.add_callback(left.set):
-        left.wait(LONGEST_STALL)
+    if context.add_callback(left.set) and not left.wait(LONGEST_STALL):
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the client stayed with a silent stream")
 
 
 def end(how, context):

@@ -27,6 +27,11 @@ def scenarios() -> list[dict[str, Any]]:
     return json.loads(control("scenarios"))  # type: ignore[no-any-return]
 
 
+def cuts() -> int:
+    """How many connections were cut until now."""
+    return int(json.loads(control("faults")).get("cutting", 0))
+
+
 def new_customer() -> str:
     return f"python-{uuid.uuid4()}"
 

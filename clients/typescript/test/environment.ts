@@ -36,6 +36,11 @@ export async function scenarios(): Promise<Scenario[]> {
   return JSON.parse(await control("scenarios"));
 }
 
+/** How many connections were cut until now. */
+export async function cuts(): Promise<number> {
+  return JSON.parse(await control("faults")).cutting ?? 0;
+}
+
 export function newCustomer(): string {
   return `typescript-${crypto.randomUUID()}`;
 }
