@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/comanda/comanda/clients/go/comandav1"
 )
@@ -85,6 +87,27 @@ func TestAPlainStubRepeatsCallsByTheServiceConfig(t *testing.T) {
 	}
 	if !slices.Equal(orders.calls, []string{"r", "r"}) {
 		t.Error(orders.calls)
+	}
+}
+
+func TestEveryDetailOfAnErrorIsRead(t *testing.T) {
+	s, err := status.New(codes.InvalidArgument, "a field is wrong").WithDetails(
+		&errdetails.ErrorInfo{Reason: "INVALID_FIELDS", Metadata: map[string]string{"version": "3"}},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "items[0].quantity", Description: "must be 1"}}},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failure := ErrorOf(s.Err())
+	if failure.Error() != "a field is wrong (INVALID_ARGUMENT, INVALID_FIELDS)" || failure.Metadata["version"] != "3" {
+		t.Errorf("%v %v", failure, failure.Metadata)
+	}
+	if !slices.Equal(failure.Violations, []Violation{{"items[0].quantity", "must be 1"}}) || failure.RetryAfter != 1500*time.Millisecond {
+		t.Errorf("%v %v", failure.Violations, failure.RetryAfter)
+	}
+	if status.Code(failure) != codes.InvalidArgument || failure.Outcome() != OutcomeNotApplied {
+		t.Errorf("%v %v", status.Code(failure), failure.Outcome())
 	}
 }
 

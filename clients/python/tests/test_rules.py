@@ -9,7 +9,9 @@ import grpc
 from comanda.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from comanda.v1.dispatch_service_pb2 import COURIER_STATUS_PAUSED, WatchCourierRequest, WatchCourierResponse
 
-from comanda_client import Client, ComandaError, courier_watch
+from google.rpc import error_details_pb2, status_pb2
+
+from comanda_client import Client, ComandaError, Outcome, Violation, courier_watch
 from comanda_client.calls import with_request_id
 from comanda_client.retry import Waits
 from comanda_client.seen import Seen
@@ -50,6 +52,24 @@ class Requests(unittest.TestCase):
             order_service_pb2_grpc.OrderServiceStub(channel).CreateOrder(with_request_id(order_service_pb2.CreateOrderRequest()))
         server.stop(None).wait()
         self.assertEqual(calls, [calls[0]] * 2)
+
+
+class Errors(unittest.TestCase):
+    def test_every_detail_is_read(self) -> None:
+        details = [
+            error_details_pb2.ErrorInfo(reason="INVALID_FIELDS", domain="comanda.dev", metadata={"version": "3"}),
+            error_details_pb2.BadRequest(field_violations=[{"field": "items[0].quantity", "description": "must be 1 to 10,000"}]),
+            error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 500_000_000}),
+        ]
+        status = status_pb2.Status(code=3, message="a field is wrong")
+        for detail in details:
+            status.details.add().Pack(detail)
+        error = ComandaError.from_status(status)
+        self.assertEqual(str(error), "a field is wrong (INVALID_ARGUMENT, INVALID_FIELDS)")
+        self.assertEqual((error.code, error.message), (grpc.StatusCode.INVALID_ARGUMENT, "a field is wrong"))
+        self.assertEqual(error.metadata, {"version": "3"})
+        self.assertEqual(error.violations, [Violation("items[0].quantity", "must be 1 to 10,000")])
+        self.assertEqual((error.retry_after, error.outcome), (1.5, Outcome.NOT_APPLIED))
 
 
 class Waiting(unittest.TestCase):

@@ -3,7 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { create } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
+
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../generated/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../generated/google/rpc/status_pb.js";
 
 import {
   Client,
@@ -38,6 +43,24 @@ test("a missing requestId is filled in once for all tries, over any transport", 
   assert.match(asked[0]!.requestId, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.equal(asked[0]!.requestId, asked[1]!.requestId);
   assert.deepEqual(request, {}, "the caller's object is not changed");
+});
+
+test("every detail of an error is read", () => {
+  const status = create(StatusSchema, {
+    code: Code.InvalidArgument,
+    message: "a field is wrong",
+    details: [
+      anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: "INVALID_FIELDS", metadata: { version: "3" } })),
+      anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: [{ field: "items[0].quantity", description: "must be 1" }] })),
+      anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: { seconds: 1n, nanos: 500_000_000 } })),
+    ],
+  });
+  const error = ComandaError.fromStatus(status);
+  assert.equal(error.message, "a field is wrong (INVALID_ARGUMENT, INVALID_FIELDS)");
+  assert.deepEqual([error.code, error.reason, error.outcome], [Code.InvalidArgument, "INVALID_FIELDS", "not_applied"]);
+  assert.deepEqual(error.metadata, { version: "3" });
+  assert.deepEqual(error.violations, [{ field: "items[0].quantity", description: "must be 1" }]);
+  assert.equal(error.retryAfterMs, 1500);
 });
 
 test("codes are named as the API writes them", () => {

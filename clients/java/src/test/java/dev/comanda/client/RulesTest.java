@@ -6,6 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.Any;
+import com.google.rpc.BadRequest;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
 import dev.comanda.v1.BatchCreateOrdersRequest;
 import dev.comanda.v1.CourierStatus;
 import dev.comanda.v1.CreateOrderRequest;
@@ -18,6 +22,7 @@ import io.grpc.InsecureServerCredentials;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.Status.Code;
+import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.time.Duration;
@@ -40,6 +45,27 @@ class RulesTest {
     BatchCreateOrdersRequest batch = Calls.withRequestId(twoRows());
     assertFalse(batch.getRequests(0).getRequestId().isEmpty());
     assertNotEquals(batch.getRequests(0).getRequestId(), batch.getRequests(1).getRequestId());
+  }
+
+  @Test
+  void everyDetailOfAnErrorIsRead() {
+    var violation = BadRequest.FieldViolation.newBuilder().setField("items[0].quantity").setDescription("must be 1");
+    var delay = com.google.protobuf.Duration.newBuilder().setSeconds(1).setNanos(500_000_000);
+    var status =
+        com.google.rpc.Status.newBuilder()
+            .setCode(Code.INVALID_ARGUMENT.value())
+            .setMessage("a field is wrong")
+            .addDetails(Any.pack(ErrorInfo.newBuilder().setReason("INVALID_FIELDS").putMetadata("version", "3").build()))
+            .addDetails(Any.pack(BadRequest.newBuilder().addFieldViolations(violation).build()))
+            .addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(delay).build()))
+            .build();
+    ComandaException error = ComandaException.of(StatusProto.toStatusRuntimeException(status));
+    assertEquals("a field is wrong (INVALID_ARGUMENT, INVALID_FIELDS)", error.getMessage());
+    assertEquals(Code.INVALID_ARGUMENT, error.code());
+    assertEquals(Map.of("version", "3"), error.metadata());
+    assertEquals(List.of(new Violation("items[0].quantity", "must be 1")), error.violations());
+    assertEquals(Optional.of(Duration.ofMillis(1500)), error.retryAfter());
+    assertEquals(Outcome.NOT_APPLIED, error.outcome());
   }
 
   @Test
