@@ -194,11 +194,11 @@ impl App {
         let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
         let elector = Elector::new(pool.clone());
         tasks.spawn("dispatch leader", async move {
-            let rounds = rounds.run(elector.clone(), stop.clone());
-            let overdue = overdue.run(elector.clone(), stop.clone());
-            let relay = relay.run(elector.clone(), stop.clone());
-            let expected = expected.run(elector.clone(), stop.clone());
-            let last_positions = last_positions.run(elector.clone(), stop);
+            let rounds = Box::pin(rounds.run(elector.clone(), stop.clone()));
+            let overdue = Box::pin(overdue.run(elector.clone(), stop.clone()));
+            let relay = Box::pin(relay.run(elector.clone(), stop.clone()));
+            let expected = Box::pin(expected.run(elector.clone(), stop.clone()));
+            let last_positions = Box::pin(last_positions.run(elector.clone(), stop));
             elector.while_working(async { _ = tokio::join!(rounds, overdue, expected, relay, last_positions) }).await;
             Ok(())
         });

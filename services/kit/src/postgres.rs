@@ -105,9 +105,10 @@ pub async fn bounded<T>(statement: impl Future<Output = Result<T, sqlx::Error>>)
     within_deadline(async { Ok(statement.await?) }).await
 }
 
-/// Does all of a call's work under the deadline.
+/// Runs everything that one call asks of the database under one deadline.
 pub(crate) async fn within_deadline<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let result = tokio::time::timeout(CALL_TIMEOUT, work).await;
+    // Boxed, because a statement's future is large and would be part of the future of every caller above it.
+    let result = tokio::time::timeout(CALL_TIMEOUT, Box::pin(work)).await;
     result.unwrap_or_else(|_| Err(StoreError::Unreachable(format!("no answer within {CALL_TIMEOUT:?}"))))
 }
 

@@ -59,7 +59,7 @@ struct RideOrder {
     /// What the order's one item is called.
     #[arg(long, value_name = "TEXT", default_value = "Ride", value_hint = ValueHint::Other)]
     name: String,
-    /// The workflow to follow: one with a table [dispatch].
+    /// The workflow to follow: one with a table `[dispatch]`.
     #[arg(long, default_value = "ride")]
     workflow: String,
     /// A UUID that makes it safe to repeat the command; chosen at random without it.

@@ -34,14 +34,14 @@ async fn new_orders_follow_a_file_and_old_ones_the_revision_they_have() {
     let world = World::new().await;
     let file = world.file("tacos.toml", TACOS);
     let mut ordering = world.start(&["ordering"]);
-    // Without the override of the steps, the first order rests for an hour.
     let mut state_machine = world.start(&["state-machine", "--workflow-file", &file]);
     ordering.serves().await;
     state_machine.serves().await;
     let client = ordering.orders().await;
     let taco = || CreateOrderRequest { workflow: "tacos".into(), ..order() };
-    let old = world.create(&client, &[taco()]).await;
+    // Nobody moves the first order before there is a new revision.
     state_machine.stops().await;
+    let old = world.create(&client, &[taco()]).await;
 
     let file = world.file("tacos.toml", &TACOS.replace("grilled", "fried"));
     let mut state_machine = world.start(&["state-machine", "--workflow-file", &file, "--step-ms", STEP_MS]);

@@ -79,8 +79,9 @@ impl Store {
     }
 }
 
-/// The compare-and-set of a batch. $1 is the lease's epoch or null, $17 the time. A slot that another statement took meanwhile is a conflict:
-/// nothing is written for that order.
+/// The compare-and-set of a batch. $1 is the lease's epoch or null, $17 the time. Rows are locked in the order of their keys: the arrays are
+/// sorted, and each row is looked up by its key (a join read all jobs and all couriers for each order of the batch). A slot that another
+/// statement took meanwhile is a conflict: nothing is written for that order.
 const CLAIM: &str = "
     WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $1 FOR SHARE
@@ -91,20 +92,27 @@ const CLAIM: &str = "
                     $15::uuid[])
              AS c (order_id, event_before, order_before, courier_id, state, offered_until, promised_pickup_time, expected_pickup_time,
                    expected_dropoff_time, allot_time, confirm_time, content, step_expects, request_id)
-        JOIN jobs j ON j.order_id = c.order_id
-        WHERE j.event_version = c.event_before
-          AND j.order_version = c.order_before
-          AND j.state = ANY ($16)
-          AND ($1::bigint IS NULL OR EXISTS (SELECT FROM term))
-        ORDER BY c.order_id
-        FOR NO KEY UPDATE OF j
+        CROSS JOIN LATERAL (
+            SELECT j.tenant, j.attempts
+            FROM jobs j
+            WHERE j.order_id = c.order_id
+              AND j.event_version = c.event_before
+              AND j.order_version = c.order_before
+              AND j.state = ANY ($16)
+              AND ($1::bigint IS NULL OR EXISTS (SELECT FROM term))
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) j
     ), courier AS MATERIALIZED (
         SELECT job.order_id, c.tenant, c.courier_id, c.capacity
-        FROM job
-        JOIN couriers c ON c.tenant = job.tenant AND c.courier_id = job.courier_id
-        WHERE c.status = 2
-        ORDER BY c.tenant, c.courier_id
-        FOR NO KEY UPDATE OF c
+        FROM (SELECT order_id, tenant, courier_id FROM job ORDER BY tenant, courier_id) job
+        CROSS JOIN LATERAL (
+            SELECT c.tenant, c.courier_id, c.capacity
+            FROM couriers c
+            WHERE c.tenant = job.tenant AND c.courier_id = job.courier_id AND c.status = 2
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) c
     ), made AS (
         INSERT INTO assignments
             (order_id, attempt, tenant, courier_id, slot, state, offered_until, promised_pickup_time, expected_pickup_time,

@@ -8,6 +8,7 @@ mod fixture;
 mod hand;
 mod offers;
 mod orders;
+mod plans;
 mod replicas;
 mod scheduled;
 mod service;

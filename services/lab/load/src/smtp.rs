@@ -87,7 +87,7 @@ impl Behaviour for State {
     }
 }
 
-/// Sends mails of `bytes` bytes over `connections` connections for `duration`, one after the other on each, and returns how many a
+/// Sends mails of `bytes` bytes over `connections` connections for `duration`, one after the other and at least one on each. Returns how many a
 /// second were accepted.
 pub async fn source(address: SocketAddr, connections: usize, bytes: usize, duration: Duration) -> Result<f64> {
     let (sent, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
@@ -114,15 +114,15 @@ async fn send_until(address: SocketAddr, n: usize, bytes: usize, end: Instant, s
     let body = "x".repeat(70) + "\r\n";
     let body = body.repeat(bytes / body.len());
     for count in 0.. {
-        if Instant::now() >= end {
-            break;
-        }
         ask(&mut stream, b"MAIL FROM:<a@example.com>\r\n", b"250").await?;
         ask(&mut stream, b"RCPT TO:<b@example.com>\r\n", b"250").await?;
         ask(&mut stream, b"DATA\r\n", b"354").await?;
         let message = format!("Message-ID: <{n}.{count}@source>\r\n\r\n{body}.\r\n");
         ask(&mut stream, message.as_bytes(), b"250").await?;
         sent.fetch_add(1, Relaxed);
+        if Instant::now() >= end {
+            break;
+        }
     }
     ask(&mut stream, b"QUIT\r\n", b"221").await
 }

@@ -148,6 +148,16 @@ fn a_step_that_somebody_else_forestalled_is_no_violation() {
         });
     });
     assert_eq!(forestalled, []);
+    // The courier was quick: nobody knew yet that the order had been cancelled when the first of two steps was asked for.
+    let follows = after(|lines| {
+        event(lines, "ride-1", 3, |event| {
+            event.step = Some(Step { to: "confirmed".into(), expected_version: 4, request_id: "late".into() });
+        });
+        event(lines, "ride-1", 4, |event| {
+            event.step = Some(Step { to: "arriving".into(), expected_version: 5, request_id: "later".into() });
+        });
+    });
+    assert!(!follows.contains(&C13Dispatch), "{follows:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ const PARTITIONS: i32 = 6;
 /// Of a process of the system.
 const MOST_RSS_BYTES: u64 = 512 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Of the orders, so many are rides, where dispatch runs; and those who drive.
+/// The share of orders that are rides, and the number of couriers, where dispatch runs.
 const RIDES: f64 = 0.05;
 const COURIERS: usize = 6;
 

@@ -150,7 +150,7 @@ impl Field {
     }
 
     fn reset_if_asked(&self, step: &Step) {
-        if let Kind::Link(class, Hurt::Reset) = step.kind {
+        if let Kind::Link(class, Hurt::Reset | Hurt::Refusing) = step.kind {
             self.wires(class, step).for_each(|wire| wire.link.reset());
         }
     }

@@ -62,7 +62,7 @@ pub enum Hurt {
     Dead,
     /// Connections are reset, again and again.
     Reset,
-    /// Nobody can connect.
+    /// Connections are reset and nobody can connect, as when the server's program has ended.
     Refusing,
     /// Connections are reset at the worst moments.
     Cut,

@@ -75,6 +75,18 @@ mod tests {
         }
     }
 
+    /// The end of one fault would mend the other.
+    #[test]
+    fn no_two_faults_hold_one_thing_at_once() {
+        for bug in BUGS {
+            let steps = scenario(&bug, true, Path::new("comanda"), 1, String::new()).faults;
+            for (one, other) in steps.iter().zip(steps.iter().skip(1)) {
+                let shared = other.claims().iter().any(|claim| one.claims().contains(claim));
+                assert!(!shared || one.end_ms() <= other.start_ms, "{}: {one:?} and {other:?}", bug.name);
+            }
+        }
+    }
+
     #[test]
     fn the_control_differs_by_the_bug_alone() {
         for bug in BUGS {

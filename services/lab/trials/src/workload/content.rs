@@ -46,7 +46,7 @@ fn plain(rng: &mut StdRng) -> CreateOrderRequest {
     }
 }
 
-/// Somewhere in a small town, within so many degrees of its middle.
+/// The middle of a small town, and the largest distance of a place from it, in degrees.
 const TOWN: (f64, f64) = (43.3623, -8.4115);
 const REACH: f64 = 0.01;
 /// So much later than it is asked for: until then, and a step longer, a ride that nobody takes may wait.

@@ -47,7 +47,7 @@ const LAST_LOOK: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Orders that are asked for in a second.
     pub orders_per_second: f64,
-    /// Of the orders, so many are rides, which need a courier.
+    /// The share of orders that are rides, which need a courier.
     pub rides: f64,
     /// Couriers who take them.
     pub couriers: usize,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comanda_checker::history::Order;
-use rand::rngs::StdRng;
+use rand::{RngExt, rngs::StdRng};
 use tokio::time::sleep;
 
 use super::{clients::Clients, content, moves};
@@ -14,10 +14,13 @@ const BACK: &str = "requested";
 /// An order that was just created is not yet known to who moves it.
 const FIRST_TRIES: usize = 40;
 const AGAIN: Duration = Duration::from_millis(25);
+/// Some come before dispatch has decided, some while its step is on its way, some too late.
+const WITHIN_MS: u64 = 800;
 
 /// Moves a ride there and back.
 pub(super) async fn shuffle(clients: Arc<Clients>, name: String, order: Order, mut rng: StdRng) {
     let id = content::uuid(&mut rng);
+    sleep(Duration::from_millis(rng.random_range(0..WITHIN_MS))).await;
     for _ in 0..FIRST_TRIES {
         let attempt = moves::advance(&clients, &name, &order.order_id, &id, THERE, &mut rng).await;
         if attempt.is_ok() {

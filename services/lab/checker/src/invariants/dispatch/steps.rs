@@ -16,7 +16,8 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     }
 }
 
-/// A step is taken on the version after which it was asked for. One that was not taken was too late: somebody else had moved the order.
+/// A step is taken on the version after which it was asked for. One that was not taken was too late: somebody else had moved the order, or it was
+/// to follow a step that was too late.
 fn taken(case: &Case<'_>, order: &OrderCase<'_>, event: &AssignmentEvent) -> Option<String> {
     let step = event.step.as_ref()?;
     let wanted = (step.expected_version + 1, step.to.as_str());
@@ -25,11 +26,18 @@ fn taken(case: &Case<'_>, order: &OrderCase<'_>, event: &AssignmentEvent) -> Opt
     let asked = format!("event {} asked for {:?} as version {}", event.version, step.to, wanted.0);
     match made[..] {
         [made] if made == wanted => None,
-        [] if order.step(wanted.0).is_some() || !case.drained() => None,
+        [] if order.step(wanted.0).is_some() || follows_lost_step(order, step.expected_version) => None,
+        [] if !case.drained() => None,
         [] => Some(format!("{asked}, which was never taken, nor did anything else come")),
         [made] => Some(format!("{asked}, and made version {} {:?}", made.0, made.1)),
         _ => Some(format!("{asked}, and made {made:?}")),
     }
+}
+
+/// Whether dispatch had asked for the step that was to make this version, and it was not taken.
+fn follows_lost_step(order: &OrderCase<'_>, version: i64) -> bool {
+    let mut asked = order.assignment_events.iter().filter_map(|event| event.step.as_ref());
+    asked.any(|step| step.expected_version + 1 == version && by_request(order, &step.request_id).next().is_none())
 }
 
 fn by_request<'o, 'a>(order: &'o OrderCase<'a>, request_id: &'o str) -> impl Iterator<Item = &'o Step<'a>> {

@@ -13,7 +13,7 @@ use crate::{
 const MOST_WAIT_US: u64 = 8_000_000;
 /// A courier gets nothing new 120 s after its last position. Shorter, for positions take time.
 const HEARD_US: u64 = 60_000_000;
-/// So many tries, and the search is over.
+/// After this many attempts the search for a courier ends.
 const MOST_ATTEMPTS: usize = 5;
 
 /// Looks for an order that waits beside a courier that is free.
