@@ -53,7 +53,7 @@
 //! **Watches** never end by themselves before the order has. A stream that ends in any way but an error about the request is opened again
 //! after the last response, also where it ended without an error but before a terminal phase, or sent nothing for three heartbeats. Each
 //! break is handed out as [`Update::Interrupted`]. The rules, with an example of each, are in `clients/scenarios.json`: tests run them
-//! against this crate and against the Python client.
+//! against this crate and against the clients in other languages.
 
 mod address;
 mod backlog;

@@ -1,5 +1,5 @@
 //! Runs the scenarios of `clients/scenarios.json` against this crate: a server answers by their scripts, and the calls that it gets,
-//! what the client tells, and how the call or watch ends must be as they say. The Python client is held to the same file.
+//! what the client tells, and how the call or watch ends must be as they say. The clients in other languages are held to the same file.
 
 use std::{
     collections::{BTreeMap, HashMap},
