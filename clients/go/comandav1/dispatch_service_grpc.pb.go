@@ -72,10 +72,10 @@ type DispatchServiceClient interface {
 	// open offers expire in their time.
 	SetCourierStatus(ctx context.Context, in *SetCourierStatusRequest, opts ...grpc.CallOption) (*SetCourierStatusResponse, error)
 	// Takes a courier's positions for as long as the stream is open, and returns when the caller closes its side. All messages are of the same
-	// courier. Dropped and counted are: positions that are less accurate than 200 m, not newer than the last one, more than 60 s in the future, or
-	// would need more than 60 m/s; more than one a second is thinned out. OK does not mean that each position was stored: positions may be lost,
-	// and the next one replaces them. The stream ends with UNAVAILABLE, reason STREAM_AGE, after about 30 minutes, and with DEADLINE_EXCEEDED at
-	// the caller's deadline: open another one.
+	// courier. Dropped and counted are: positions that are less accurate than 200 m, not newer than the last one, more than 60 s in the future, more
+	// than an hour old, or too far from one of the last 120 s for 60 m/s; more than one a second is thinned out. OK does not mean that each position
+	// was stored: positions may be lost, and the next one replaces them. The stream ends with UNAVAILABLE, reason STREAM_AGE, after about 30
+	// minutes, and with DEADLINE_EXCEEDED at the caller's deadline: open another one.
 	StreamLocations(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[StreamLocationsRequest, StreamLocationsResponse], error)
 	// Takes one position, as StreamLocations does.
 	ReportLocation(ctx context.Context, in *ReportLocationRequest, opts ...grpc.CallOption) (*ReportLocationResponse, error)
@@ -319,10 +319,10 @@ type DispatchServiceServer interface {
 	// open offers expire in their time.
 	SetCourierStatus(context.Context, *SetCourierStatusRequest) (*SetCourierStatusResponse, error)
 	// Takes a courier's positions for as long as the stream is open, and returns when the caller closes its side. All messages are of the same
-	// courier. Dropped and counted are: positions that are less accurate than 200 m, not newer than the last one, more than 60 s in the future, or
-	// would need more than 60 m/s; more than one a second is thinned out. OK does not mean that each position was stored: positions may be lost,
-	// and the next one replaces them. The stream ends with UNAVAILABLE, reason STREAM_AGE, after about 30 minutes, and with DEADLINE_EXCEEDED at
-	// the caller's deadline: open another one.
+	// courier. Dropped and counted are: positions that are less accurate than 200 m, not newer than the last one, more than 60 s in the future, more
+	// than an hour old, or too far from one of the last 120 s for 60 m/s; more than one a second is thinned out. OK does not mean that each position
+	// was stored: positions may be lost, and the next one replaces them. The stream ends with UNAVAILABLE, reason STREAM_AGE, after about 30
+	// minutes, and with DEADLINE_EXCEEDED at the caller's deadline: open another one.
 	StreamLocations(grpc.ClientStreamingServer[StreamLocationsRequest, StreamLocationsResponse]) error
 	// Takes one position, as StreamLocations does.
 	ReportLocation(context.Context, *ReportLocationRequest) (*ReportLocationResponse, error)
