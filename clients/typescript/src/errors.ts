@@ -79,7 +79,9 @@ export class ComandaError extends Error {
     }
     const error = ConnectError.from(thrown);
     const details = error.details.flatMap((detail) => ("type" in detail ? [detail] : []));
-    return new ComandaError(error.code, error.rawMessage, { ...read(details), cause: thrown });
+    // What is no answer of the protocol, such as one that is cut off inside a message, Connect calls INVALID_ARGUMENT: as if the request were wrong.
+    const isBroken = details.length === 0 && error.rawMessage.startsWith("protocol error: ");
+    return new ComandaError(isBroken ? Code.Internal : error.code, error.rawMessage, { ...read(details), cause: thrown });
   }
 
   /** The error of one row of BatchCreateOrders. */

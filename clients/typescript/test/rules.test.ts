@@ -10,19 +10,9 @@ import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../generated/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../generated/google/rpc/status_pb.js";
 
-import {
-  Client,
-  codeName,
-  ComandaError,
-  CourierStatus,
-  DispatchService,
-  OrderService,
-  Phase,
-  type CreateOrderRequest,
-} from "../src/index.js";
+import { Client, codeName, ComandaError, OrderService, Phase, type CreateOrderRequest } from "../src/index.js";
 import { Waits } from "../src/retry.js";
 import { Seen } from "../src/seen.js";
-import { Stream } from "../src/stream.js";
 
 test("a missing requestId is filled in once for all tries, over any transport", async () => {
   const asked: CreateOrderRequest[] = [];
@@ -43,6 +33,26 @@ test("a missing requestId is filled in once for all tries, over any transport", 
   assert.match(asked[0]!.requestId, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.equal(asked[0]!.requestId, asked[1]!.requestId);
   assert.deepEqual(request, {}, "the caller's object is not changed");
+});
+
+test("a service that is elsewhere is called there, with a token for each try", async () => {
+  const tokens: (string | null)[] = [];
+  const elsewhere = createRouterTransport(({ service }) => {
+    service(OrderService, {
+      createOrder(_, { requestHeader }) {
+        tokens.push(requestHeader.get("authorization"));
+        if (tokens.length === 1) {
+          throw new ConnectError("", Code.Unavailable);
+        }
+        return {};
+      },
+    });
+  });
+  let asked = 0;
+  const token = () => `${(asked += 1)}`;
+  const nobody = createRouterTransport(() => {});
+  await new Client(nobody, { transports: { OrderService: elsewhere }, token, firstWaitMs: 1 }).orders.createOrder({});
+  assert.deepEqual(tokens, ["Bearer 1", "Bearer 2"]);
 });
 
 test("every detail of an error is read", () => {
@@ -109,52 +119,4 @@ test("memory is bounded and the recent is kept", () => {
   }
   assert.ok(seen.size <= 200);
   assert.ok(!seen.isNew(at("250", 1)));
-});
-
-test("a stream is not read further ahead than its queue holds", async () => {
-  let sent = 0;
-  const stream = new Stream(async function* () {
-    for (;;) {
-      yield (sent += 1);
-    }
-  });
-  assert.equal(await stream.next(1000), 1);
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(sent <= 1001, `${sent}`);
-  for (let expected = 2; expected <= 3000; expected += 1) {
-    assert.equal(await stream.next(1000), expected);
-  }
-  stream.close();
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(sent <= 4001, `${sent}: a closed stream is not read on`);
-});
-
-test("a courier's repetitions and what is older are left out, and a broken stream is opened again", async () => {
-  const response = (revision: number, status = CourierStatus.UNSPECIFIED) => ({ revision: BigInt(revision), status });
-  const streams = [
-    [response(3), response(3), response(2)],
-    [response(4), response(4), response(4, CourierStatus.PAUSED)],
-  ];
-  const transport = createRouterTransport(({ service }) => {
-    service(DispatchService, {
-      async *watchCourier() {
-        const next = streams.shift();
-        if (!next) {
-          throw new ConnectError("", Code.NotFound);
-        }
-        yield* next;
-      },
-    });
-  });
-  const told: [bigint, CourierStatus][] = [];
-  await assert.rejects(async () => {
-    for await (const { revision, status } of new Client(transport, { firstWaitMs: 1 }).watchCourier({ courierId: "maria" })) {
-      told.push([revision, status]);
-    }
-  }, ComandaError);
-  assert.deepEqual(told, [
-    [3n, CourierStatus.UNSPECIFIED],
-    [4n, CourierStatus.UNSPECIFIED],
-    [4n, CourierStatus.PAUSED],
-  ]);
 });
