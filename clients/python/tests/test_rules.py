@@ -1,17 +1,19 @@
 """Rules that need no server."""
 
+import contextlib
+import itertools
 import pathlib
 import unittest
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
 from comanda.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from comanda.v1.dispatch_service_pb2 import COURIER_STATUS_PAUSED, WatchCourierRequest, WatchCourierResponse
 
 from google.rpc import error_details_pb2, status_pb2
 
-from comanda_client import Client, ComandaError, Outcome, Violation, courier_watch
+from comanda_client import Client, ComandaError, Outcome, Violation
 from comanda_client.calls import with_request_id
 from comanda_client.retry import Waits
 from comanda_client.seen import Seen
@@ -34,24 +36,40 @@ class Requests(unittest.TestCase):
             Client(addresses={"Watches": "127.0.0.1:1"})
 
     def test_a_plain_stub_repeats_calls_by_the_service_config(self) -> None:
-        calls: list[bytes] = []
-
-        def create(request: bytes, context: Any) -> bytes:
-            calls.append(request)
-            if len(calls) == 1:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "")
-            return b""
-
-        handlers: dict[str, Any] = {"CreateOrder": grpc.unary_unary_rpc_method_handler(create)}
-        server = grpc.server(futures.ThreadPoolExecutor(1))
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("comanda.v1.OrderService", handlers)])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
         options = [("grpc.service_config", SERVICE_CONFIG.read_text())]
-        with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        with flaky() as (address, calls, _), grpc.insecure_channel(address, options=options) as channel:
             order_service_pb2_grpc.OrderServiceStub(channel).CreateOrder(with_request_id(order_service_pb2.CreateOrderRequest()))
-        server.stop(None).wait()
         self.assertEqual(calls, [calls[0]] * 2)
+
+    def test_a_service_that_is_elsewhere_is_called_there_with_a_token_for_each_try(self) -> None:
+        tokens = map(str, itertools.count(1))
+        with flaky() as (address, _, authorizations):
+            client = Client("127.0.0.1:1", addresses={"OrderService": address}, token=lambda: next(tokens), first_wait=0.001)
+            with client as comanda:
+                comanda.orders.CreateOrder(order_service_pb2.CreateOrderRequest())
+        self.assertEqual(authorizations, ["Bearer 1", "Bearer 2"])
+
+
+@contextlib.contextmanager
+def flaky() -> Iterator[tuple[str, list[bytes], list[str]]]:
+    """A server that fails the first CreateOrder: its address, the requests and the credentials that it gets."""
+    calls: list[bytes] = []
+    authorizations: list[str] = []
+
+    def create(request: bytes, context: Any) -> bytes:
+        calls.append(request)
+        authorizations.append(dict(context.invocation_metadata()).get("authorization", ""))
+        if len(calls) == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "")
+        return b""
+
+    handlers: dict[str, Any] = {"CreateOrder": grpc.unary_unary_rpc_method_handler(create)}
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("comanda.v1.OrderService", handlers)])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield address, calls, authorizations
+    server.stop(None).wait()
 
 
 class Errors(unittest.TestCase):
@@ -111,62 +129,6 @@ class Orders(unittest.TestCase):
             self.assertTrue(seen.is_new(str(order), 1, order_pb2.PHASE_ACTIVE))
         self.assertLessEqual(len(seen), 200)
         self.assertFalse(seen.is_new("250", 1, order_pb2.PHASE_ACTIVE))
-
-
-class Couriers(unittest.TestCase):
-    def test_repetitions_and_what_is_older_are_left_out_and_a_broken_stream_is_opened_again(self) -> None:
-        paused = WatchCourierResponse(revision=4, status=COURIER_STATUS_PAUSED)
-        at = {revision: WatchCourierResponse(revision=revision) for revision in (2, 3, 4)}
-        streams = [FakeCall([at[3], at[3], at[2]]), FakeCall([at[4], at[4], paused])]
-        last = FakeCall([], grpc.StatusCode.NOT_FOUND)
-
-        class Dispatch:
-            def WatchCourier(self, request: WatchCourierRequest) -> FakeCall:
-                return streams.pop(0) if streams else last
-
-        watch = courier_watch.watch(Dispatch(), WatchCourierRequest(), 10, Waits(0, 0), lambda _: None)  # type: ignore[arg-type]
-        told = []
-        with self.assertRaises(ComandaError):
-            for response in watch:
-                told.append(response)
-        self.assertEqual(told, [at[3], at[4], paused])
-
-
-class FakeCall(grpc.RpcError, grpc.Call):
-    """A stream of responses that then ends, without or with an error."""
-
-    def __init__(self, responses: list[Any], code: grpc.StatusCode | None = None) -> None:
-        self._responses, self._code = responses, code
-
-    def __iter__(self) -> Any:
-        yield from self._responses
-        if self._code:
-            raise self
-
-    def code(self) -> grpc.StatusCode:
-        assert self._code
-        return self._code
-
-    def details(self) -> str:
-        return ""
-
-    def trailing_metadata(self) -> Any:
-        return ()
-
-    def initial_metadata(self) -> Any:
-        return ()
-
-    def is_active(self) -> bool:
-        return False
-
-    def time_remaining(self) -> float:
-        return 0.0
-
-    def add_callback(self, callback: Any) -> bool:
-        return False
-
-    def cancel(self) -> bool:
-        return False
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ export function newCustomer(): string {
   return `typescript-${crypto.randomUUID()}`;
 }
 
-export function orderOf(customerId: string): MessageInitShape<typeof CreateOrderRequestSchema> {
+export function orderOf(customerId: string) {
   const item = { name: "Empanada", quantity: 3, unitPrice: { currencyCode: "CLP", units: 1500n } };
-  return { customer: { customerId }, items: [item] };
+  return { customer: { customerId }, items: [item] } satisfies MessageInitShape<typeof CreateOrderRequestSchema>;
 }

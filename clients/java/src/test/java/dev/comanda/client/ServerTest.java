@@ -206,7 +206,7 @@ class ServerTest {
       ComandaException error = assertThrows(ComandaException.class, () -> hasty.orders().getOrder(request));
       assertEquals(Outcome.UNKNOWN, error.outcome());
     }
-    assertTrue(System.nanoTime() - began < Duration.ofSeconds(5).toNanos());
+    assertTrue(System.nanoTime() - began < Duration.ofSeconds(9).toNanos(), "the usual deadline is 10 s");
   }
 
   @Test

@@ -7,6 +7,10 @@ import com.google.type.Money;
 import dev.comanda.v1.CreateOrderRequest;
 import dev.comanda.v1.Customer;
 import dev.comanda.v1.Item;
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.ServerServiceDefinition;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -59,6 +63,11 @@ final class Servers {
         .waits(Duration.ofMillis(10), Duration.ofMillis(100))
         .deadline(Duration.ofSeconds(30))
         .connect();
+  }
+
+  /** A server of the test's own, on a free port. */
+  static Server serve(ServerServiceDefinition service) throws IOException {
+    return Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).addService(service).build().start();
   }
 
   static String newCustomer() {

@@ -1,0 +1,102 @@
+"""Watches of servers that answer by a script."""
+
+import unittest
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from comanda.v1 import order_pb2
+from comanda.v1.dispatch_service_pb2 import COURIER_STATUS_PAUSED, WatchCourierRequest, WatchCourierResponse
+from comanda.v1.transition_pb2 import OrderTransition
+from comanda.v1.watch_service_pb2 import WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest, WatchOrdersResponse
+
+from comanda_client import ComandaError, courier_watch, order_watch, orders_watch
+from comanda_client.retry import Waits
+
+
+class Couriers(unittest.TestCase):
+    def test_repetitions_and_what_is_older_are_left_out_and_a_broken_stream_is_opened_again(self) -> None:
+        paused = WatchCourierResponse(revision=4, status=COURIER_STATUS_PAUSED)
+        at = {revision: WatchCourierResponse(revision=revision) for revision in (2, 3, 4)}
+        streams = [FakeCall([at[3], at[3], at[2]]), FakeCall([at[4], at[4], paused])]
+        last = FakeCall([], grpc.StatusCode.NOT_FOUND)
+
+        class Dispatch:
+            def WatchCourier(self, request: WatchCourierRequest) -> FakeCall:
+                return streams.pop(0) if streams else last
+
+        watch = courier_watch.watch(Dispatch(), WatchCourierRequest(), 10, Waits(0, 0), lambda _: None)  # type: ignore[arg-type]
+        told = []
+        with self.assertRaises(ComandaError):
+            for response in watch:
+                told.append(response)
+        self.assertEqual(told, [at[3], at[4], paused])
+
+
+class Streams(unittest.TestCase):
+    def test_the_waits_of_a_watch_start_over_with_each_response(self) -> None:
+        moved = OrderTransition(order_id="o", version=1, phase=order_pb2.PHASE_ACTIVE)
+        one, many = WatchOrderResponse(transition=moved), WatchOrdersResponse(transition=moved)
+        watches: dict[str, Callable[[Any], Iterator[Any]]] = {
+            "one": lambda pause: order_watch.watch(stub(one), WatchOrderRequest(), 10, Waits(1, 100), pause),
+            "many": lambda pause: orders_watch.watch(stub(many), stub(many), WatchOrdersRequest(), 10, lambda: Waits(1, 100), pause),
+            "courier": lambda pause: courier_watch.watch(stub(WatchCourierResponse()), WatchCourierRequest(), 10, Waits(1, 100), pause),
+        }
+        for kind, watch in watches.items():
+            pauses: list[float] = []
+            with self.subTest(kind), self.assertRaises(ComandaError):
+                list(watch(pauses.append))
+            self.assertEqual(len(pauses), 5)
+            self.assertLessEqual(max(pauses), 2)
+
+
+def stub(response: Any) -> Any:
+    """Stands for a stub whose calls get this response five times, each on a stream that then ends early, and at last an error."""
+    streams = [FakeCall([response]) for _ in range(5)] + [FakeCall([], grpc.StatusCode.NOT_FOUND)]
+
+    class Stub:
+        def __getattr__(self, method: str) -> Any:
+            return lambda request: streams.pop(0)
+
+    return Stub()
+
+
+class FakeCall(grpc.RpcError, grpc.Call):
+    """A stream of responses that then ends, without or with an error."""
+
+    def __init__(self, responses: list[Any], code: grpc.StatusCode | None = None) -> None:
+        self._responses, self._code = responses, code
+
+    def __iter__(self) -> Any:
+        yield from self._responses
+        if self._code:
+            raise self
+
+    def code(self) -> grpc.StatusCode:
+        assert self._code
+        return self._code
+
+    def details(self) -> str:
+        return ""
+
+    def trailing_metadata(self) -> Any:
+        return ()
+
+    def initial_metadata(self) -> Any:
+        return ()
+
+    def is_active(self) -> bool:
+        return False
+
+    def time_remaining(self) -> float:
+        return 0.0
+
+    def add_callback(self, callback: Any) -> bool:
+        return False
+
+    def cancel(self) -> bool:
+        return False
+
+
+if __name__ == "__main__":
+    unittest.main()
