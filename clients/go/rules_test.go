@@ -34,6 +34,16 @@ func TestWhatTheServerAsksForIsGrantedWithinReason(t *testing.T) {
 	}
 }
 
+func TestAfterTheEndOfAnOrderItsStreamIsGivenLessTime(t *testing.T) {
+	w := &orderWatch{request: &pb.WatchOrderRequest{}}
+	before := w.patience(45 * time.Second)
+	last := &pb.OrderTransition{Version: 2, Phase: pb.Phase_PHASE_SUCCEEDED}
+	w.isNew(&pb.WatchOrderResponse{Event: &pb.WatchOrderResponse_Transition{Transition: last}})
+	if after := w.patience(45 * time.Second); before != 45*time.Second || after != 5*time.Second {
+		t.Error(before, after)
+	}
+}
+
 func at(order string, version int64) *pb.Order {
 	return &pb.Order{OrderId: order, Version: version, Phase: pb.Phase_PHASE_ACTIVE}
 }

@@ -1,8 +1,10 @@
 """Watches of servers that answer by a script."""
 
+import threading
 import unittest
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import grpc
 from comanda.v1 import order_pb2
@@ -48,6 +50,13 @@ class Streams(unittest.TestCase):
                 list(watch(pauses.append))
             self.assertEqual(len(pauses), 5)
             self.assertLessEqual(max(pauses), 2)
+
+    def test_after_the_end_of_an_order_its_stream_is_given_less_time(self) -> None:
+        last = WatchOrderResponse(transition=OrderTransition(version=2, phase=order_pb2.PHASE_SUCCEEDED))
+        stays_open = mock.Mock(WatchOrder=lambda request: OpenCall([last]))
+        with mock.patch.object(order_watch, "_AFTER_THE_END", 0.01):
+            told = list(order_watch.watch(stays_open, WatchOrderRequest(), 3600, Waits(1, 1), lambda _: None))
+        self.assertEqual(told, [last])
 
 
 def stub(response: Any) -> Any:
@@ -96,6 +105,22 @@ class FakeCall(grpc.RpcError, grpc.Call):
 
     def cancel(self) -> bool:
         return False
+
+
+class OpenCall(FakeCall):
+    """A stream of responses that stays open until it is cancelled."""
+
+    def __init__(self, responses: list[Any]) -> None:
+        super().__init__(responses)
+        self._cancelled = threading.Event()
+
+    def __iter__(self) -> Any:
+        yield from self._responses
+        self._cancelled.wait()
+
+    def cancel(self) -> bool:
+        self._cancelled.set()
+        return True
 
 
 if __name__ == "__main__":

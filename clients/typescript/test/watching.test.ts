@@ -3,10 +3,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 
-import { Client, ComandaError, CourierStatus, DispatchService } from "../src/index.js";
+import {
+  Client,
+  ComandaError,
+  CourierStatus,
+  DispatchService,
+  Phase,
+  WatchOrderRequestSchema,
+  WatchOrderResponseSchema,
+} from "../src/index.js";
+import { OrderWatch } from "../src/order-watch.js";
 import { Stream } from "../src/stream.js";
 
 test("a stream is not read further ahead than its queue holds", async () => {
@@ -25,6 +35,15 @@ test("a stream is not read further ahead than its queue holds", async () => {
   stream.close();
   await new Promise((resolve) => setImmediate(resolve));
   assert.ok(sent <= 4001, `${sent}: a closed stream is not read on`);
+});
+
+test("after the end of an order its stream is given less time", () => {
+  const { watches } = new Client(createRouterTransport(() => {}));
+  const watch = new OrderWatch(watches, create(WatchOrderRequestSchema));
+  assert.equal(watch.patience(), Infinity);
+  const transition = { case: "transition", value: { version: 2n, phase: Phase.SUCCEEDED } } as const;
+  assert.equal([...watch.accept(create(WatchOrderResponseSchema, { event: transition }))].length, 1);
+  assert.equal(watch.patience(), 5000);
 });
 
 /** A message of a stream of Connect, behind its flags and length. */

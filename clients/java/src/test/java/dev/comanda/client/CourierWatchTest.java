@@ -108,6 +108,20 @@ class CourierWatchTest {
     }
   }
 
+  @Test
+  void aStreamThatIsLongerThanItsQueueIsReadToItsEnd() throws IOException {
+    List<WatchCourierResponse> responses = LongStream.range(0, 2500).mapToObj(CourierWatchTest::at).toList();
+    Server server = serve(new Couriers(List.of(responses)).bindService());
+    List<WatchCourierResponse> told = new ArrayList<>();
+    try (Comanda comanda = Comanda.connect("127.0.0.1:" + server.getPort())) {
+      Watch<WatchCourierResponse> watch = comanda.watchCourier(WatchCourierRequest.newBuilder().setCourierId("maria").build());
+      assertThrows(ComandaException.class, () -> watch.forEachRemaining(told::add));
+    } finally {
+      server.shutdownNow();
+    }
+    assertEquals(responses, told);
+  }
+
   /** A courier that takes the jobs of a zone. */
   private static String courierIn(Comanda comanda, String zone) {
     String id = "java-" + UUID.randomUUID();

@@ -4,12 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.comanda.v1.OrderTransition;
 import dev.comanda.v1.Phase;
+import dev.comanda.v1.WatchOrderRequest;
+import dev.comanda.v1.WatchOrderResponse;
 import io.grpc.Status.Code;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 
 /** Rules that need no server. */
@@ -30,6 +34,16 @@ class RulesTest {
     Waits waits = new Waits(Duration.ofMillis(1), Duration.ofMillis(1));
     assertEquals(Duration.ofSeconds(3), waits.after(error(Optional.of(Duration.ofSeconds(3)))));
     assertEquals(Duration.ofSeconds(30), waits.after(error(Optional.of(Duration.ofHours(1)))));
+  }
+
+  @Test
+  void afterTheEndOfAnOrderItsStreamIsGivenLessTime() {
+    Patience patience = new Patience(Duration.ZERO, Duration.ofSeconds(45), Duration.ZERO, Duration.ZERO, new CountDownLatch(1));
+    OrderWatch watch = new OrderWatch(null, patience, WatchOrderRequest.getDefaultInstance());
+    assertEquals(Duration.ofSeconds(45), watch.silence());
+    OrderTransition last = OrderTransition.newBuilder().setVersion(2).setPhase(Phase.PHASE_SUCCEEDED).build();
+    watch.accept(WatchOrderResponse.newBuilder().setTransition(last).build());
+    assertEquals(Duration.ofSeconds(5), watch.silence());
   }
 
   @Test
