@@ -10,6 +10,12 @@ use crate::harness::{Role, World};
 
 const ORDERS: usize = 40;
 
+/// A client of HTTP. reqwest demands a provider of ciphers even for plain HTTP; an error says that there is one already.
+fn http() -> Client {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    Client::builder().no_proxy().build().expect("a client")
+}
+
 fn body() -> Value {
     let price = json!({"currencyCode": "CLP", "units": "1500"});
     json!({"customer": {"customerId": "ana"}, "items": [{"name": "Empanada", "quantity": 2, "unitPrice": price}]})
@@ -40,7 +46,7 @@ async fn a_gateway_that_is_killed_loses_nothing_and_doubles_nothing() {
     let mut core = world.start(&["all", "--no-http", "--step-ms", "200"]);
     core.serves().await;
     let mut gateway = start(&world, &mut core).await;
-    let (address, http) = (gateway.address().await, Client::new());
+    let (address, http) = (gateway.address().await, http());
     let creating = tokio::spawn({
         let http = http.clone();
         async move {
@@ -76,7 +82,7 @@ async fn all_roles_in_one_process_serve_http_too_and_a_health_check_asks_it() {
     let address =
         log.split_once("HTTP on ").and_then(|(_, rest)| rest.split_once(',')).expect("an address").0.to_owned();
     let row = json!({"name": "Palo", "price": 1000});
-    let sent = Client::new().post(format!("http://{address}/new_order")).json(&row).send().await.expect("an answer");
+    let sent = http().post(format!("http://{address}/new_order")).json(&row).send().await.expect("an answer");
     assert_eq!(sent.status(), StatusCode::OK);
     let told = world.succeeds(&["healthcheck", "--http", &address]).await;
     assert!(told.contains("serves"), "{told}");

@@ -41,7 +41,7 @@ impl Gateway {
         let config = Cli::try_parse_from(flags).expect("valid flags").gateway;
         let tasks = Tasks::new();
         let address = App::build(&config, servers).expect("a free port").start(&tasks).expect("it starts");
-        Self { address, http: Client::new(), tasks }
+        Self { address, http: http(), tasks }
     }
 
     /// Before a server that answers by a script.
@@ -131,6 +131,12 @@ fn core(environment: &Environment, step_ms: u64) -> Replica {
             .expect("it starts"),
     ];
     Replica::serve_with(Access::default(), &Limits::default(), endpoints, tasks).expect("a free port")
+}
+
+/// A client of HTTP. Where reqwest is compiled with TLS it demands a provider of ciphers, even for plain HTTP; an error says that there is one.
+fn http() -> Client {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    Client::builder().no_proxy().build().expect("a client")
 }
 
 pub fn address(socket: SocketAddr) -> Address {
