@@ -3,7 +3,9 @@
 
 mod comments;
 mod operation;
+mod parameters;
 mod schemas;
+mod seed;
 
 use std::{collections::BTreeMap, env, fs};
 
@@ -29,7 +31,7 @@ fn the_openapi_document_says_what_is_served() {
 fn every_route_and_every_message_is_described() {
     let document = document();
     for route in &TABLE {
-        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        let operation = &document["paths"][operation::path(route)][route.method.as_str().to_lowercase()];
         assert!(operation["description"].as_str().is_some_and(|text| text.len() > 20), "{}", route.path);
     }
     let text = document.to_string();
@@ -46,12 +48,12 @@ fn document() -> Value {
     let (mut paths, mut schemas, mut ids) = (Map::new(), Schemas::new(), BTreeMap::new());
     for route in &TABLE {
         let method = schema.method(route.rpc).expect("a test reads the table");
-        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        let item = paths.entry(operation::path(route)).or_insert_with(|| json!({}));
         let uses = ids.entry(route.rpc).and_modify(|uses| *uses += 1).or_insert(0);
         item[route.method.as_str().to_lowercase()] = operation(route, &method, *uses, &mut schemas);
     }
-    paths.insert("/new_order".into(), json!({"post": new_order()}));
-    paths.insert("/orders".into(), json!({"get": orders()}));
+    paths.insert("/new_order".into(), json!({"post": seed::new_order()}));
+    paths.insert("/orders".into(), json!({"get": seed::orders()}));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -64,7 +66,7 @@ fn document() -> Value {
         "security": [],
         "tags": tags(&schema),
         "paths": paths,
-        "components": {"schemas": schemas.finish(problem())},
+        "components": {"schemas": schemas.finish(problem()), "responses": {"Problem": operation::problem()}},
     })
 }
 
@@ -120,65 +122,6 @@ fn problem() -> Value {
                 "description": "Whether the request was applied. After unknown repeat it with the same Idempotency-Key.",
             },
             "details": {"type": "array", "items": {"type": "object"}, "description": "The details of gRPC, as JSON."},
-        },
-    })
-}
-
-fn new_order() -> Value {
-    let message = json!({
-        "type": "object",
-        "required": ["message", "order_id", "number"],
-        "properties": {
-            "message": {"const": "Orden enviada"}, "order_id": {"type": "string"}, "number": {"type": "integer"},
-        },
-    });
-    json!({
-        "operationId": "new_order",
-        "tags": ["First routes"],
-        "summary": "Sends an order for one product.",
-        "description": "Other fields are overlooked. The currency and the customer are settings of the server.",
-        "requestBody": {"required": true, "content": {"application/json": {"schema": {
-            "type": "object",
-            "required": ["name", "price"],
-            "properties": {
-                "name": {"type": "string"},
-                "price": {"type": ["number", "string"], "description": "With as many decimals as the currency has."},
-            },
-        }}}},
-        "responses": {
-            "200": {"description": "The order is stored.", "content": {"application/json": {"schema": message}}},
-            "400": {"description": "There is no name or no price, or one of them is wrong.", "content": {
-                "application/json": {"schema": {"type": "object", "properties": {"message": {"const": ".body vacio"}}}},
-                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
-            }},
-            "4XX": operation::failure(),
-            "5XX": operation::failure(),
-        },
-    })
-}
-
-fn orders() -> Value {
-    let text = json!({"type": "string"});
-    let row = json!({
-        "type": "object",
-        "properties": {"id": {"type": "integer"}, "product_name": text, "price": text, "status": text},
-    });
-    let parameter = |name: &str, schema: Value, description: &str| json!({"name": name, "in": "query", "schema": schema, "description": description});
-    json!({
-        "operationId": "orders",
-        "tags": ["First routes"],
-        "summary": "Lists orders, newest first.",
-        "description": "All of them, sent page by page; or with page_size one page, and a Link to the next.",
-        "parameters": [
-            parameter("page_size", json!({"type": "integer", "minimum": 1}), "How many rows; more than 500 means 500."),
-            parameter("page_token", text.clone(), "From the Link of the page before."),
-        ],
-        "responses": {
-            "200": {"description": "The rows.", "content": {
-                "application/json": {"schema": {"type": "array", "items": row}},
-            }},
-            "4XX": operation::failure(),
-            "5XX": operation::failure(),
         },
     })
 }
