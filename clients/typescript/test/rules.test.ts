@@ -1,6 +1,7 @@
 /** Rules that need no server. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
@@ -71,6 +72,13 @@ test("every detail of an error is read", () => {
   assert.deepEqual(error.metadata, { version: "3" });
   assert.deepEqual(error.violations, [{ field: "items[0].quantity", description: "must be 1" }]);
   assert.equal(error.retryAfterMs, 1500);
+});
+
+test("a program may have newer versions of what the package needs, and so one of each", async () => {
+  const { dependencies } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+  for (const version of Object.values(dependencies)) {
+    assert.match(String(version), /^\^/);
+  }
 });
 
 test("codes are named as the API writes them", () => {
