@@ -8,7 +8,7 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
@@ -28,6 +28,7 @@ pub const NAMES: [&str; 19] = [
     "release-forgotten",
     "position-after-end",
     "analytics-offset-before-effect",
+    "event-after-resume-skipped",
 ];
 
 #[cfg(feature = "planted")]

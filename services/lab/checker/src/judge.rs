@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     case::{Attempt, Case, Outcome},
+    codes::{Meaning, meaning},
     figures::Figures,
     findings::Findings,
-    history::{Event, Line},
+    history::{Event, Line, Op, What},
     invariant::Invariant,
     invariants,
     verdict::Verdict,
 };
+
+/// A process that answers none of so many calls is not one that faults alone keep from it.
+const MANY_CALLS: u64 = 100;
 
 /// Judges a run by all lines of its history, those of its end included, in any order of files.
 ///
@@ -72,7 +76,27 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
             doubts.push(format!("{there_are} {what}, where {least} are the least that count"));
         }
     }
+    doubts.extend(unanswered(case).map(|replica| format!("of many calls {replica} answered none with OK")));
     doubts
+}
+
+/// Processes that served nobody, though many called: what they should have shown was never tried.
+fn unanswered<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a str> {
+    let mut calls: BTreeMap<u64, &str> = BTreeMap::new();
+    let mut answered: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+    for line in case.lines {
+        match &line.what {
+            What::Invoke { call, replica, op, .. } if !matches!(op, Op::Bad { .. }) => _ = calls.insert(*call, replica),
+            What::Return { call, code, .. } => {
+                let Some(replica) = calls.remove(call) else { continue };
+                let (count, any) = answered.entry(replica).or_default();
+                *count += 1;
+                *any |= meaning(code) == Meaning::Ok;
+            }
+            _ => {}
+        }
+    }
+    answered.into_iter().filter(|(_, (count, any))| *count >= MANY_CALLS && !any).map(|(replica, _)| replica)
 }
 
 fn moved(case: &Case<'_>) -> u64 {

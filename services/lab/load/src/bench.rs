@@ -3,10 +3,11 @@
 use clap::Args;
 
 /// About ten minutes a round on two cores.
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 16] = [
     "probes",
     "accept --seconds 15",
     "accept --seconds 15 --request-ids",
+    "accept --seconds 15 --http",
     "lives --orders 50000 --clients 256",
     "lives --orders 600 --rate 20 --watch",
     "watch --kind idle",

@@ -14,6 +14,7 @@ pub mod cost;
 pub mod environment;
 pub mod gauges;
 pub mod generator;
+pub mod http;
 pub mod latency;
 pub mod map;
 pub mod orders;

@@ -23,11 +23,22 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use crate::http;
+
 /// How long a role may take to serve.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to stop: its own bound is 10 s.
 const STOP: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
+
+/// The role that speaks HTTP for the others.
+const GATEWAY: &str = "gateway";
+/// What it is told of the roles that the workloads need.
+const BEHIND_GATEWAY: [(&str, &str); 3] = [
+    ("COMANDA_ORDERING_ADDR", "ordering"),
+    ("COMANDA_STATE_MACHINE_ADDR", "state-machine"),
+    ("COMANDA_NOTIFICATION_ADDR", "notification"),
+];
 
 /// Where the system's parts run.
 #[derive(Args, Clone, Debug)]
@@ -60,6 +71,8 @@ pub struct Cast {
     pub smtp_connections: Option<u16>,
     /// Dispatch and analytics run, too.
     pub all_roles: bool,
+    /// A gateway runs before the others.
+    pub gateway: bool,
 }
 
 /// A process of the system.
@@ -129,7 +142,18 @@ impl Stage {
         for name in ["dispatch", "analytics"].into_iter().filter(|_| cast.all_roles) {
             self.start_role(name, &[]).await?;
         }
+        if cast.gateway {
+            self.start_gateway().await?;
+        }
         Ok(())
+    }
+
+    async fn start_gateway(&mut self) -> Result<()> {
+        let mut settings = vec![("COMANDA_HTTP_LISTEN", "127.0.0.1:0".to_owned())];
+        for (setting, role) in BEHIND_GATEWAY {
+            settings.push((setting, self.address(role)?.to_string()));
+        }
+        self.start_role(GATEWAY, &settings).await
     }
 
     /// Starts one role and waits until it serves.
@@ -140,7 +164,8 @@ impl Stage {
         let address = within(START, async || address(&log))
             .await
             .with_context(|| format!("{name} does not serve:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
-        within(START, async || serves(address).await).await.with_context(|| format!("{name} is not SERVING"))?;
+        let serves = async || if name == GATEWAY { http::serves(address).await } else { serves(address).await };
+        within(START, serves).await.with_context(|| format!("{name} is not SERVING"))?;
         self.roles.push(Role { name, address, pid, child });
         Ok(())
     }
@@ -180,6 +205,7 @@ impl Stage {
             // Where they listen is read from their logs.
             .env("RUST_LOG", "info")
             .env("COMANDA_LOG_FORMAT", "text")
+            .env_remove("COMANDA_ADDR")
             .env_remove("COMANDA_ADMIN_LISTEN")
             .env_remove("COMANDA_MAIL_DIR")
             .env_remove("SMTP_URL")
@@ -230,7 +256,7 @@ async fn stop(roles: Vec<Role>) -> Result<()> {
 /// The address that a role says it serves on, once it does.
 fn address(log: &Path) -> Option<SocketAddr> {
     let text = fs::read_to_string(log).ok()?;
-    let (_, rest) = text.split_once("gRPC on ")?;
+    let (_, rest) = text.split_once("gRPC on ").or_else(|| text.split_once("HTTP on "))?;
     rest.split_once(',')?.0.parse().ok()
 }
 

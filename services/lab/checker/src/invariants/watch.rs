@@ -23,7 +23,9 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
         let Kind::One { order_id, after_version } = stream.kind else { continue };
         let nothing = OrderCase::default();
         let order = case.order(order_id).unwrap_or(&nothing);
-        let mut shown = Shown { version: after_version, current: false, ended: false };
+        // Who comes back after the end may be told that and nothing more.
+        let ended = order.step(after_version).is_some_and(|step| step.phase != "active");
+        let mut shown = Shown { version: after_version, current: false, ended };
         for (at_us, event) in &stream.events {
             if let Some(problem) = take(&mut shown, order_id, order, event) {
                 found.at(order_id, *at_us, format!("stream {}: {problem}", stream.stream));

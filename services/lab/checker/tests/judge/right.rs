@@ -105,6 +105,24 @@ fn a_run_with_too_little_in_it_proves_nothing() {
 }
 
 #[test]
+fn a_run_in_which_a_process_answers_none_of_many_calls_proves_nothing() {
+    let calls = |answered: u64| {
+        let mut lines = calm();
+        for call in 10_000..10_100 {
+            let (client, tenant, replica) = ("reader".into(), "default".into(), "gateway-0".into());
+            let op = Op::Get { order_id: "order-0".into() };
+            happened(&mut lines, What::Invoke { call, client, tenant, replica, op });
+            let code = if call < 10_000 + answered { "OK" } else { "UNAVAILABLE" };
+            happened(&mut lines, What::Return { call, code: code.into(), reason: None, answer: None });
+        }
+        let verdict = verdict(lines);
+        assert_eq!(violated(&verdict), []);
+        verdict.doubts.len()
+    };
+    assert_eq!((calls(0), calls(1)), (1, 0));
+}
+
+#[test]
 fn a_run_that_was_broken_off_proves_nothing() {
     for cut_us in [LAST_HEAL_US, DRAINED_US] {
         let lines = calm().into_iter().filter(|line| line.at_us < cut_us).collect();

@@ -69,6 +69,25 @@ fn a_stream_that_ends_well_before_the_order_does_is_noticed() {
 }
 
 #[test]
+fn a_stream_after_the_end_need_not_show_it_again_and_one_before_it_must() {
+    let silent_after = |version| {
+        after(|lines| {
+            let stream = second_stream(lines);
+            drop_where(lines, |what| matches!(what, What::Event { stream: of, .. } if *of == stream));
+            edit(lines, |what| match what {
+                What::Watch { stream: of, after_version, .. } if *of == stream => {
+                    *after_version = version;
+                    true
+                }
+                _ => false,
+            });
+        })
+    };
+    assert_eq!(silent_after(4), []);
+    assert_eq!(silent_after(3), [C7Watch]);
+}
+
+#[test]
 fn a_reader_that_is_never_told_the_end_is_noticed() {
     let unseen = after(|lines| {
         let stream = second_stream(lines);

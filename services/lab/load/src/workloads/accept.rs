@@ -10,6 +10,7 @@ use crate::{
     cost::Meter,
     gauges,
     generator::{self, Outcomes, Pace, PaceArgs, Until},
+    http::Gateway,
     orders::order,
     report::Run,
     stage::{Cast, Stage, StageArgs},
@@ -31,22 +32,30 @@ pub struct AcceptArgs {
     /// Send a request id with each order, as a client does that may repeat its call.
     #[arg(long)]
     pub request_ids: bool,
+    /// Over HTTP, by POST /v1/orders at a gateway.
+    #[arg(long)]
+    pub http: bool,
 }
 
 /// Runs it once.
 pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Result<Run> {
     let ids = if args.request_ids { ", request ids" } else { "" };
-    let mut run = begin("accept", &format!("{}{ids}", pace_text(args.pace.pace())), repeat);
+    let http = if args.http { ", over HTTP" } else { "" };
+    let mut run = begin("accept", &format!("{}{ids}{http}", pace_text(args.pace.pace())), repeat);
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
-    stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    stage.start(&Cast { step_ms: Some(REST_MS), gateway: args.http, ..Cast::default() }).await?;
+    let to = if args.http {
+        To::Http(Gateway::at(stage.address("gateway")?)?)
+    } else {
+        To::Grpc(Connections::open(stage.address("ordering")?, CONNECTIONS).await?)
+    };
 
     bar.set_message("warming up");
-    let warm = create(&connections, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), args.request_ids, &bar).await;
+    let warm = create(&to, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), args.request_ids, &bar).await;
     let meter = Meter::read(&stage).await?;
     let until = Until::Elapsed(std::time::Duration::from_secs(args.seconds));
-    let calls = async { Ok(create(&connections, args.pace.pace(), until, args.request_ids, &bar).await) };
+    let calls = async { Ok(create(&to, args.pace.pace(), until, args.request_ids, &bar).await) };
     let outcomes = observed(&stage, &mut run, calls).await?;
     note_calls(&outcomes, "orders accepted", &mut run);
     bar.set_message("waiting until everything is told");
@@ -60,18 +69,26 @@ pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Resu
     Ok(run)
 }
 
+/// Where orders are sent.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// Ordering.
+    Grpc(Connections),
+    /// A gateway.
+    Http(Gateway),
+}
+
 /// Creates orders at a pace.
-pub async fn create(
-    connections: &Connections,
-    pace: Pace,
-    until: Until,
-    request_ids: bool,
-    bar: &ProgressBar,
-) -> Outcomes {
-    let connections = connections.clone();
+pub async fn create(to: &To, pace: Pace, until: Until, request_ids: bool, bar: &ProgressBar) -> Outcomes {
+    let to = to.clone();
     generator::run(pace, until, bar, move |n| {
-        let connections = connections.clone();
-        async move { connections.create(n, order(n, request_ids)).await.0 }
+        let (to, order) = (to.clone(), order(n, request_ids));
+        async move {
+            match to {
+                To::Grpc(connections) => connections.create(n, order).await.0,
+                To::Http(gateway) => gateway.create(order).await,
+            }
+        }
     })
     .await
 }

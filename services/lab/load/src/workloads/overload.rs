@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::accept::create;
+use super::accept::{To, create};
 use crate::{
     clients::Connections,
     cost::{Meter, rss_bytes},
@@ -47,14 +47,14 @@ pub async fn run(stage_args: &StageArgs, args: &OverloadArgs, repeat: u32) -> Re
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, args.connections as usize).await?;
+    let to = To::Grpc(Connections::open(stage.address("ordering")?, args.connections as usize).await?);
 
     bar.set_message("warming up");
-    let warm = create(&connections, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), false, &bar).await;
+    let warm = create(&to, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), false, &bar).await;
     let meter = Meter::read(&stage).await?;
     let work = async {
         let mut found = Run::default();
-        let outcomes = all(&stage, args, &connections, &bar, &mut found).await?;
+        let outcomes = all(&stage, args, &to, &bar, &mut found).await?;
         Ok((found, outcomes))
     };
     let (found, outcomes) = observed(&stage, &mut run, work).await?;
@@ -71,16 +71,10 @@ pub async fn run(stage_args: &StageArgs, args: &OverloadArgs, repeat: u32) -> Re
     Ok(run)
 }
 
-async fn all(
-    stage: &Stage,
-    args: &OverloadArgs,
-    connections: &Connections,
-    bar: &ProgressBar,
-    run: &mut Run,
-) -> Result<Vec<Outcomes>> {
+async fn all(stage: &Stage, args: &OverloadArgs, to: &To, bar: &ProgressBar, run: &mut Run) -> Result<Vec<Outcomes>> {
     let (until, mut outcomes) = (Until::Elapsed(Duration::from_secs(args.seconds)), Vec::new());
     for &clients in &args.clients {
-        outcomes.push(create(connections, Pace::Closed { clients }, until, false, bar).await);
+        outcomes.push(create(to, Pace::Closed { clients }, until, false, bar).await);
     }
     let most = outcomes.iter().map(Outcomes::per_second).fold(0.0, f64::max);
     ensure!(most > 0.0, "no order is taken at all");
@@ -88,7 +82,7 @@ async fn all(
     let before = rss_bytes(stage, "ordering")? as f64;
     run.figure("RSS of ordering before", "MiB", before / MEBIBYTE, Better::Neither);
     for factor in &args.factor {
-        let open = create(connections, Pace::Open { rate: most * factor }, until, false, bar).await;
+        let open = create(to, Pace::Open { rate: most * factor }, until, false, bar).await;
         note(&open, *factor, most, run);
         let after = rss_bytes(stage, "ordering")? as f64;
         run.figure(&format!("RSS of ordering after {factor}x"), "MiB", after / MEBIBYTE, Better::Lower);

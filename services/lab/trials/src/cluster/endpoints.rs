@@ -15,11 +15,13 @@ pub enum Role {
     Dispatch,
     /// Counts.
     Analytics,
+    /// Speaks HTTP for the others, and keeps nothing.
+    Gateway,
 }
 
 impl Role {
-    /// All of them, in the order of an order's way.
-    pub const ALL: [Self; 5] =
+    /// Those that serve gRPC and keep what they do in Postgres, in the order of an order's way.
+    pub const SERVERS: [Self; 5] =
         [Self::Ordering, Self::StateMachine, Self::Notification, Self::Dispatch, Self::Analytics];
     /// Those without which no order is delivered.
     pub const NEEDED: [Self; 3] = [Self::Ordering, Self::StateMachine, Self::Notification];
@@ -32,6 +34,7 @@ impl Role {
             Self::Notification => "notification",
             Self::Dispatch => "dispatch",
             Self::Analytics => "analytics",
+            Self::Gateway => "gateway",
         }
     }
 }

@@ -12,10 +12,12 @@ use super::endpoints::Role;
 pub struct Shape {
     /// Kafka brokers: 1, or 3 of which 2 must have each record.
     pub brokers: usize,
-    /// The roles that run.
+    /// The roles that run and serve gRPC.
     pub roles: &'static [Role],
     /// Processes of each of them.
     pub replicas: usize,
+    /// Gateways before them.
+    pub gateways: usize,
     /// Partitions of each topic.
     pub partitions: i32,
     /// Replaces the delay of every timer.

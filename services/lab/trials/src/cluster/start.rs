@@ -1,20 +1,21 @@
 //! Puts a cluster together, and takes it apart.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::task::TaskTracker;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
     endpoints::{Endpoints, Replica, Role},
     folder::Folder,
     kafka::{self, Broker},
+    launch::{TOPIC_PREFIX, launch},
     ports, postgres,
     process::{Launch, Process, Signal},
-    shape::{Shape, quick_settings},
+    serving::is_serving,
+    shape::Shape,
     wait::within,
     watch::watch,
     wires::{Class, Servers, Wire, wire},
@@ -23,10 +24,7 @@ use crate::recorder::Recorder;
 
 const SERVE: Duration = Duration::from_secs(60);
 const MIGRATE: Duration = Duration::from_secs(120);
-const QUESTION: Duration = Duration::from_secs(2);
 const STOP: Duration = Duration::from_secs(60);
-/// The topics of the run.
-const TOPIC_PREFIX: &str = "trial.";
 
 /// A cluster that runs. Everything of it ends at the latest with its folder.
 #[derive(Debug)]
@@ -72,7 +70,7 @@ impl Cluster {
             .iter()
             .map(|replica| {
                 Ok(Process::new(
-                    launch(&shape, path, replica, &wires)?,
+                    launch(&shape, path, replica, &endpoints.replicas, &wires)?,
                     replica.direct,
                     recorder.clone(),
                     tasks.clone(),
@@ -132,8 +130,8 @@ impl Cluster {
 
     /// Waits until every replica says that it serves.
     pub async fn serves(&self) -> Result<()> {
-        let serving = self.roles.iter().map(|role| async move {
-            within(SERVE, &format!("{} serves", role.name()), async || is_serving(role.address()).await.then_some(()))
+        let serving = self.endpoints.replicas.iter().zip(&self.roles).map(|(replica, role)| async move {
+            within(SERVE, &format!("{} serves", role.name()), async || is_serving(replica).await.then_some(()))
                 .await
                 .with_context(|| role.launch().end_of_log())
         });
@@ -169,7 +167,9 @@ impl Cluster {
 }
 
 fn replicas(shape: &Shape) -> Result<Vec<Replica>> {
-    let names = shape.roles.iter().flat_map(|role| (0..shape.replicas).map(move |n| (*role, n)));
+    let servers = shape.roles.iter().map(|role| (*role, shape.replicas));
+    let names =
+        servers.chain([(Role::Gateway, shape.gateways)]).flat_map(|(role, count)| (0..count).map(move |n| (role, n)));
     let replica = |(role, n): (Role, usize)| {
         let (direct, admin) = (ports::free()?, ports::free()?);
         Ok(Replica { name: format!("{}-{n}", role.name()), role, address: direct, direct, admin })
@@ -196,36 +196,4 @@ async fn wire_all(shape: &Shape, replicas: &mut [Replica], servers: &Servers) ->
         wires.extend(own);
     }
     Ok((brokers, wires))
-}
-
-fn launch(shape: &Shape, folder: &std::path::Path, replica: &Replica, wires: &[Wire]) -> Result<Launch> {
-    let (name, program) = (replica.name.clone(), shape.binary.clone());
-    let own = |class| wires.iter().filter(move |wire| wire.class == class && wire.replica == replica.name);
-    let addresses = |class| own(class).map(|wire| wire.link.address.to_string()).collect::<Vec<_>>().join(",");
-    let database = own(Class::Postgres).next().context("each replica has a link to Postgres")?;
-    let mut environment = quick_settings(shape.step_ms);
-    let links = [
-        ("DATABASE_URL", postgres::url(database.link.address)),
-        ("KAFKA_BOOTSTRAP_SERVERS", addresses(Class::Kafka)),
-        ("COMANDA_TOPIC_PREFIX", TOPIC_PREFIX.into()),
-        ("COMANDA_LISTEN", replica.direct.to_string()),
-        ("COMANDA_ADMIN_LISTEN", replica.admin.to_string()),
-    ];
-    environment.extend(links.map(|(key, value)| (key.to_owned(), value)));
-    environment.extend(own(Class::Smtp).map(|wire| ("SMTP_URL".into(), format!("smtp://{}", wire.link.address))));
-    environment.extend(shape.settings.iter().cloned());
-    let (log, folder) = (folder.join(format!("{name}.log")), folder.join(&name));
-    fs::create_dir_all(&folder)?;
-    Ok(Launch { name, program, arguments: vec![replica.role.name().into()], environment, folder, log, account: None })
-}
-
-/// Whether a replica says that it serves.
-pub async fn is_serving(address: SocketAddr) -> bool {
-    let asked = async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).ok()?;
-        let mut health = HealthClient::new(endpoint.connect().await.ok()?);
-        let answer = health.check(HealthCheckRequest::default()).await.ok()?.into_inner();
-        (answer.status() == ServingStatus::Serving).then_some(())
-    };
-    timeout(QUESTION, asked).await.is_ok_and(|serving| serving.is_some())
 }

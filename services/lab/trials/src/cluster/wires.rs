@@ -59,8 +59,12 @@ pub struct Servers {
 
 /// The links of one replica.
 pub async fn wire(replica: &mut Replica, servers: &Servers, seed: u64) -> Result<Vec<Wire>> {
-    let mut ends = vec![(Class::Client, replica.direct), (Class::Postgres, servers.postgres)];
-    ends.extend(servers.brokers.iter().map(|broker| (Class::Kafka, *broker)));
+    let mut ends = vec![(Class::Client, replica.direct)];
+    // A gateway calls the other roles alone, through their links.
+    if replica.role != Role::Gateway {
+        ends.push((Class::Postgres, servers.postgres));
+        ends.extend(servers.brokers.iter().map(|broker| (Class::Kafka, *broker)));
+    }
     if replica.role == Role::Notification {
         ends.push((Class::Smtp, servers.smtp));
     }

@@ -67,7 +67,7 @@ pub fn hostile(options: &Options) -> Result<bool> {
     if options.keep || !good {
         folder.keep()?;
     }
-    for (role, report) in Role::ALL.into_iter().zip(&reports?) {
+    for (role, report) in Role::SERVERS.into_iter().zip(&reports?) {
         println!("{}\n{report}", role.name());
     }
     Ok(good)
@@ -79,8 +79,8 @@ async fn attack_all(options: &Options, binary: PathBuf, folder: &Folder) -> Resu
     let recorder = Recorder::create(&folder.path().join(HISTORY))?;
     let smtp = SmtpServer::start(recorder.clone(), options.seed).await?;
     let (seed, settings) = (options.seed, Vec::new());
-    let (roles, partitions, step_ms) = (&Role::ALL, PARTITIONS, 1000);
-    let shape = Shape { brokers: 1, roles, replicas: 1, partitions, step_ms, binary, seed, settings };
+    let (roles, partitions, step_ms) = (&Role::SERVERS, PARTITIONS, 1000);
+    let shape = Shape { brokers: 1, roles, replicas: 1, gateways: 0, partitions, step_ms, binary, seed, settings };
     let cluster = Cluster::start(shape, smtp.address(), folder, &recorder).await?;
     let reports = tokio::select! {
         reports = attack_each(&cluster, options) => reports?,
@@ -96,7 +96,7 @@ async fn attack_each(cluster: &Cluster, options: &Options) -> Result<Vec<Report>
     for (replica, process) in cluster.endpoints.replicas.iter().zip(&cluster.roles) {
         let pid = process.pid().with_context(|| format!("{} does not run", replica.name))?;
         eprintln!("{}", replica.name);
-        let calls = options.calls.div_ceil(Role::ALL.len() as u64);
+        let calls = options.calls.div_ceil(Role::SERVERS.len() as u64);
         let report = run(replica.direct, pid, options.seed, calls).await;
         // An end amid the attacks is the worst that they can come to.
         reports.push(report.unwrap_or_else(|error| Report::broken(&error)));

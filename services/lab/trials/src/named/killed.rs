@@ -46,18 +46,18 @@ fn kill(at_ms: u64, lasts_ms: u64, role: Role, replica: usize) -> Step {
 }
 
 fn alone(terms: &Terms) -> Plan {
-    let each = (0..terms.count(1)).flat_map(|_| Role::ALL).enumerate();
+    let each = (0..terms.count(1)).flat_map(|_| Role::SERVERS).enumerate();
     plan(1, each.map(|(n, role)| kill(FIRST_MS + n as u64 * APART_MS, RESTART_MS, role, 0)).collect())
 }
 
 /// The first ones are away until the second ones surely lead; then the ones that do not lead are killed, one of each role, then the ones
 /// that do.
 fn of_two(terms: &Terms) -> Plan {
-    let first = Role::ALL.map(|role| kill(FIRST_MS, LEASE_MS, role, 0));
+    let first = Role::SERVERS.map(|role| kill(FIRST_MS, LEASE_MS, role, 0));
     let rounds = (0..terms.count(1)).flat_map(|_| [0, 1]).enumerate();
     let then = rounds.flat_map(|(n, replica)| {
         let at_ms = FIRST_MS + (n as u64 + 1) * APART_MS;
-        Role::ALL.map(|role| kill(at_ms, RESTART_MS, role, replica))
+        Role::SERVERS.map(|role| kill(at_ms, RESTART_MS, role, replica))
     });
     plan(2, first.into_iter().chain(then).collect())
 }
@@ -73,7 +73,7 @@ fn plan(replicas: usize, faults: Vec<Step>) -> Plan {
     // As in production.
     let settings = vec![("COMANDA_KAFKA_CONFIG", "session.timeout.ms=15000".to_owned())];
     let length_ms = faults.last().map_or(0, |last| last.start_ms) + APART_MS + 5_000;
-    Plan { roles: &Role::ALL, replicas, faults, workload, settings, length_ms, ..Plan::default() }
+    Plan { roles: &Role::SERVERS, replicas, faults, workload, settings, length_ms, ..Plan::default() }
 }
 
 fn goals(facts: &Facts<'_>, has_others: bool) -> Vec<Goal> {

@@ -37,14 +37,14 @@ pub const ORDERS: Trial = Trial {
     name: "start-orders",
     about: "Postgres, Kafka and the roles are stopped and started in all 24 orders: everything serves in the end, and ends well",
     plan: |_| Plan {
-        roles: &Role::ALL,
+        roles: &Role::SERVERS,
         replicas: 1,
         workload: workload::Settings { orders_per_second: 10.0, watched: 0.5, ..Plan::default().workload },
         ..Plan::default()
     },
     act: Some(start_in_all_orders),
     goals: |facts| {
-        let roles = |process: &str| Role::ALL.iter().any(|role| process.starts_with(role.name()));
+        let roles = |process: &str| Role::SERVERS.iter().any(|role| process.starts_with(role.name()));
         let ends = facts.case.pick(|line| match &line.what {
             What::Exited { process, code, .. } if roles(process) => Some(*code),
             _ => None,
@@ -107,7 +107,7 @@ fn part_of(field: &Field, part: usize) -> (Vec<Process>, Signal) {
         0 => (vec![field.cluster.postgres.clone()], Signal::Int),
         1 => (field.cluster.brokers.clone(), Signal::Kill),
         2 => (roles(&[Role::Ordering.name()]), Signal::Term),
-        _ => (roles(&Role::ALL.map(Role::name)[1..]), Signal::Term),
+        _ => (roles(&Role::SERVERS.map(Role::name)[1..]), Signal::Term),
     }
 }
 

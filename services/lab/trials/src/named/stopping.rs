@@ -37,10 +37,10 @@ pub const STOPPING: Trial = Trial {
     name: "stopping",
     about: "Each role is told to stop (SIGTERM) with 1,000 watches open and half-open connections to it: it ends well within 12 s",
     plan: |terms| Plan {
-        roles: &Role::ALL,
+        roles: &Role::SERVERS,
         replicas: 1,
         step_ms: 15_000,
-        faults: Role::ALL
+        faults: Role::SERVERS
             .into_iter()
             .rev()
             .enumerate()
@@ -76,7 +76,7 @@ fn hold_on(field: Arc<Field>, _: Terms) -> LocalBoxFuture<'static, Result<()>> {
     async move {
         let mut sockets = Vec::new();
         sleep(Duration::from_millis(FIRST_MS - BEFORE_MS)).await;
-        for role in Role::ALL.into_iter().rev() {
+        for role in Role::SERVERS.into_iter().rev() {
             let replica = field.cluster.endpoints.of(role).next().context("each role has a process")?;
             for n in 0..STRANGERS {
                 let mut socket = timeout(CONNECT, TcpStream::connect(replica.direct)).await??;

@@ -120,6 +120,7 @@ impl Plan {
             brokers: self.brokers,
             roles: self.roles,
             replicas: self.replicas,
+            gateways: 0,
             partitions: PARTITIONS,
             step_ms: self.step_ms,
             binary: self.program.unwrap_or_else(|| terms.program.clone()),

@@ -156,10 +156,10 @@ impl Trouble {
 }
 
 impl Kind {
-    /// All that a run may mix: after each of them the system mends itself.
-    pub fn all(brokers: usize) -> Vec<Self> {
+    /// All that a run may mix, of a system with these roles: after each of them the system mends itself.
+    pub fn all(roles: &[Role], brokers: usize) -> Vec<Self> {
         let of_role = [Self::RoleKilled, Self::RoleStopped, Self::RoleFrozen, Self::RoleShortOfFiles];
-        let roles = Role::ALL.into_iter().flat_map(|role| of_role.map(|kind| kind(role)));
+        let of_roles = roles.iter().flat_map(|role| of_role.map(|kind| kind(*role)));
         let links = Class::ALL.into_iter().flat_map(|class| Hurt::ALL.map(|hurt| Self::Link(class, hurt)));
         let single = [
             Self::PostgresRestarted,
@@ -178,7 +178,7 @@ impl Kind {
             Self::GroupForgotten(Role::Dispatch),
         ];
         let several = (brokers >= 3).then_some(Self::BrokersKilled);
-        roles.chain(single).chain(several).chain(links).chain(Trouble::ALL.map(Self::Mail)).collect()
+        of_roles.chain(single).chain(several).chain(links).chain(Trouble::ALL.map(Self::Mail)).collect()
     }
 
     /// As in the history.

@@ -19,10 +19,32 @@ const ALL_PERCENT: u32 = 25;
 /// Where faults may happen.
 #[derive(Clone, Debug)]
 pub struct Ground {
-    /// Processes of each role.
+    /// Processes of each role that serves gRPC.
     pub replicas: usize,
+    /// Gateways.
+    pub gateways: usize,
     /// Brokers.
     pub brokers: usize,
+}
+
+impl Ground {
+    /// The kinds of fault that can happen here.
+    pub fn kinds(&self) -> Vec<Kind> {
+        Kind::all(&self.linked(Class::Client), self.brokers)
+    }
+
+    fn count(&self, role: Role) -> usize {
+        if role == Role::Gateway { self.gateways } else { self.replicas }
+    }
+
+    /// The roles whose processes have links of a class.
+    fn linked(&self, class: Class) -> Vec<Role> {
+        let gateway = (class == Class::Client && self.gateways > 0).then_some(Role::Gateway);
+        match class {
+            Class::Smtp => vec![Role::Notification],
+            _ => Role::SERVERS.into_iter().chain(gateway).collect(),
+        }
+    }
 }
 
 /// One fault.
@@ -139,10 +161,13 @@ fn targets(kind: Kind, ground: &Ground, random: &mut StdRng) -> Vec<String> {
         Kind::BrokerKilled | Kind::BrokerStopped | Kind::BrokerFrozen => some_brokers(1, ground, random),
         Kind::BrokersKilled => some_brokers(2, ground, random),
         Kind::Link(Class::Smtp, _) => some(Role::Notification, ground, random),
-        Kind::Link(..) if random.random_range(0..100) < ALL_PERCENT => {
-            Role::ALL.into_iter().flat_map(|role| all(role, ground)).collect()
+        Kind::Link(class, _) => {
+            let roles = ground.linked(class);
+            if random.random_range(0..100) < ALL_PERCENT {
+                return roles.into_iter().flat_map(|role| all(role, ground)).collect();
+            }
+            some(roles[random.random_range(0..roles.len())], ground, random)
         }
-        Kind::Link(..) => some(Role::ALL[random.random_range(0..Role::ALL.len())], ground, random),
         _ => Vec::new(),
     }
 }
@@ -152,11 +177,11 @@ fn some(role: Role, ground: &Ground, random: &mut StdRng) -> Vec<String> {
     if random.random_range(0..100) < ALL_PERCENT {
         return all(role, ground);
     }
-    vec![format!("{}-{}", role.name(), random.random_range(0..ground.replicas))]
+    vec![format!("{}-{}", role.name(), random.random_range(0..ground.count(role)))]
 }
 
 fn all(role: Role, ground: &Ground) -> Vec<String> {
-    (0..ground.replicas).map(|n| format!("{}-{n}", role.name())).collect()
+    (0..ground.count(role)).map(|n| format!("{}-{n}", role.name())).collect()
 }
 
 fn some_brokers(count: usize, ground: &Ground, random: &mut StdRng) -> Vec<String> {
@@ -170,11 +195,11 @@ fn some_brokers(count: usize, ground: &Ground, random: &mut StdRng) -> Vec<Strin
 mod tests {
     use super::*;
 
-    const GROUND: Ground = Ground { replicas: 2, brokers: 3 };
+    const GROUND: Ground = Ground { replicas: 2, gateways: 1, brokers: 3 };
     const HOUR_MS: u64 = 3_600_000;
 
     fn hour(seed: u64) -> Vec<Step> {
-        plan(seed, &GROUND, &Kind::all(GROUND.brokers), HOUR_MS)
+        plan(seed, &GROUND, &GROUND.kinds(), HOUR_MS)
     }
 
     #[test]
@@ -189,13 +214,13 @@ mod tests {
             let steps = hour(seed);
             let kinds: BTreeSet<Kind> = steps.iter().map(|step| step.kind).collect();
             assert!(steps.len() >= 200, "seed {seed}: {}", steps.len());
-            assert_eq!(kinds.len(), Kind::all(GROUND.brokers).len(), "seed {seed}");
+            assert_eq!(kinds.len(), GROUND.kinds().len(), "seed {seed}");
         }
     }
 
     #[test]
     fn no_fault_outlives_the_plan() {
-        let steps = plan(3, &GROUND, &Kind::all(3), 60_000);
+        let steps = plan(3, &GROUND, &GROUND.kinds(), 60_000);
         assert!(steps.iter().all(|step| step.end_ms() <= 60_000));
         assert!(steps.is_sorted_by_key(|step| step.start_ms));
     }
@@ -223,8 +248,23 @@ mod tests {
 
     #[test]
     fn a_single_broker_is_never_two() {
-        let ground = Ground { replicas: 1, brokers: 1 };
-        let steps = plan(5, &ground, &Kind::all(1), HOUR_MS);
+        let ground = Ground { replicas: 1, gateways: 0, brokers: 1 };
+        let steps = plan(5, &ground, &ground.kinds(), HOUR_MS);
         assert!(steps.iter().all(|step| step.kind != Kind::BrokersKilled));
+    }
+
+    #[test]
+    fn a_gateway_is_hit_by_what_fits_it_and_by_nothing_where_there_is_none() {
+        let hits = |step: &&Step| step.targets.iter().any(|target| target.starts_with("gateway"));
+        let steps = hour(6);
+        let hit: BTreeSet<Kind> = steps.iter().filter(hits).map(|step| step.kind).collect();
+        for kind in [Kind::RoleKilled(Role::Gateway), Kind::RoleFrozen(Role::Gateway)] {
+            assert!(hit.contains(&kind), "{kind:?}");
+        }
+        assert!(hit.iter().any(|kind| matches!(kind, Kind::Link(Class::Client, _))));
+        assert!(!hit.iter().any(|kind| matches!(kind, Kind::Link(Class::Postgres | Class::Kafka | Class::Smtp, _))));
+        assert!(steps.iter().all(|step| !step.targets.contains(&"gateway-1".to_owned())), "there is one");
+        let without = Ground { gateways: 0, ..GROUND };
+        assert!(!plan(6, &without, &without.kinds(), HOUR_MS).iter().any(|step| hits(&step)));
     }
 }

@@ -28,6 +28,7 @@ pub fn scenario(bug: &Bug, active: bool, binary: &Path, seed: u64, replay: Strin
         brokers: 1,
         roles: bug.roles,
         replicas: bug.replicas,
+        gateways: bug.gateways,
         partitions: PARTITIONS,
         step_ms: bug.step_ms,
         binary: binary.into(),

@@ -7,7 +7,7 @@ use comanda_checker::Invariant::{
 use crate::{
     cluster::{
         Class::{Kafka, Postgres, Smtp},
-        Role::{self, Analytics, Notification, Ordering, StateMachine},
+        Role::{self, Analytics, Gateway, Notification, Ordering, StateMachine},
     },
     nemesis::{
         Hurt::{Dead, Refusing, Reset, Slow},
@@ -30,6 +30,8 @@ pub struct Bug {
     pub roles: &'static [Role],
     /// Processes of each of them.
     pub replicas: usize,
+    /// Gateways before them.
+    pub gateways: usize,
     /// How long an order stays in each status, in milliseconds.
     pub step_ms: u64,
     /// Further environment of every role.
@@ -51,6 +53,7 @@ const PLAIN: Bug = Bug {
     caught_by: C11Liveness,
     roles: &Role::NEEDED,
     replicas: 1,
+    gateways: 0,
     step_ms: 1000,
     settings: &[],
     workload: |_| {},
@@ -58,7 +61,7 @@ const PLAIN: Bug = Bug {
 };
 
 /// All of them.
-pub const BUGS: [Bug; 19] = [
+pub const BUGS: [Bug; 20] = [
     Bug {
         name: "offset-before-effect",
         wrong: "a consumer stores its offsets before it has applied the records",
@@ -115,6 +118,7 @@ pub const BUGS: [Bug; 19] = [
         // Short lives, so that many an order ends between the two; and no more watches than the slow database has answers for.
         roles: &Role::NEEDED,
         replicas: 2,
+        gateways: 0,
         step_ms: 300,
         workload: |settings| (settings.order_life_ms, settings.watched) = (900, 0.2),
         faults: &[
@@ -225,10 +229,23 @@ pub const BUGS: [Bug; 19] = [
         ],
         ..RIDES
     },
+    Bug {
+        name: "event-after-resume-skipped",
+        wrong: "a gateway leaves out the first event after Last-Event-ID",
+        caught_by: C7Watch,
+        gateways: 1,
+        workload: |settings| (settings.http, settings.watched) = (1.0, 1.0),
+        // Orders move while nobody can watch them.
+        faults: &[
+            Fault(3_000, 2_000, RoleKilled(Gateway), &["gateway-0"]),
+            Fault(9_000, 2_000, RoleKilled(Gateway), &["gateway-0"]),
+        ],
+        ..PLAIN
+    },
 ];
 
 /// Many rides for few couriers, most of them watched, many of them cancelled.
-const RIDES: Bug = Bug { caught_by: C13Dispatch, roles: &Role::ALL, workload: rides, ..PLAIN };
+const RIDES: Bug = Bug { caught_by: C13Dispatch, roles: &Role::SERVERS, workload: rides, ..PLAIN };
 
 fn rides(settings: &mut Settings) {
     (settings.rides, settings.couriers, settings.moved, settings.watched) = (0.15, 4, 0.6, 1.0);
@@ -250,8 +267,8 @@ impl Bug {
         let workload = |bug: &Self| {
             let mut settings = Settings::default();
             (bug.workload)(&mut settings);
-            let Self { settings: environment, roles, replicas, step_ms, faults, .. } = bug;
-            format!("{settings:?} {environment:?} {roles:?} {replicas} {step_ms} {faults:?}")
+            let Self { settings: environment, roles, replicas, gateways, step_ms, faults, .. } = bug;
+            format!("{settings:?} {environment:?} {roles:?} {replicas} {gateways} {step_ms} {faults:?}")
         };
         workload(self) == workload(other)
     }

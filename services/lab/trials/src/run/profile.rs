@@ -54,6 +54,9 @@ pub struct Options {
     /// Processes of each role, from 1 to 3.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3))]
     pub replicas: u64,
+    /// Gateways before them, to which a share of the clients speaks HTTP; up to 3.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3))]
+    pub gateways: u64,
     /// How long an order stays in each status, in milliseconds.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..))]
     pub step_ms: u64,
@@ -145,10 +148,10 @@ impl Profile {
         ensure!(minutes > 0.0 && minutes < 100_000.0, "--minutes must lie above 0");
         ensure!(rate > 0.0, "--rate must lie above 0");
         let brokers = options.brokers.as_deref().map_or(self.brokers, |brokers| if brokers == "3" { 3 } else { 1 });
-        let ground = Ground { replicas: options.replicas as usize, brokers };
+        let ground = Ground { replicas: options.replicas as usize, gateways: options.gateways as usize, brokers };
         let mut random = StdRng::seed_from_u64(seed);
         let length = Duration::from_secs_f64(minutes * 60.0);
-        let kinds = kinds(options, brokers)?;
+        let kinds = kinds(options, &ground)?;
         let faults = plan(random.random(), &ground, &kinds, length.as_millis() as u64);
         // A run of a few kinds of fault is judged by those.
         let least = Least {
@@ -158,8 +161,9 @@ impl Profile {
         };
         let shape = Shape {
             brokers,
-            roles: &Role::ALL,
+            roles: &Role::SERVERS,
             replicas: ground.replicas,
+            gateways: ground.gateways,
             partitions: PARTITIONS,
             step_ms: options.step_ms,
             binary: binary(options.binary.as_deref())?,
@@ -191,8 +195,8 @@ impl Profile {
     }
 }
 
-fn kinds(options: &Options, brokers: usize) -> Result<Vec<Kind>> {
-    let mut kinds = Kind::all(brokers);
+fn kinds(options: &Options, ground: &Ground) -> Result<Vec<Kind>> {
+    let mut kinds = ground.kinds();
     let Some(only) = &options.only else { return Ok(kinds) };
     if only == "none" {
         return Ok(Vec::new());
@@ -200,7 +204,7 @@ fn kinds(options: &Options, brokers: usize) -> Result<Vec<Kind>> {
     // What no run does by itself may be asked for.
     kinds.push(Kind::TopicsLost);
     kinds.retain(|kind| kind.name().contains(only.as_str()));
-    let names = || Kind::all(brokers).into_iter().map(Kind::name).collect::<Vec<_>>().join("\n  ");
+    let names = || ground.kinds().into_iter().map(Kind::name).collect::<Vec<_>>().join("\n  ");
     ensure!(!kinds.is_empty(), "no fault's name contains {only:?}; there are:\n  {}\n  topics lost", names());
     Ok(kinds)
 }
@@ -219,10 +223,10 @@ pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn replay(name: &str, options: &Options, seed: u64, minutes: f64, rate: f64, brokers: usize) -> String {
-    let Options { replicas, step_ms, only, .. } = options;
+    let Options { replicas, gateways, step_ms, only, .. } = options;
     let only = only.as_ref().filter(|_| name != "calm");
     let only = only.map_or_else(String::new, |only| format!(" --only '{only}'"));
     format!(
-        "scripts/trials {name} --seed {seed} --minutes {minutes} --rate {rate} --brokers {brokers} --replicas {replicas} --step-ms {step_ms}{only}"
+        "scripts/trials {name} --seed {seed} --minutes {minutes} --rate {rate} --brokers {brokers} --replicas {replicas} --gateways {gateways} --step-ms {step_ms}{only}"
     )
 }

@@ -75,22 +75,23 @@ impl Board {
 
     /// One stream, from its beginning to its end.
     async fn watch(&mut self) -> End {
-        let way = self.clients.replicas.any(Role::Notification, &mut self.rng);
+        // Each stream may come another way than the one that it goes on from: a token is the same on both.
+        let by_http = self.clients.goes_by_http(&mut self.rng);
+        let entry = self.clients.entry(by_http, Role::Notification, &mut self.rng);
         let stream = self.clients.recorder.number();
         let (start, asked) = self.start();
         self.clients.recorder.record(What::WatchAll {
             stream,
             client: self.name.clone(),
             tenant: TENANT.into(),
-            replica: way.replica.clone(),
+            replica: entry.replica().to_owned(),
             customer_id: self.customer_id.clone(),
             start,
         });
-        let mut client = way.watches();
         let filter = Some(WatchFilter { customer_id: self.customer_id.clone(), ..WatchFilter::default() });
         // All of an order, so that it can be compared with what was asked for.
         let request = WatchOrdersRequest { filter, start: Some(asked), view: OrderView::Full.into() };
-        let end = match streams::opened(client.watch_orders(request)).await {
+        let end = match streams::opened(entry.watch_orders(request)).await {
             Ok(responses) => {
                 let habit = Habit::draw(STAY, &mut self.rng);
                 let (clients, token) = (&self.clients, &mut self.token);

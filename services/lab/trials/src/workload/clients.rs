@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Settings, replicas::Replicas};
-use crate::recorder::Recorder;
+use super::{Settings, entry::Entry, http::Gateway, replicas::Replicas};
+use crate::{cluster::Role, recorder::Recorder};
 
 /// The tenant of every client: the only one, until callers can prove who they are.
 pub(super) const TENANT: &str = "default";
@@ -27,6 +27,8 @@ const KNOWN: usize = 10_000;
 pub(super) struct Clients {
     pub(super) settings: Settings,
     pub(super) replicas: Replicas,
+    /// Perhaps none.
+    pub(super) gateways: Vec<Gateway>,
     pub(super) recorder: Recorder,
     pub(super) known: Known,
     /// Orders and calls that were not begun because too many calls were in flight.
@@ -48,6 +50,19 @@ impl Clients {
     /// Runs a client that ends at once when everything does.
     pub(super) fn spawn(self: &Arc<Self>, client: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(client));
+    }
+
+    /// Whether somebody speaks HTTP: never where there is no gateway.
+    pub(super) fn goes_by_http(&self, rng: &mut StdRng) -> bool {
+        !self.gateways.is_empty() && rng.random_bool(self.settings.http)
+    }
+
+    /// A random way to a role: to a process of it, or to a gateway.
+    pub(super) fn entry(&self, by_http: bool, role: Role, rng: &mut StdRng) -> Entry {
+        match self.gateways.choose(rng).filter(|_| by_http) {
+            Some(gateway) => Entry::Http(gateway.clone()),
+            None => Entry::Grpc(self.replicas.any(role, rng)),
+        }
     }
 
     /// Notes that orders or calls are not begun.

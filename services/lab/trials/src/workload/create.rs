@@ -118,14 +118,15 @@ impl Creator {
     }
 
     async fn send(&mut self, request: &CreateOrderRequest) -> Attempt {
-        let way = self.clients.replicas.any(Role::Ordering, &mut self.rng);
+        let by_http = self.clients.goes_by_http(&mut self.rng);
+        let entry = self.clients.entry(by_http, Role::Ordering, &mut self.rng);
         let patience = Patience::draw(&self.clients.settings, &mut self.rng);
         let call = async {
-            let response = way.orders().create_order(request.clone()).await?.into_inner();
+            let response = entry.create_order(request.clone()).await?;
             let order = response.order.ok_or_else(|| Status::internal("OK without an order"))?;
             Ok(Answer::Created { order: shown::order(&order), replayed: response.replayed })
         };
-        self.clients.call(&self.name, &way.replica, Op::Create(content::asked(request)), patience, call).await
+        self.clients.call(&self.name, entry.replica(), Op::Create(content::asked(request)), patience, call).await
     }
 
     /// The same client, doing something else at the same time.

@@ -13,7 +13,7 @@ use super::{
     create::Creator,
     moves::Mover,
     reads, shuffle,
-    watch::Watcher,
+    watch::{Seen, Watcher},
 };
 
 const TICK: Duration = Duration::from_millis(20);
@@ -114,8 +114,9 @@ fn follow(clients: &Arc<Clients>, order: Order, rng: &mut StdRng) {
     clients.known.add(KnownOrder { order_id: order_id.clone(), number, customer_id });
     for n in 0..watchers(clients.settings.watched, rng) {
         let Some(_place) = Clients::place(&clients.streams) else { break };
-        let (name, rng, order_id) = (format!("watcher-{number}-{n}"), StdRng::from_rng(rng), order_id.clone());
-        clients.spawn(Watcher { clients: clients.clone(), name, rng, order_id, version: 0, _place }.run());
+        let (name, mut rng) = (format!("watcher-{number}-{n}"), StdRng::from_rng(rng));
+        let (order_id, by_http, seen) = (order_id.clone(), clients.goes_by_http(&mut rng), Seen::default());
+        clients.spawn(Watcher { clients: clients.clone(), name, rng, order_id, by_http, seen, _place }.run());
     }
     if order.workflow == content::RIDE && clients.settings.shuffled > 0.0 && rng.random_bool(clients.settings.shuffled)
     {

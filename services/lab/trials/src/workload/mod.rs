@@ -10,12 +10,15 @@ mod content;
 mod couriers;
 mod create;
 pub mod digest;
+mod entry;
 mod generator;
+mod http;
 mod moves;
 mod reads;
 mod replicas;
 pub mod shown;
 mod shuffle;
+mod sse;
 mod streams;
 mod watch;
 
@@ -33,7 +36,9 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{boards::Board, clients::Clients, couriers::Courier, generator::Generator, replicas::Replicas};
+use self::{
+    boards::Board, clients::Clients, couriers::Courier, generator::Generator, http::Gateway, replicas::Replicas,
+};
 use crate::{
     cluster::{Endpoints, Role},
     recorder::Recorder,
@@ -69,6 +74,8 @@ pub struct Settings {
     pub reads: f64,
     /// Calls that must be refused, per order that is asked for.
     pub bad_calls: f64,
+    /// Where there is a gateway, so many of the calls that create or read one order, and of the watches, go by HTTP.
+    pub http: f64,
     /// Of the calls, so many are left by their clients after 20 ms at most.
     pub hang_ups: f64,
     /// How long clients wait for an answer else: between so many milliseconds and so many.
@@ -98,6 +105,7 @@ impl Default for Settings {
             boards: 4,
             reads: 0.5,
             bad_calls: 0.02,
+            http: 0.25,
             hang_ups: 0.03,
             patience_ms: (3000, 6000),
             connections: 3,
@@ -128,6 +136,7 @@ impl Workload {
         let mut rng = StdRng::seed_from_u64(seed);
         let clients = Arc::new(Clients {
             replicas: Replicas::new(endpoints, settings.connections)?,
+            gateways: endpoints.of(Role::Gateway).map(Gateway::new).collect::<Result<_>>()?,
             recorder,
             known: clients::Known::default(),
             held_back: AtomicU64::new(0),

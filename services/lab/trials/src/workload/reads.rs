@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{
     calls::Patience,
     clients::{Clients, KnownOrder},
-    replicas::Way,
+    entry::Entry,
     shown,
 };
 use crate::cluster::Role;
@@ -38,31 +38,29 @@ pub(super) async fn get(clients: &Clients, name: &str, order: &Order, rng: &mut 
 }
 
 async fn get_by(clients: &Clients, name: &str, order_id: String, key: Key, rng: &mut StdRng) -> Option<Answer> {
-    let way = clients.replicas.any(Role::Ordering, rng);
+    let entry = clients.entry(clients.goes_by_http(rng), Role::Ordering, rng);
     let patience = Patience::draw(&clients.settings, rng);
     let call = async {
-        let response =
-            way.orders().get_order(GetOrderRequest { key: Some(key), ..Default::default() }).await?.into_inner();
+        let response = entry.get_order(GetOrderRequest { key: Some(key), ..Default::default() }).await?;
         let order = response.order.ok_or_else(|| Status::internal("OK without an order"))?;
         Ok(Answer::Order { order: shown::order(&order) })
     };
-    clients.call(name, &way.replica, Op::Get { order_id }, patience, call).await.answer
+    clients.call(name, entry.replica(), Op::Get { order_id }, patience, call).await.answer
 }
 
 async fn history(clients: &Clients, name: &str, order_id: String, rng: &mut StdRng) {
-    let way = clients.replicas.any(Role::StateMachine, rng);
+    let entry = clients.entry(clients.goes_by_http(rng), Role::StateMachine, rng);
     let patience = Patience::draw(&clients.settings, rng);
     let page_size = if rng.random_bool(0.5) { rng.random_range(1..=3) } else { 0 };
-    let call = pages(&way, order_id.clone(), page_size);
-    clients.call(name, &way.replica, Op::History { order_id }, patience, call).await;
+    let call = pages(&entry, order_id.clone(), page_size);
+    clients.call(name, entry.replica(), Op::History { order_id }, patience, call).await;
 }
 
-async fn pages(way: &Way, order_id: String, page_size: i32) -> Result<Answer, Status> {
-    let mut client = way.lifecycle();
+async fn pages(entry: &Entry, order_id: String, page_size: i32) -> Result<Answer, Status> {
     let (mut transitions, mut page_token) = (Vec::new(), String::new());
     for _ in 0..MOST_PAGES {
         let request = ListTransitionsRequest { order_id: order_id.clone(), page_size, page_token };
-        let response = client.list_transitions(request).await?.into_inner();
+        let response = entry.list_transitions(request).await?;
         transitions.extend(response.transitions.iter().map(shown::transition));
         page_token = response.next_page_token;
         if page_token.is_empty() {

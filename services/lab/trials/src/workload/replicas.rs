@@ -19,7 +19,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// A snapshot's orders may be larger than what the library takes by itself.
 const RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Every replica, with some connections to each. They are made when they are needed, and made again when they break.
+/// Every replica that serves gRPC, with some connections to each. They are made when they are needed, and made again when they break.
 #[derive(Debug)]
 pub(super) struct Replicas(Vec<Replica>);
 
@@ -44,7 +44,8 @@ impl Replicas {
         for role in Role::NEEDED {
             ensure!(endpoints.of(role).next().is_some(), "the cluster has no {}; start at least one", role.name());
         }
-        let replicas = endpoints.replicas.iter().map(|replica| {
+        let servers = endpoints.replicas.iter().filter(|replica| replica.role != Role::Gateway);
+        let replicas = servers.map(|replica| {
             let channels = (0..connections.max(1)).map(|_| channel(&replica.address.to_string()));
             Ok(Replica { name: replica.name.clone(), role: replica.role, channels: channels.collect::<Result<_>>()? })
         });

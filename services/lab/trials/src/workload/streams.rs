@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use comanda_checker::history::What;
+use futures::{Stream, StreamExt};
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::{clients::Clients, shown};
 
@@ -71,11 +72,9 @@ impl Habit {
 }
 
 /// Waits for a stream to open.
-pub(super) async fn opened<T>(
-    opening: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
-) -> Result<Streaming<T>, End> {
+pub(super) async fn opened<S>(opening: impl Future<Output = Result<S, Status>>) -> Result<S, End> {
     match timeout(OPEN_TIMEOUT, opening).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(status)) => Err(End::of(&status)),
         Err(_) => Err(End::Ended(Code::DeadlineExceeded, None)),
     }
@@ -84,7 +83,7 @@ pub(super) async fn opened<T>(
 /// Reads a stream, handing each thing it shows to `see`, which tells whether it is news, until it ends or its reader leaves.
 pub(super) async fn read<T>(
     clients: &Clients,
-    mut stream: Streaming<T>,
+    mut stream: impl Stream<Item = Result<T, Status>> + Unpin,
     habit: Habit,
     rng: &mut StdRng,
     mut see: impl FnMut(T) -> bool,
@@ -100,18 +99,18 @@ pub(super) async fn read<T>(
             biased;
             () = sleep_until(leaves_at), if !is_last_look => return End::Left,
             () = clients.last_look.cancelled(), if !is_last_look => continue,
-            message = stream.message() => message,
+            message = stream.next() => message,
             () = sleep_until(silent_at) => return if is_last_look { End::SeenAll } else { End::Left },
         };
         match message {
-            Ok(Some(shown)) => {
+            Some(Ok(shown)) => {
                 heard_at = Instant::now();
                 if see(shown) {
                     news_at = heard_at;
                 }
             }
-            Ok(None) => return End::Ended(Code::Ok, None),
-            Err(status) => return End::of(&status),
+            None => return End::Ended(Code::Ok, None),
+            Some(Err(status)) => return End::of(&status),
         }
         if !habit.slowness.is_zero() && !is_last_look {
             sleep(habit.slowness.mul_f64(rng.random_range(0.0..1.0))).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comanda_checker::history::{Event, What};
-use comanda_proto::v1::{OrderView, WatchOrderRequest, WatchOrderResponse, watch_order_response};
+use comanda_proto::v1::{OrderView, WatchOrderRequest, watch_order_response};
 use rand::{RngExt, rngs::StdRng};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
@@ -11,6 +11,7 @@ use tonic::Code;
 use super::{
     clients::{Clients, TENANT},
     shown,
+    sse::Shown,
     streams::{self, End, Habit},
 };
 use crate::cluster::Role;
@@ -32,9 +33,21 @@ pub(super) struct Watcher {
     pub(super) name: String,
     pub(super) rng: StdRng,
     pub(super) order_id: String,
-    /// The last version it has seen.
-    pub(super) version: i64,
+    /// Whether it is a browser.
+    pub(super) by_http: bool,
+    pub(super) seen: Seen,
     pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// What a watcher has seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The last version.
+    version: i64,
+    /// The last id of an event, from which a browser goes on, whatever it was shown.
+    last_event_id: String,
+    /// A stream has ended without an error.
+    end: bool,
 }
 
 impl Watcher {
@@ -46,6 +59,8 @@ impl Watcher {
             match end.code() {
                 None if end == End::SeenAll || self.rng.random_bool(LEAVERS) => return,
                 None => {}
+                // As a browser does, which is then told to stay away.
+                Some(Code::Ok) if self.by_http && !std::mem::replace(&mut self.seen.end, true) => {}
                 Some(Code::Ok | Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition) => return,
                 Some(_) => {
                     // As the libraries of gRPC do: longer each time, and not all at once.
@@ -58,25 +73,25 @@ impl Watcher {
 
     /// One stream, from its beginning to its end; and whether it ever opened.
     async fn watch(&mut self) -> (bool, End) {
-        let way = self.clients.replicas.any(Role::Notification, &mut self.rng);
-        let (stream, order_id, after_version) = (self.clients.recorder.number(), self.order_id.clone(), self.version);
+        let entry = self.clients.entry(self.by_http, Role::Notification, &mut self.rng);
+        let (stream, order_id) = (self.clients.recorder.number(), self.order_id.clone());
+        let after_version = self.seen.version;
         self.clients.recorder.record(What::Watch {
             stream,
             client: self.name.clone(),
             tenant: TENANT.into(),
-            replica: way.replica.clone(),
+            replica: entry.replica().to_owned(),
             order_id: order_id.clone(),
             after_version,
         });
-        let mut client = way.watches();
         let request = WatchOrderRequest { order_id, after_version, view: OrderView::Full.into() };
-        let (opened, end) = match streams::opened(client.watch_order(request)).await {
+        let (opened, end) = match streams::opened(entry.watch_order(request, &self.seen.last_event_id)).await {
             Ok(responses) => {
                 let short = Duration::from_millis(self.clients.settings.order_life_ms).mul_f64(STAY);
                 let stay = if self.rng.random_bool(STAYERS) { TO_THE_END } else { short };
                 let habit = Habit::draw(stay, &mut self.rng);
-                let (clients, version) = (&self.clients, &mut self.version);
-                let see = |response| see(clients, stream, version, response);
+                let (clients, seen) = (&self.clients, &mut self.seen);
+                let see = |shown| seen.see(clients, stream, shown);
                 (true, streams::read(clients, responses, habit, &mut self.rng, see).await)
             }
             Err(end) => (false, end),
@@ -86,20 +101,27 @@ impl Watcher {
     }
 }
 
-/// Records what a stream shows; true where it is more than a heartbeat.
-fn see(clients: &Clients, stream: u64, version: &mut i64, response: WatchOrderResponse) -> bool {
-    use watch_order_response::Event::{Courier, Current, Heartbeat, Transition};
-    let event = match response.event {
-        Some(Transition(transition)) => {
-            *version = transition.version.max(*version);
-            Event::Transition { transition: shown::transition(&transition) }
+impl Seen {
+    /// Records what a stream shows; true where it is more than a heartbeat.
+    fn see(&mut self, clients: &Clients, stream: u64, (response, id): Shown) -> bool {
+        use watch_order_response::Event::{Courier, Current, Heartbeat, Transition};
+        if let Some(id) = id {
+            self.last_event_id = id;
         }
-        Some(Current(order)) => Event::Current { order: shown::order(&order) },
-        Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
-        Some(Courier(courier)) => Event::Courier { attempt: courier.attempt, has_position: courier.position.is_some() },
-        None => return false,
-    };
-    let is_news = !matches!(event, Event::Heartbeat { .. } | Event::Courier { .. });
-    clients.recorder.record(What::Event { stream, event });
-    is_news
+        let event = match response.event {
+            Some(Transition(transition)) => {
+                self.version = transition.version.max(self.version);
+                Event::Transition { transition: shown::transition(&transition) }
+            }
+            Some(Current(order)) => Event::Current { order: shown::order(&order) },
+            Some(Heartbeat(heartbeat)) => Event::Heartbeat { version: heartbeat.version },
+            Some(Courier(courier)) => {
+                Event::Courier { attempt: courier.attempt, has_position: courier.position.is_some() }
+            }
+            None => return false,
+        };
+        let is_news = !matches!(event, Event::Heartbeat { .. } | Event::Courier { .. });
+        clients.recorder.record(What::Event { stream, event });
+        is_news
+    }
 }

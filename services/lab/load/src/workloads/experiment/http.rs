@@ -1,21 +1,20 @@
-//! Any system that takes orders over HTTP: what it loses.
+//! Any system that takes orders over HTTP as the first description says: POST /new_order, and GET /orders for all of them.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
-use reqwest::{Client, StatusCode};
+use reqwest::Client;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::ExperimentArgs;
+use super::{ExperimentArgs, products::Products};
 use crate::{
-    generator::{self, Outcome, Outcomes, Until},
+    generator::{self, Outcomes, Until},
+    http,
     report::{Better, Run},
 };
 
-const CALL: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Deserialize)]
@@ -25,72 +24,86 @@ struct Row {
 
 /// What a system's list tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Rows {
+pub(super) struct Rows {
     all: u64,
-    ended: u64,
+    pub(super) ended: u64,
+}
+
+/// A system.
+#[derive(Clone, Debug)]
+pub(super) struct System {
+    client: Client,
+    url: String,
 }
 
 /// Sends each count of orders and waits until they have ended, or nothing changes any more.
-pub(super) async fn measure(url: &str, args: &ExperimentArgs, bar: &ProgressBar, run: &mut Run) -> Result<()> {
-    // reqwest demands a provider of ciphers even for plain HTTP. An error says that there is one already.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let client = Client::builder().timeout(CALL).build()?;
+pub(super) async fn measure(
+    url: &str,
+    args: &ExperimentArgs,
+    products: &Products,
+    bar: &ProgressBar,
+    run: &mut Run,
+) -> Result<()> {
+    let system = System::at(url)?;
     for &orders in &args.orders {
-        let before = rows(&client, url, &args.last_status).await?;
+        let before = system.rows(&args.last_status).await?;
         let started = Instant::now();
-        let outcomes = send(&client, url, args, orders, bar).await;
-        let (after, elapsed) = ended(&client, url, args, before.ended + outcomes.done(), started).await?;
-        note(orders, &outcomes, before, after, elapsed, run);
+        let outcomes = system.send(args, products, orders, bar).await;
+        let (after, changed) = system.ended(args, before.ended + outcomes.done()).await?;
+        ensure!(changed >= started, "time runs forwards");
+        note(orders, &outcomes, before, after, changed - started, run);
     }
     Ok(())
 }
 
-async fn send(client: &Client, url: &str, args: &ExperimentArgs, orders: u64, bar: &ProgressBar) -> Outcomes {
-    let (client, address) = (client.clone(), format!("{url}/new_order"));
-    generator::run(args.pace(), Until::Count(orders), bar, move |n| {
-        let request = client.post(&address).json(&json!({ "name": format!("order {n}"), "price": 10 }));
-        async move {
-            match request.send().await.map(|response| response.status()) {
-                Ok(StatusCode::OK) => Outcome::Done,
-                Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => Outcome::Refused,
-                _ => Outcome::Failed,
-            }
-        }
-    })
-    .await
-}
+impl System {
+    /// The one at this address.
+    pub(super) fn at(url: &str) -> Result<Self> {
+        Ok(Self { client: http::client()?, url: url.trim_end_matches('/').to_owned() })
+    }
 
-async fn rows(client: &Client, url: &str, last: &[String]) -> Result<Rows> {
-    let response = client.get(format!("{url}/orders")).send().await?.error_for_status()?;
-    let rows: Vec<Row> = response.json().await.context("GET /orders answers no rows with a status")?;
-    Ok(count(&rows, last))
+    /// Sends so many orders.
+    pub(super) async fn send(
+        &self,
+        args: &ExperimentArgs,
+        products: &Products,
+        orders: u64,
+        bar: &ProgressBar,
+    ) -> Outcomes {
+        let (client, address, products) = (self.client.clone(), format!("{}/new_order", self.url), products.clone());
+        generator::run(args.pace(), Until::Count(orders), bar, move |n| {
+            let request = client.post(&address).json(&products.body(n));
+            async move { http::outcome(request.send().await).await }
+        })
+        .await
+    }
+
+    /// Reads the list.
+    pub(super) async fn rows(&self, last: &[String]) -> Result<Rows> {
+        let response = self.client.get(format!("{}/orders", self.url)).send().await?.error_for_status()?;
+        let rows: Vec<Row> = response.json().await.context("GET /orders answers no rows with a status")?;
+        Ok(count(&rows, last))
+    }
+
+    /// Waits until so many have ended, or nothing has changed for too long. Returns when the last change was seen.
+    pub(super) async fn ended(&self, args: &ExperimentArgs, wanted: u64) -> Result<(Rows, Instant)> {
+        let (mut before, mut changed) = (Rows::default(), Instant::now());
+        loop {
+            let now = self.rows(&args.last_status).await?;
+            if now != before {
+                (before, changed) = (now, Instant::now());
+            }
+            if now.ended >= wanted || changed.elapsed() > args.patience() {
+                return Ok((now, changed));
+            }
+            sleep(POLL).await;
+        }
+    }
 }
 
 fn count(rows: &[Row], last: &[String]) -> Rows {
     let ended = rows.iter().filter(|row| last.iter().any(|last| last.eq_ignore_ascii_case(&row.status)));
     Rows { all: rows.len() as u64, ended: ended.count() as u64 }
-}
-
-/// Waits until so many have ended, or nothing has changed for too long. Returns when the last change was seen.
-async fn ended(
-    client: &Client,
-    url: &str,
-    args: &ExperimentArgs,
-    wanted: u64,
-    started: Instant,
-) -> Result<(Rows, Duration)> {
-    let (mut before, mut changed) = (Rows::default(), Instant::now());
-    loop {
-        let now = rows(client, url, &args.last_status).await?;
-        if now != before {
-            (before, changed) = (now, Instant::now());
-        }
-        if now.ended >= wanted || changed.elapsed() > args.patience() {
-            ensure!(changed >= started, "time runs forwards");
-            return Ok((now, changed - started));
-        }
-        sleep(POLL).await;
-    }
 }
 
 fn note(orders: u64, outcomes: &Outcomes, before: Rows, after: Rows, elapsed: Duration, run: &mut Run) {

@@ -1,12 +1,15 @@
 //! `experiment`: how long a number of orders takes from the first call until the last is delivered, over counts of orders, of state
-//! machines and of partitions. And the same calls to another system over HTTP, to count what it loses.
+//! machines and of partitions. Or orders of a file, over gRPC and over HTTP. And the same calls to another system over HTTP, to count what
+//! it loses.
 
+mod beside;
 mod http;
 mod plot;
+mod products;
 
 pub use self::plot::draw;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
@@ -14,6 +17,7 @@ use indicatif::ProgressBar;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use self::products::Products;
 use super::lives::{VERSIONS, live};
 use crate::{
     clients::{CONNECTIONS, Connections},
@@ -43,6 +47,10 @@ pub struct ExperimentArgs {
     /// Drive another system instead: POST URL/new_order {"name", "price"}, and GET URL/orders, which answers rows with a `status`.
     #[arg(long)]
     pub http: Option<String>,
+    /// Order the rows of a CSV file, whose first line is `product_name,price`, over and over. Without --http over gRPC and over HTTP in turn,
+    /// on roles that are started for it; state machines and partitions do not count then.
+    #[arg(long)]
+    pub products: Option<PathBuf>,
     /// The statuses with which an order of that system has ended.
     #[arg(long, value_delimiter = ',', default_values_t = ["finalizado".to_owned(), "entregado".to_owned()])]
     pub last_status: Vec<String>,
@@ -63,20 +71,32 @@ impl ExperimentArgs {
 
 /// Runs every combination once.
 pub async fn run(stage_args: &StageArgs, args: &ExperimentArgs, repeat: u32) -> Result<Run> {
-    let variant = args.http.as_ref().map_or("Comanda, zero dwell".into(), |url| format!("system at {url}"));
+    let file = args.products.as_deref().map(Products::read).transpose()?;
+    let variant = match (&args.http, &file) {
+        (Some(url), _) => format!("system at {url}"),
+        (None, Some(_)) => "Comanda over gRPC and over HTTP, zero dwell".into(),
+        (None, None) => "Comanda, zero dwell".into(),
+    };
     let mut run = begin("experiment", &variant, repeat);
     let bar = progress(&run);
-    if let Some(url) = &args.http {
-        http::measure(url.trim_end_matches('/'), args, &bar, &mut run).await?;
-        return Ok(run);
-    }
-    for &state_machines in &args.state_machines {
-        for &partitions in &args.topic_partitions {
-            combination(stage_args, args, (state_machines, partitions), &bar, &mut run).await?;
+    match (&args.http, file) {
+        (Some(url), file) => {
+            http::measure(url, args, &file.unwrap_or_else(Products::made_up), &bar, &mut run).await?;
         }
+        (None, Some(products)) => beside::measure(stage_args, args, &products, &bar, &mut run).await?,
+        (None, None) => combinations(stage_args, args, &bar, &mut run).await?,
     }
     bar.finish_and_clear();
     Ok(run)
+}
+
+async fn combinations(stage_args: &StageArgs, args: &ExperimentArgs, bar: &ProgressBar, run: &mut Run) -> Result<()> {
+    for &state_machines in &args.state_machines {
+        for &partitions in &args.topic_partitions {
+            combination(stage_args, args, (state_machines, partitions), bar, run).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn combination(
@@ -96,7 +116,9 @@ async fn combination(
         let mut all = vec![live(&connections, args.pace(), 64, false, None, bar).await];
         gauges::drained(&stage.sql, all[0].done()).await?;
         for &orders in &args.orders {
-            let (outcomes, seconds) = delivered(&stage, &connections, args, orders, &all, bar).await?;
+            let before = all.iter().map(Outcomes::done).sum();
+            let sending = live(&connections, args.pace(), orders, false, None, bar);
+            let (outcomes, seconds) = delivered_since(&stage, before, sending).await?;
             found.figure(&name(orders, &line), "s", seconds, Better::Lower);
             all.push(outcomes);
         }
@@ -113,19 +135,16 @@ async fn combination(
     Ok(())
 }
 
-/// Seconds from the first call until the last order's last transition, by the database's record of it.
-async fn delivered(
+/// Seconds from the first call of `sending` until the last order's last transition, by the database's record of it. `before` orders had
+/// ended before.
+async fn delivered_since(
     stage: &Stage,
-    connections: &Connections,
-    args: &ExperimentArgs,
-    orders: u64,
-    before: &[Outcomes],
-    bar: &ProgressBar,
+    before: u64,
+    sending: impl Future<Output = Outcomes>,
 ) -> Result<(Outcomes, f64)> {
     let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
-    let outcomes = live(connections, args.pace(), orders, false, None, bar).await;
-    let all = outcomes.done() + before.iter().map(Outcomes::done).sum::<u64>();
-    gauges::drained(&stage.sql, all).await?;
+    let outcomes = sending.await;
+    gauges::drained(&stage.sql, before + outcomes.done()).await?;
     let last = sqlx::query_scalar("SELECT max(status_time) FROM state_machine.states");
     let last: OffsetDateTime = last.fetch_one(&stage.sql).await?;
     // A database on another machine has another clock: it cannot have been later than now.

@@ -1,23 +1,24 @@
 //! The times of all combinations, as one picture.
 
-use super::{ExperimentArgs, line, name};
+use super::{ExperimentArgs, beside, line, name};
 use crate::{
     plot::{Grouped, Scale},
     report::Report,
 };
 
-/// A line for each combination, over the counts of orders: the mean of all repeats. Nothing where nothing was timed.
+/// A line for each combination or way, over the counts of orders: the mean of all repeats. Nothing where nothing was timed.
 pub fn draw(report: &Report, args: &ExperimentArgs) -> Option<String> {
     let combinations = args
         .state_machines
         .iter()
         .flat_map(|machines| args.topic_partitions.iter().map(|partitions| line(*machines, *partitions)));
-    let lines = combinations.map(|line| {
+    let lines = combinations.chain(beside::LINES.map(str::to_owned)).map(|line| {
         let means = args.orders.iter().map(|orders| mean(report, &name(*orders, &line))).collect();
         (line, means)
     });
-    let lines: Vec<(String, Vec<Option<f64>>)> = lines.collect();
-    if lines.iter().all(|(_, means)| means.iter().all(Option::is_none)) {
+    let mut lines: Vec<(String, Vec<Option<f64>>)> = lines.collect();
+    lines.retain(|(_, means)| means.iter().any(Option::is_some));
+    if lines.is_empty() {
         return None;
     }
     let grouped = Grouped {

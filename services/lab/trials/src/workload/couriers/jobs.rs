@@ -6,6 +6,7 @@ use comanda_checker::history::{Event, Job, What};
 use comanda_proto::v1::{Assignment, WatchCourierRequest, WatchCourierResponse};
 use rand::RngExt;
 use tokio::{sync::watch, time::sleep};
+use tonic::Response;
 
 use super::commands::Caller;
 use crate::{
@@ -40,7 +41,7 @@ async fn stream(caller: &mut Caller, jobs: &watch::Sender<Vec<Job>>) {
     let request = WatchCourierRequest { courier_id: courier_id.clone() };
     // Whoever waits for work is not slow to see it.
     let habit = Habit { slowness: Duration::ZERO, ..Habit::draw(STAY, rng) };
-    let end = match streams::opened(dispatch.watch_courier(request)).await {
+    let end = match streams::opened(dispatch.watch_courier(request)).await.map(Response::into_inner) {
         Ok(responses) => {
             let see = |response| {
                 let event = event(response);
