@@ -115,3 +115,37 @@ lock() {
   exec 9>"$1"
   flock --wait 120 9 || die "another start or stop of this instance has held $1 for two minutes."
 }
+
+# Sets COMANDA_BIN to a program of this checkout, unless it names one already.
+build_comanda() {
+  [[ -z ${COMANDA_BIN-} ]] || return 0
+  cargo build --locked --package comanda
+  COMANDA_BIN=$PWD/target/debug/comanda
+}
+
+# Starts `comanda all` for a check, with a database and topics of its own and these options, and waits until it serves. Its process is $server,
+# its folder $work; COMANDA_BIN is the program.
+start_comanda() {
+  local address=$1 name=check_$RANDOM$RANDOM
+  shift
+  psql --quiet "$COMANDA_TEST_DATABASE_URL" --command "CREATE DATABASE $name"
+  export DATABASE_URL=${COMANDA_TEST_DATABASE_URL%/*}/$name COMANDA_TOPIC_PREFIX=$name.
+  export KAFKA_BOOTSTRAP_SERVERS=$COMANDA_TEST_KAFKA_BOOTSTRAP_SERVERS
+  "$COMANDA_BIN" migrate --partitions 3
+  "$COMANDA_BIN" all --listen "$address" --mail-dir "$work/mails" "$@" 2>"$work/server.log" &
+  server=$!
+  wait_until 30 comanda_serves "$address" || { cat "$work/server.log" >&2 && die "the server did not start; see above"; }
+}
+
+comanda_serves() {
+  kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2 && die "the server has ended; see above"; }
+  "$COMANDA_BIN" healthcheck --addr "$1" >/dev/null 2>&1
+}
+
+stop_comanda() {
+  [[ -z $server ]] || { kill "$server" 2>/dev/null && wait "$server"; } || true
+  rm -rf "$work"
+}
+
+# Prints the indented blocks of a document, each with a form feed after it.
+blocks() { awk '/^    /{print substr($0, 5); open = 1; next} open {printf "\f"; open = 0} END {if (open) printf "\f"}' "$1"; }

@@ -143,9 +143,9 @@ class Forgetful(Proxy):
 class Cutting:
     """Passes bytes on, and cuts each connection after a while, in the middle of whatever is on the way."""
 
-    def __init__(self, target):
+    def __init__(self, target, fault="cutting"):
         host, _, port = target.rpartition(":")
-        self.target = (host, int(port))
+        self.target, self.fault = (host, int(port)), fault
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -157,12 +157,18 @@ class Cutting:
 
     def serve(self, client):
         with client, socket.create_connection(self.target) as server:
-            cut = threading.Timer(life(), lambda: reset(client))
+            cut = threading.Timer(life(), lambda: self.reset(client))
             cut.daemon = True
             cut.start()
             with contextlib.suppress(OSError):
                 relay(client, server)
             cut.cancel()
+
+    def reset(self, connection):
+        """Closes at once, as a crash does: what was sent and not read is lost."""
+        faults[self.fault] += 1
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def relay(one, other):
@@ -177,9 +183,3 @@ def relay(one, other):
                     return
                 key.data.sendall(data)
 
-
-def reset(connection):
-    """Closes at once, as a crash does: what was sent and not read is lost."""
-    faults["cutting"] += 1
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.shutdown(socket.SHUT_RDWR)

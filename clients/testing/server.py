@@ -1,11 +1,15 @@
 """What the tests of all clients talk to, beside a real server: scripted servers, and proxies with faults in front of the real one.
 
-    python server.py ADDRESS CERTIFICATE KEY >environment
+    python server.py ADDRESS HTTP CERTIFICATE KEY >environment
+
+ADDRESS is that of a `comanda all`, HTTP that of its gateway.
 
 Prints the environment variables that the tests need, as lines of a shell script, and serves until it is stopped:
 
     COMANDA_TEST_ADDRESS       the real server
     COMANDA_TEST_CUTTING ..    the proxies of proxies.py, by their faults
+    COMANDA_TEST_HTTP          the gateway
+    COMANDA_TEST_CUTTING_HTTP  a proxy before the gateway that cuts connections
     COMANDA_TEST_TLS           a proxy without a fault that speaks TLS, with the certificate COMANDA_TEST_CERTIFICATE
     COMANDA_TEST_MUTE          accepts connections and never answers
     COMANDA_TEST_SCENARIOS     an HTTP server: /scenarios has the scenarios, each with the address that plays it; /verdict/3 says how the calls
@@ -26,7 +30,7 @@ import scenarios
 
 
 def main():
-    address, certificate, key = sys.argv[1:]
+    address, web, certificate, key = sys.argv[1:]
     credentials = grpc.ssl_server_credentials([(pathlib.Path(key).read_bytes(), pathlib.Path(certificate).read_bytes())])
     faulty = [proxies.Cutting, proxies.Ending, proxies.Silent, proxies.Breaking, proxies.Forgetful]
     running = {kind.__name__.upper(): kind(address) for kind in faulty} | {"TLS": proxies.Proxy(address, credentials)}
@@ -34,6 +38,8 @@ def main():
     control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(scenarios.serve_all()))
     variables = {name: proxy.address for name, proxy in running.items()} | {
         "ADDRESS": address,
+        "HTTP": web,
+        "CUTTING_HTTP": proxies.Cutting(web, "cutting_http").address,
         "CERTIFICATE": certificate,
         "MUTE": f"127.0.0.1:{mute.getsockname()[1]}",
         "SCENARIOS": f"http://127.0.0.1:{control.server_port}",

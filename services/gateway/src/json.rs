@@ -72,6 +72,15 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_read_to_the_last_bit() {
+        let place = comanda_proto::LatLng { latitude: 43.358_703_087_257_71, longitude: -8.418_403_220_664_048 };
+        let kind = Schema::new().message("comanda.v1.Place").expect("there");
+        let text = format!(r#"{{"position": {{"latitude": {}, "longitude": {}}}}}"#, place.latitude, place.longitude);
+        let read = read(&kind, text.as_bytes()).expect("valid").transcode_to::<comanda_proto::v1::Place>();
+        assert_eq!(read.expect("a place").position, Some(place));
+    }
+
+    #[test]
     fn names_of_the_protos_are_read_too() {
         let request = message("ListOrdersRequest");
         assert_eq!(read(&request, br#"{"page_size": 5}"#), read(&request, br#"{"pageSize": 5}"#));

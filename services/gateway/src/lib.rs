@@ -58,7 +58,7 @@ pub struct Config {
     /// refused, since a page of a foreign site could have sent it.
     #[arg(long, env = "COMANDA_HTTP_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub http_host: Vec<String>,
-    /// Origins whose pages may call the API, such as https://shop.example, separated by commas [default: none].
+    /// Origins whose pages may call the API, each with its scheme and without a path, separated by commas [default: none].
     #[arg(long, env = "COMANDA_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<HeaderValue>,
     /// Connections that may be open at once; further ones wait to be accepted.

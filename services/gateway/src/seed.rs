@@ -89,7 +89,7 @@ impl Seed {
         if is_nothing(name) || is_nothing(price) {
             return Err(nothing_in_it());
         }
-        let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+        let name = text_of(name).ok_or_else(|| Problem::invalid_field("name", "must be a text"))?;
         let unit_price = price::money(price, &self.defaults.new_order_currency)
             .ok_or_else(|| Problem::invalid_field("price", "must be a number such as 12.5, or one as a text"))?;
         let request_id = headers::request_id(headers, "POST /new_order");
@@ -129,6 +129,15 @@ fn is_nothing(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// A text, or a number as one.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 

@@ -2,14 +2,15 @@
 
 import { now } from "../shared/api.js";
 import { element, foreign } from "../shared/dom.js";
-import { amount, clock, language, span, word } from "../shared/i18n.js";
+import { amount, language, minute, span, word } from "../shared/i18n.js";
 import { isActive } from "./model.js";
 import { label, lateness, timerOf } from "./workflow.js";
 
 /** @typedef {import("./model.js").Card} Card */
 /** @typedef {import("./workflow.js").Workflow} Workflow */
 
-const MOST_ITEMS = 3;
+/** What two lines hold. */
+const MOST_ITEMS = 4;
 
 export class CardView {
   /** @param {Card} card @param {Workflow | undefined} workflow @param {(id: string) => void} open */
@@ -19,9 +20,11 @@ export class CardView {
     this.number = element("button", { type: "button", class: "number", click: () => open(card.id) });
     this.age = element("span", { class: "age" });
     this.items = element("p", { class: "items" });
-    this.next = element("p", { class: "next" });
+    this.next = element("span", { class: "next" });
+    this.total = element("span", { class: "total" });
     const head = element("div", { class: "head" }, element("h3", {}, this.number), this.age);
-    this.root = element("li", { class: "card", "data-id": card.id }, head, this.items, this.next);
+    const foot = element("p", { class: "foot" }, this.next, this.total);
+    this.root = element("li", { class: "card", "data-id": card.id }, head, this.items, foot);
     this.update(card, workflow);
   }
 
@@ -31,6 +34,7 @@ export class CardView {
     this.workflow = workflow;
     this.number.textContent = `#${card.number}`;
     this.items.replaceChildren(...items(card));
+    set(this.total, amount(card.total));
     this.tick();
   }
 
@@ -48,7 +52,7 @@ export class CardView {
   #ended() {
     delete this.root.dataset.late;
     this.root.dataset.phase = this.card.phase;
-    set(this.age, clock(this.card.since));
+    set(this.age, minute(this.card.since));
     set(this.next, label(this.workflow, this.card.status, language()));
   }
 
@@ -71,8 +75,7 @@ function items(card) {
     foreign(item.name),
   ]);
   const more = card.items.length > MOST_ITEMS ? [` + ${card.items.length - MOST_ITEMS}`] : [];
-  const total = amount(card.total);
-  return [...shown, ...more, total ? ` · ${total}` : ""];
+  return [...shown, ...more];
 }
 
 /** Changes a text only where it differs: layout is expensive. @param {HTMLElement} element @param {string} text */

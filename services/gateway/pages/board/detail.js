@@ -164,7 +164,7 @@ function timeline(transitions, workflow) {
 /** @param {any[]} mails @param {Workflow} workflow */
 function mailList(mails, workflow) {
   const lines = mails.map((mail) => {
-    const state = mail.state.replace("MAIL_STATE_", "").toLowerCase();
+    const state = word(mail.state.replace("MAIL_STATE_", "mail"));
     return element("li", {}, `${label(workflow, mail.status, language())}: ${state} `, foreign(mail.lastReply ?? ""));
   });
   const list = lines.length > 0 ? element("ul", { class: "lines" }, ...lines) : element("p", {}, word("noMails"));

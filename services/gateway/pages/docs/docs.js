@@ -4,8 +4,11 @@ import { get } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { setUpHeader } from "../shared/header.js";
 
+/** Text with code between backquotes. @param {string} text */
+const words = (text) => text.split("`").map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part));
+
 /** @param {string} text */
-const paragraphs = (text) => (text ?? "").split("\n\n").map((part) => element("p", {}, part));
+const paragraphs = (text) => (text ?? "").split("\n\n").map((part) => element("p", {}, ...words(part)));
 
 /** @param {any} document @param {any} schema @returns {any} */
 const resolved = (document, schema) =>

@@ -3,7 +3,7 @@
 import { Problem, get } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { setUpHeader } from "../shared/header.js";
-import { amount, clock, language, span } from "../shared/i18n.js";
+import { amount, clock, language, locale, span } from "../shared/i18n.js";
 import { bars } from "./chart.js";
 
 const WORDS = {
@@ -44,7 +44,7 @@ const percent = (/** @type {number} */ part, /** @type {number} */ whole) => (wh
 const whole = (/** @type {number} */ value) => String(Math.round(value * 10) / 10);
 
 /** @param {string} time */
-const hour = (time) => new Date(time).toLocaleString(language(), { day: "numeric", month: "numeric", hour: "2-digit" });
+const hour = (time) => new Date(time).toLocaleString(locale(), { day: "numeric", month: "numeric", hour: "2-digit", minute: "2-digit" });
 
 /** @param {string[]} titles @param {string[][]} lines */
 function table(titles, lines) {

@@ -30,6 +30,11 @@ const WORDS = {
     timeline: "What happened",
     mails: "Mails",
     noMails: "No mails",
+    mailDUE: "waiting",
+    mailSENDING: "being sent",
+    mailSENT: "sent",
+    mailDEAD: "failed",
+    mailSUPPRESSED: "not sent",
     courier: "Courier",
     total: "Total",
     advance: "Move to {status}",
@@ -78,6 +83,11 @@ const WORDS = {
     timeline: "Lo que pasó",
     mails: "Correos",
     noMails: "Sin correos",
+    mailDUE: "en espera",
+    mailSENDING: "enviándose",
+    mailSENT: "enviado",
+    mailDEAD: "falló",
+    mailSUPPRESSED: "no se envía",
     courier: "Repartidor",
     total: "Total",
     advance: "Pasar a {status}",
@@ -123,12 +133,18 @@ export function span(milliseconds) {
   return `${Math.floor(seconds / 3600)} h ${two(Math.floor(seconds / 60) % 60)}`;
 }
 
-/** A time of day. @param {number} time */
-export const clock = (time) => new Date(time).toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+/** The language as people here write it: with the times and amounts of their country, where the browser names it. */
+export const locale = () => (navigator.language.startsWith(language()) ? navigator.language : language());
+
+/** A time of day, to the second. @param {number} time */
+export const clock = (time) => new Date(time).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** A time of day, to the minute. @param {number} time */
+export const minute = (time) => new Date(time).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
 
 /** An amount of money. @param {{currencyCode: string, units?: string, nanos?: number} | null | undefined} money */
 export function amount(money) {
   if (!money?.currencyCode) return "";
   const value = Number(money.units ?? 0) + (money.nanos ?? 0) / 1e9;
-  return new Intl.NumberFormat(language(), { style: "currency", currency: money.currencyCode }).format(value);
+  return new Intl.NumberFormat(locale(), { style: "currency", currency: money.currencyCode }).format(value);
 }

@@ -23,7 +23,7 @@ pub fn new_order() -> Value {
             "type": "object",
             "required": ["name", "price"],
             "properties": {
-                "name": {"type": "string", "minLength": 1},
+                "name": {"type": ["string", "number"], "minLength": 1},
                 "price": {
                     "type": ["number", "string"], "exclusiveMinimum": 0, "minLength": 1,
                     "description": "With as many decimals as the currency has.",

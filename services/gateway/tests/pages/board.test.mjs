@@ -127,6 +127,7 @@ test("a keyboard is enough", async () => {
   await page.locator("#detail h2", { hasText: `#${orders[0].number}` }).waitFor();
   await page.keyboard.press("Escape");
   await page.fill("#search", "");
+  await card(page, orders[1].number).waitFor();
   await card(page, orders[0].number).locator("button.number").focus();
   await page.keyboard.press("ArrowDown");
   const focused = () => page.evaluate(() => document.activeElement.textContent);

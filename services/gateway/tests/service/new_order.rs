@@ -28,9 +28,13 @@ async fn an_order_is_sent_and_what_is_empty_is_refused_in_the_same_words() {
         let (status, _, body) = send(&empty).await;
         assert_eq!((status, body.as_str()), (StatusCode::BAD_REQUEST, r#"{"message":".body vacio"}"#), "{empty}");
     }
-    let (status, _, body) = send(&json!({"name": "Palo", "price": "cheap"})).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(body.contains(r#""field":"price""#), "{body}");
+    for (field, wrong) in
+        [("price", json!({"name": "Palo", "price": "cheap"})), ("name", json!({"name": {}, "price": 1}))]
+    {
+        let (status, _, body) = send(&wrong).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(body.contains(&format!(r#""field":"{field}""#)), "{body}");
+    }
     let (status, _, body) = send(&json!({"name": "Palo", "price": 1.005})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body.contains("items[0].unit_price"), "{body}");
