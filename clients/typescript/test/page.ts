@@ -13,8 +13,9 @@ export interface Way {
   url: string;
 }
 
-function client({ protocol, url }: Way, deadlineMs = 30_000): Client {
-  return new Client(TRANSPORTS[protocol]({ baseUrl: url }), { token: "of-a-page", firstWaitMs: 10, longestWaitMs: 100, deadlineMs });
+function client({ protocol, url }: Way, deadlineMs = 30_000, fetch = globalThis.fetch): Client {
+  const transport = TRANSPORTS[protocol]({ baseUrl: url, fetch: (...request) => fetch(...request) });
+  return new Client(transport, { token: "of-a-page", firstWaitMs: 10, longestWaitMs: 100, deadlineMs });
 }
 
 /** Creates an order, and returns the versions that a watch of it tells. */
@@ -50,18 +51,19 @@ export async function watchMany(way: Way, customerId: string, last: string): Pro
   return [...told.values()];
 }
 
-/** Begins and leaves so many watches, and then makes a call. A browser opens six connections to a server at most. */
-export async function leave(way: Way, count: number): Promise<(string | undefined)[]> {
-  const comanda = client(way);
-  const first = [];
-  for (let watch = 0; watch < count; watch += 1) {
-    for await (const { event } of comanda.watchOrders({ start: { case: "now", value: {} } })) {
-      first.push(event.case);
+/** Begins and leaves a watch, and returns whether its requests were ended then. A browser opens six connections to a server at most. */
+export async function leave(way: Way): Promise<boolean[]> {
+  const requests: (AbortSignal | null | undefined)[] = [];
+  const comanda = client(way, undefined, (input, init) => {
+    requests.push(init?.signal);
+    return fetch(input, init);
+  });
+  for await (const { event } of comanda.watchOrders({ start: { case: "now", value: {} } })) {
+    if (event.case === "heartbeat") {
       break;
     }
   }
-  await comanda.lifecycle.listWorkflows({});
-  return first;
+  return requests.map((signal) => signal?.aborted ?? false);
 }
 
 /** What an order is told that has neither a customer nor a quantity. */

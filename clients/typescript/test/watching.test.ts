@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 
 import {
@@ -12,11 +12,15 @@ import {
   ComandaError,
   CourierStatus,
   DispatchService,
+  OrderService,
+  OrderView,
   Phase,
   WatchOrderRequestSchema,
   WatchOrderResponseSchema,
 } from "../src/index.js";
 import { OrderWatch } from "../src/order-watch.js";
+import { Reader } from "../src/reader.js";
+import { Waits } from "../src/retry.js";
 import { Stream } from "../src/stream.js";
 
 test("a stream is not read further ahead than its queue holds", async () => {
@@ -44,6 +48,27 @@ test("after the end of an order its stream is given less time", () => {
   const transition = { case: "transition", value: { version: 2n, phase: Phase.SUCCEEDED } } as const;
   assert.equal([...watch.accept(create(WatchOrderResponseSchema, { event: transition }))].length, 1);
   assert.equal(watch.patience(), 5000);
+});
+
+test("orders that cannot be read before a deadline are read again", async () => {
+  let calls = 0;
+  const transport = createRouterTransport(({ service }) => {
+    service(OrderService, {
+      batchGetOrders({ orderIds }) {
+        calls += 1;
+        if (calls === 1) {
+          throw new ConnectError("", Code.DeadlineExceeded);
+        }
+        return { orders: orderIds.map((orderId) => ({ orderId })) };
+      },
+    });
+  });
+  const reader = new Reader(createClient(OrderService, transport), () => new Waits(1, 1), new AbortController().signal);
+  const read = [];
+  for await (const page of reader.ids(["o"], OrderView.UNSPECIFIED)) {
+    read.push(...page.map(({ orderId }) => orderId));
+  }
+  assert.deepEqual([read, calls], [["o"], 2]);
 });
 
 /** A message of a stream of Connect, behind its flags and length. */
@@ -112,10 +137,11 @@ test("a courier's repetitions and what is older are left out, and a broken strea
   ]);
 });
 
-test("the waits of a watch start over with each response", { timeout: 30_000 }, async () => {
-  // If they did not, the last one would take hours.
+test("a watch waits before it resumes, and each response makes the waits start over", { timeout: 30_000 }, async () => {
+  // If they did not start over, the last one would take days.
   const transport = couriers(Array.from({ length: 24 }, (_, revision) => [{ revision: BigInt(revision) }]));
-  const watch = new Client(transport, { firstWaitMs: 1, longestWaitMs: 86_400_000 }).watchCourier({ courierId: "maria" });
+  const watch = new Client(transport, { firstWaitMs: 20, longestWaitMs: 86_400_000 }).watchCourier({ courierId: "maria" });
+  const began = performance.now();
   const told = [];
   await assert.rejects(async () => {
     for await (const { revision } of watch) {
@@ -123,4 +149,6 @@ test("the waits of a watch start over with each response", { timeout: 30_000 }, 
     }
   }, ComandaError);
   assert.equal(told.length, 24);
+  // A timer of Node.js may be a millisecond early.
+  assert.ok(performance.now() - began >= 24 * 19);
 });

@@ -11,12 +11,16 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import dev.comanda.v1.AnalyticsServiceGrpc;
 import dev.comanda.v1.BatchCreateOrdersRequest;
+import dev.comanda.v1.BatchGetOrdersRequest;
+import dev.comanda.v1.BatchGetOrdersResponse;
 import dev.comanda.v1.CreateOrderRequest;
 import dev.comanda.v1.CreateOrderResponse;
 import dev.comanda.v1.DispatchServiceGrpc;
 import dev.comanda.v1.LifecycleServiceGrpc;
 import dev.comanda.v1.MailServiceGrpc;
+import dev.comanda.v1.Order;
 import dev.comanda.v1.OrderServiceGrpc;
+import dev.comanda.v1.WatchOrdersRequest;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Server;
@@ -41,6 +45,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -123,6 +128,23 @@ class CallsTest {
     assertEquals(List.of("Bearer 1", "Bearer 2"), List.copyOf(flaky.tokens));
   }
 
+  @Test
+  void ordersThatCannotBeReadBeforeADeadlineAreReadAgain() throws IOException {
+    Flaky flaky = new Flaky();
+    Server server = serve(ServerInterceptors.intercept(flaky, flaky));
+    // The call itself gives up at its first failure, because its wait would be longer than its deadline.
+    Patience hasty = new Patience(Duration.ofSeconds(60), Duration.ZERO, Duration.ofHours(1), Duration.ofHours(1), new CountDownLatch(1));
+    Patience patient = new Patience(Duration.ZERO, Duration.ZERO, Duration.ofMillis(1), Duration.ofMillis(1), new CountDownLatch(1));
+    try (Comanda comanda = Comanda.connect("127.0.0.1:" + server.getPort())) {
+      Orders orders = new Orders(new Calls(comanda.channel(Service.ORDERS), hasty));
+      Reader reader = Reader.ofMissing(orders, patient, WatchOrdersRequest.getDefaultInstance(), () -> List.of("o"));
+      assertEquals(List.of(Order.newBuilder().setOrderId("o").build()), reader.next().orElseThrow());
+    } finally {
+      server.shutdownNow();
+    }
+    assertEquals(2, flaky.tokens.size());
+  }
+
   /** Fails the first call, and notes the token of each. */
   private static final class Flaky extends OrderServiceGrpc.OrderServiceImplBase implements ServerInterceptor {
     private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
@@ -130,7 +152,7 @@ class CallsTest {
 
     @Override
     public <Q, A> ServerCall.Listener<Q> interceptCall(ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-      tokens.add(headers.get(AUTHORIZATION));
+      tokens.add(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
       return next.startCall(call, headers);
     }
 
@@ -141,6 +163,16 @@ class CallsTest {
         return;
       }
       answer.onNext(CreateOrderResponse.getDefaultInstance());
+      answer.onCompleted();
+    }
+
+    @Override
+    public void batchGetOrders(BatchGetOrdersRequest request, StreamObserver<BatchGetOrdersResponse> answer) {
+      if (tokens.size() == 1) {
+        answer.onError(Status.UNAVAILABLE.asRuntimeException());
+        return;
+      }
+      answer.onNext(BatchGetOrdersResponse.newBuilder().addOrders(Order.newBuilder().setOrderId(request.getOrderIds(0))).build());
       answer.onCompleted();
     }
   }

@@ -6,6 +6,7 @@ import static dev.comanda.client.Servers.orderOf;
 import static dev.comanda.client.Servers.serve;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.type.LatLng;
 import dev.comanda.v1.Assignment;
@@ -95,17 +96,19 @@ class CourierWatchTest {
   }
 
   @Test
-  void theWaitsOfAWatchStartOverWithEachResponse() throws IOException {
-    // If they did not, the last one would take hours.
+  void aWatchWaitsBeforeItResumesAndEachResponseMakesTheWaitsStartOver() throws IOException {
+    // If they did not start over, the last one would take days.
     Couriers couriers = new Couriers(LongStream.range(0, 24).mapToObj(revision -> List.of(at(revision))).toList());
     Server server = serve(couriers.bindService());
-    ComandaBuilder builder = Comanda.builder("127.0.0.1:" + server.getPort()).waits(Duration.ofMillis(1), Duration.ofDays(1));
+    ComandaBuilder builder = Comanda.builder("127.0.0.1:" + server.getPort()).waits(Duration.ofMillis(20), Duration.ofDays(1));
+    long began = System.nanoTime();
     try (Comanda comanda = builder.connect()) {
       Watch<WatchCourierResponse> watch = comanda.watchCourier(WatchCourierRequest.newBuilder().setCourierId("maria").build());
       assertEquals(Code.NOT_FOUND, assertThrows(ComandaException.class, () -> watch.forEachRemaining(response -> {})).code());
     } finally {
       server.shutdownNow();
     }
+    assertTrue(System.nanoTime() - began >= Duration.ofMillis(24 * 20).toNanos());
   }
 
   @Test
