@@ -42,6 +42,30 @@ async fn a_short_load_passes_its_truth_check_and_tells_what_it_found() {
 }
 
 #[tokio::test]
+async fn the_products_of_a_file_are_ordered_over_grpc_and_over_http() {
+    let world = World::new().await;
+    let output = world.mail_dir().with_file_name("experiment");
+    let products = output.with_file_name("products.csv");
+    fs::write(&products, "product_name,price\nPalo,1000\n\"Croissant, Raw\",10.4\n").expect("a file");
+    let [folder, products] = [&output, &products].map(|path| path.to_str().expect("a plain name"));
+    world
+        .run(&["load", "experiment", "--products", products, "--orders", "20", "--clients", "4", "--output", folder])
+        .await;
+    let run = read(&output)["runs"][0].clone();
+    let passed = |name: &str| list(&run["checks"]).any(|check| check["name"] == name && check["passed"] == true);
+    // Also of the orders that warm up.
+    for check in ["accepted = rows", "orders that did not go all the way", "GET /orders shows all as ended"] {
+        assert!(passed(check), "{check}: {run}");
+    }
+    let figure = |name: &str| list(&run["figures"]).find(|figure| figure["name"] == name)?["value"].as_f64();
+    for way in ["gRPC", "HTTP"] {
+        assert_eq!(figure(&format!("20 orders over {way}: answered OK")), Some(20.0));
+        assert!(figure(&format!("20 orders delivered, over {way}")) > Some(0.0));
+    }
+    assert!(output.join("experiment.svg").exists());
+}
+
+#[tokio::test]
 async fn a_load_without_servers_says_how_to_start_them() {
     let world = World::new().await;
     let ended = world.run(&["load", "accept", "--database-url", "postgres://comanda@127.0.0.1:1/none"]).await;
