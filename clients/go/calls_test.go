@@ -107,6 +107,9 @@ func TestAServiceThatIsElsewhereIsCalledThereWithATokenForEachTry(t *testing.T) 
 	if !slices.Equal(orders.tokens, []string{"Bearer 1", "Bearer 2"}) {
 		t.Error(orders.tokens)
 	}
+	if len(orders.calls[0]) != 36 || orders.calls[0] != orders.calls[1] {
+		t.Errorf("the request ids %v of one call", orders.calls)
+	}
 }
 
 func TestEveryDetailOfAnErrorIsRead(t *testing.T) {

@@ -71,6 +71,9 @@ func talk(ctx context.Context, t *testing.T, client *Client, s scenario) (found,
 		request := &pb.CreateOrderRequest{}
 		parse(t, s, request)
 		_, err := client.Orders.CreateOrder(ctx, request)
+		if err != nil && ErrorOf(err).Outcome() != OutcomeNotApplied {
+			t.Error("a call that was refused was not applied")
+		}
 		return found{}, err
 	case "WatchOrder":
 		request := &pb.WatchOrderRequest{}

@@ -43,11 +43,13 @@ class Requests(unittest.TestCase):
 
     def test_a_service_that_is_elsewhere_is_called_there_with_a_token_for_each_try(self) -> None:
         tokens = map(str, itertools.count(1))
-        with flaky() as (address, _, authorizations):
+        with flaky() as (address, calls, authorizations):
             client = Client("127.0.0.1:1", addresses={"OrderService": address}, token=lambda: next(tokens), first_wait=0.001)
             with client as comanda:
                 comanda.orders.CreateOrder(order_service_pb2.CreateOrderRequest())
         self.assertEqual(authorizations, ["Bearer 1", "Bearer 2"])
+        self.assertTrue(calls[0])
+        self.assertEqual(calls, [calls[0]] * 2, "both tries have one request_id")
 
 
 @contextlib.contextmanager

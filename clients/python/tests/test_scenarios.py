@@ -7,7 +7,7 @@ from typing import Any
 from comanda.v1 import order_service_pb2, watch_service_pb2
 from google.protobuf import json_format
 
-from comanda_client import Client, ComandaError
+from comanda_client import Client, ComandaError, Outcome
 from environment import control, scenarios
 
 Found = dict[str, Any]
@@ -42,6 +42,7 @@ def create(comanda: Client, scenario: Found) -> Found:
         comanda.orders.CreateOrder(json_format.ParseDict(scenario["request"], order_service_pb2.CreateOrderRequest()))
         return {"outcome": "OK"}
     except ComandaError as error:
+        assert error.outcome == Outcome.NOT_APPLIED
         return {"outcome": error.code.name}
 
 

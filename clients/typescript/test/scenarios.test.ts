@@ -42,7 +42,12 @@ async function run(scenario: Scenario, index: number): Promise<void> {
 const TALK = { CreateOrder: create, WatchOrder: watchOrder, WatchOrders: watchOrders };
 
 async function create(comanda: Client, { request }: Scenario): Promise<void> {
-  await comanda.orders.createOrder(fromJson(CreateOrderRequestSchema, request));
+  try {
+    await comanda.orders.createOrder(fromJson(CreateOrderRequestSchema, request));
+  } catch (error) {
+    assert.equal(error instanceof ComandaError && error.outcome, "not_applied");
+    throw error;
+  }
 }
 
 async function watchOrder(comanda: Client, { request }: Scenario, found: Found): Promise<void> {

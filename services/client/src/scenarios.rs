@@ -21,7 +21,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
     client::{Client, Config},
-    error::Error,
+    error::{Error, Outcome},
     testing::{Fake, Script, Step},
     update::Update,
 };
@@ -167,6 +167,8 @@ impl Scenario {
         let (fake, address) = fake.serve().await;
         let end = client(address, Duration::from_secs(60)).create_order(message(&self.request)).await;
         assert_eq!(fake.create.asked(), messages(&self.calls), "{}", self.name);
+        let outcome = end.as_ref().err().map(|error| error.outcome);
+        assert!(outcome.is_none_or(|outcome| outcome == Outcome::NotApplied), "{}: a refused call", self.name);
         assert_eq!(end.map_or_else(|error| label(error.code), |_| "OK".into()), self.outcome, "{}", self.name);
     }
 

@@ -126,6 +126,8 @@ class CallsTest {
       server.shutdownNow();
     }
     assertEquals(List.of("Bearer 1", "Bearer 2"), List.copyOf(flaky.tokens));
+    assertEquals(1, Set.copyOf(flaky.requestIds).size(), "both tries have one request id");
+    assertFalse(flaky.requestIds.contains(""));
   }
 
   @Test
@@ -149,6 +151,7 @@ class CallsTest {
   private static final class Flaky extends OrderServiceGrpc.OrderServiceImplBase implements ServerInterceptor {
     private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
     private final Queue<String> tokens = new ConcurrentLinkedQueue<>();
+    private final Queue<String> requestIds = new ConcurrentLinkedQueue<>();
 
     @Override
     public <Q, A> ServerCall.Listener<Q> interceptCall(ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
@@ -158,6 +161,7 @@ class CallsTest {
 
     @Override
     public void createOrder(CreateOrderRequest request, StreamObserver<CreateOrderResponse> answer) {
+      requestIds.add(request.getRequestId());
       if (tokens.size() == 1) {
         answer.onError(Status.UNAVAILABLE.asRuntimeException());
         return;

@@ -67,9 +67,18 @@ class ScenariosTest {
 
     private void talk(Comanda comanda) {
       switch (scenario.rpc) {
-        case "CreateOrder" -> comanda.orders().createOrder(scenario.request(CreateOrderRequest.getDefaultInstance()));
+        case "CreateOrder" -> create(comanda);
         case "WatchOrder" -> comanda.watchOrder(scenario.request(WatchOrderRequest.getDefaultInstance())).forEachRemaining(this::note);
         default -> comanda.watchOrders(scenario.request(WatchOrdersRequest.getDefaultInstance())).forEachRemaining(this::note);
+      }
+    }
+
+    private void create(Comanda comanda) {
+      try {
+        comanda.orders().createOrder(scenario.request(CreateOrderRequest.getDefaultInstance()));
+      } catch (ComandaException refused) {
+        assertEquals(Outcome.NOT_APPLIED, refused.outcome());
+        throw refused;
       }
     }
 
