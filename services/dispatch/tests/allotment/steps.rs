@@ -4,20 +4,12 @@ use anyhow::Result;
 use comanda_dispatch::commands::Action;
 use comanda_proto::{topics, v1::Phase};
 
-use super::{
-    fixture::{Fixture, RIDE, config},
-    stepper::Stepper,
-};
+use super::{fixture::Fixture, stepper::Stepper};
 
 #[tokio::test]
 async fn events_whose_steps_were_lost_are_published_again() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (mut stepper, _) = Stepper::allotted(&fixture).await?;
     stepper.publish_all().await?;
     let lease = stepper.lead().await?;
     stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
@@ -38,12 +30,7 @@ async fn events_whose_steps_were_lost_are_published_again() -> Result<()> {
 #[tokio::test]
 async fn what_happened_to_an_order_is_found_out_where_its_record_was_lost() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (stepper, ride) = Stepper::allotted(&fixture).await?;
     fixture.advance(ride, "cancelled", Phase::Cancelled).await?;
     fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
     let lease = stepper.lead().await?;
@@ -55,12 +42,7 @@ async fn what_happened_to_an_order_is_found_out_where_its_record_was_lost() -> R
 #[tokio::test]
 async fn steps_that_a_cancelled_order_can_never_take_are_not_repeated() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (mut stepper, ride) = Stepper::allotted(&fixture).await?;
     fixture.advance(ride, "confirmed", Phase::Active).await?;
     stepper.see(&[ride]).await?;
     for action in [Action::Arrive, Action::PickUp, Action::Complete] {

@@ -23,9 +23,9 @@ use crate::{
 const LONG_MS: u64 = 80_000;
 const SHORT_MS: u64 = 35_000;
 const ORDERS_PER_SECOND: f64 = 220.0;
-/// Connections of each of the two replicas to the server: so many shorten the way back.
+/// Connections of each replica to the mail server; there are two replicas. With so many the backlog is sent soon.
 const CONNECTIONS: u64 = 16;
-/// A link that falls silent or breaks takes the answers with it that are on their way: at most one on each connection.
+/// Answers that are lost when the link to the mail server breaks: at most one on each connection.
 const IN_FLIGHT: u64 = 2 * CONNECTIONS;
 /// Clients' first seconds.
 const BEFORE_MS: u64 = 15_000;
@@ -96,7 +96,7 @@ fn put_off(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()
     .boxed_local()
 }
 
-/// The server knows of answers that it did not give; `lost` is how many that it gave may have got lost.
+/// A mail may be repeated where the server gave no answer, which it knows, and where its answer was lost on the way: at most `lost` times.
 fn goals(facts: &Facts<'_>, orders: f64, lost: u64) -> Vec<Goal> {
     let figures = facts.figures();
     let beyond = figures.repeated_mails.saturating_sub(figures.ambiguous_mails + lost) as usize;

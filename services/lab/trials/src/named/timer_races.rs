@@ -12,7 +12,7 @@ use super::{
 use crate::workload;
 
 const RACES: u64 = 20_000;
-/// So few that the machine has time for what else happens: clients, mails and watchers share its cores.
+/// Clients, mails and watchers share the cores: with more, cancels come late and only timers win.
 const RACES_PER_SECOND: u64 = 100;
 
 /// One of the two wins.
