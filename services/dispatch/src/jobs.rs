@@ -45,7 +45,11 @@ pub fn follow(dispatch: &WorkflowDispatch, case: &Case, seen: &Seen) -> Change {
     change.job.note(seen.version, &seen.status);
     match stage(dispatch, &seen.status) {
         Stage::Wanted => wanted(dispatch, change),
-        Stage::Elsewhere => over(change),
+        Stage::Elsewhere => {
+            // Steps may expect versions that the order never gets now: they would be repeated for ever.
+            change.job.forget_steps();
+            over(change)
+        }
         stage => carried(change, stage, &seen.actor),
     }
 }

@@ -78,8 +78,13 @@ impl Job {
         self.order_version = version;
         self.order_status = status.to_owned();
         if self.step_expects.is_some_and(|expects| expects < version) {
-            (self.step_version, self.step_expects) = (None, None);
+            self.forget_steps();
         }
+    }
+
+    /// No step is waited for any more.
+    pub fn forget_steps(&mut self) {
+        (self.step_version, self.step_expects) = (None, None);
     }
 }
 

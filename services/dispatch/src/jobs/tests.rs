@@ -162,6 +162,17 @@ fn a_step_is_answered_by_a_version_above_the_one_that_it_expects() {
 }
 
 #[test]
+fn nothing_is_waited_for_once_the_order_has_left_the_way_of_the_job() {
+    // Each step of the courier expects the version that the one before gives; the order was cancelled after the first.
+    let mut case = case("confirmed", JobState::Done, None);
+    case.job.step_expects = Some(4);
+    let change = follow(&ride(), &case, &Seen { version: 3, ..seen("cancelled") });
+    assert_eq!((change.job.state, change.job.step_version, change.job.next_version()), (JobState::Done, None, 3));
+    let change = follow(&ride(), &case, &Seen { version: 3, ..seen("on_trip") });
+    assert_eq!((change.job.step_version, change.job.next_version()), (Some(4), 5), "they may still be taken");
+}
+
+#[test]
 fn what_waits_goes_on_waiting_from_when_it_began() {
     let moved = follow(&delivery(), &case("preparing", JobState::Waiting, None), &seen("ready"));
     assert_eq!((moved.job.state, moved.job.waiting_since, moved.job.order_version), (JobState::Waiting, NOON, 2));

@@ -39,12 +39,7 @@ async fn a_ride_that_is_cancelled_before_it_is_confirmed_is_released_and_its_cou
 #[tokio::test]
 async fn a_ride_that_is_cancelled_after_it_is_confirmed_is_released() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (mut stepper, ride) = Stepper::allotted(&fixture).await?;
     stepper.settle(&fixture).await?;
     fixture.advance(ride, "cancelled", Phase::Cancelled).await?;
     stepper.see(&[ride]).await?;

@@ -90,12 +90,7 @@ async fn a_ride_that_its_courier_gives_back_waits_for_another_one() -> Result<()
 #[tokio::test]
 async fn a_ride_that_is_given_back_before_it_is_confirmed_comes_back_to_the_queue_too() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (mut stepper, ride) = Stepper::allotted(&fixture).await?;
     stepper.command(Action::Withdraw, ride, 1).await?;
     assert_eq!(stepper.settle(&fixture).await?, 2, "confirmed, and back");
     assert_eq!((fixture.status(ride).await?, fixture.job(ride).await?), ((3, "requested".into()), Some(2)));

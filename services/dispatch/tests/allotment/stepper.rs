@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::fixture::{Fixture, PICKUP, TENANT, reason};
+use super::fixture::{Fixture, PICKUP, RIDE, TENANT, config, reason};
 
 /// Which steps the workflow `ride` allows, beside those that the tests take by hand.
 const EDGES: [(&str, &str); 10] = [
@@ -82,6 +82,17 @@ impl Stepper {
             store,
             taken: HashSet::new(),
         })
+    }
+
+    /// One with a ride that courier c-1 got, which is not confirmed yet.
+    pub async fn allotted(fixture: &Fixture) -> Result<(Self, Uuid)> {
+        let mut stepper = Self::new(fixture, &config())?;
+        fixture.courier(TENANT, "c-1", 1).await?;
+        stepper.heard("c-1", 100.0);
+        let ride = fixture.place(RIDE).await?;
+        stepper.see(&[ride]).await?;
+        stepper.round().await?;
+        Ok((stepper, ride))
     }
 
     /// Takes or renews the lease, which must be free or its own.

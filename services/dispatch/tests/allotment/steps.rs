@@ -1,22 +1,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use comanda_dispatch::commands::Action;
 use comanda_proto::{topics, v1::Phase};
 
-use super::{
-    fixture::{Fixture, RIDE, config},
-    stepper::Stepper,
-};
+use super::{fixture::Fixture, stepper::Stepper};
 
 #[tokio::test]
 async fn events_whose_steps_were_lost_are_published_again() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (mut stepper, _) = Stepper::allotted(&fixture).await?;
     stepper.publish_all().await?;
     let lease = stepper.lead().await?;
     stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
@@ -37,16 +30,30 @@ async fn events_whose_steps_were_lost_are_published_again() -> Result<()> {
 #[tokio::test]
 async fn what_happened_to_an_order_is_found_out_where_its_record_was_lost() -> Result<()> {
     let fixture = Fixture::new().await?;
-    let mut stepper = Stepper::new(&fixture, &config())?;
-    fixture.courier("default", "c-1", 1).await?;
-    stepper.heard("c-1", 100.0);
-    let ride = fixture.place(RIDE).await?;
-    stepper.see(&[ride]).await?;
-    stepper.round().await?;
+    let (stepper, ride) = Stepper::allotted(&fixture).await?;
     fixture.advance(ride, "cancelled", Phase::Cancelled).await?;
     fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
     let lease = stepper.lead().await?;
     stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
     assert_eq!((fixture.open(ride).await?, fixture.job(ride).await?), (None, Some(4)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn steps_that_a_cancelled_order_can_never_take_are_not_repeated() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let (mut stepper, ride) = Stepper::allotted(&fixture).await?;
+    fixture.advance(ride, "confirmed", Phase::Active).await?;
+    stepper.see(&[ride]).await?;
+    for action in [Action::Arrive, Action::PickUp, Action::Complete] {
+        stepper.command(action, ride, 1).await?;
+    }
+    fixture.advance(ride, "cancelled", Phase::Cancelled).await?;
+    stepper.see(&[ride]).await?;
+    stepper.publish_all().await?;
+    fixture.run("UPDATE dispatch.jobs SET step_time = now() - interval '31 seconds'").await?;
+    let lease = stepper.lead().await?;
+    stepper.overdue.repeat_steps(lease, Duration::from_secs(30)).await?;
+    assert_eq!(fixture.number("SELECT count(*) FROM dispatch.outbox").await, 0);
     Ok(())
 }

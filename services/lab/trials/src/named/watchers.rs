@@ -94,6 +94,7 @@ fn returned(facts: &Facts<'_>) -> Option<(usize, f64, usize)> {
 }
 
 const STALLED: u64 = 1_000;
+const WINDOW: u32 = 65_535;
 const BEFORE: Duration = Duration::from_secs(15);
 const STALL: Duration = Duration::from_secs(25);
 const OPEN: Duration = Duration::from_secs(10);
@@ -144,7 +145,9 @@ fn stall(field: Arc<Field>, terms: Terms) -> LocalBoxFuture<'static, Result<()>>
         let mut left = terms.count(STALLED);
         while left > 0 {
             let now = left.min(PER_CONNECTION);
-            let channel = timeout(OPEN, Endpoint::from_shared(address.clone())?.connect()).await??;
+            // HTTP/2's own windows: larger ones would only let the readers take more before they stall.
+            let endpoint = Endpoint::from_shared(address.clone())?.initial_stream_window_size(WINDOW);
+            let channel = timeout(OPEN, endpoint.initial_connection_window_size(WINDOW).connect()).await??;
             streams.extend(try_join_all((0..now).map(|_| open(channel.clone()))).await?);
             left -= now;
         }
