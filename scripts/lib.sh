@@ -120,7 +120,7 @@ lock() {
 build_comanda() {
   [[ -z ${COMANDA_BIN-} ]] || return 0
   cargo build --locked --package comanda
-  COMANDA_BIN=$PWD/target/debug/comanda
+  COMANDA_BIN=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/comanda
 }
 
 # Starts `comanda all` for a check, with a database and topics of its own and these options, and waits until it serves. Its process is $server,
