@@ -4,15 +4,12 @@ use anyhow::Result;
 use comanda_kit::{
     dead_letters::{self, DeadLetter},
     postgres::{self, StoreError},
-    relay::{self, Outbox},
+    relay,
 };
 use sqlx::PgPool;
 
 pub use crate::store::operator::{Counts, put_back, remove, unfinished};
-use crate::{
-    SCHEMA,
-    store::{self, Store},
-};
+use crate::{SCHEMA, store};
 
 /// Access for one command.
 #[derive(Clone, Debug)]
@@ -20,19 +17,13 @@ pub struct Operator {
     /// Its outbox and its topic.
     pub relay: relay::Operator,
     pool: PgPool,
-    store: Store,
 }
 
 impl Operator {
     /// Connects at the first use.
     pub fn connect(postgres: &postgres::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, SCHEMA)?;
-        Ok(Self { relay: relay::Operator::new(pool.clone()), store: Store::new(pool.clone()), pool })
-    }
-
-    /// For how many seconds the first unpublished event has waited.
-    pub async fn oldest_unpublished_seconds(&self) -> Result<f64, StoreError> {
-        self.store.oldest_seconds().await
+        Ok(Self { relay: relay::Operator::new(pool.clone()), pool })
     }
 
     /// Counts what is open, up to `limit`.

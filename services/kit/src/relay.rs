@@ -1,21 +1,28 @@
 //! The relay: publishes what a service's outbox points at, in version order per key, at least once.
 //!
-//! In: the outbox, filled by the statement that wrote the row. Out: records on the service's topic. Each round takes the lowest
-//! version of each key, publishes them, awaits Kafka's acks and deletes exactly what was acked. No cursor over versions is kept: rows of
-//! one key become visible in version order (each is written under compare-and-set), so the lowest present is the next one, however late
-//! it was committed. While Kafka is away the outbox grows, and nothing else happens.
+//! In: the outbox, one row for each statement that wrote something to publish. Out: records on the service's topic. Each round takes the
+//! first pointer of each key from the rows at the head, publishes the records, awaits Kafka's acks and deletes exactly the pointers that were
+//! acked, and a row with its last pointer. No cursor is kept: rows that hold versions of one key become visible in the order of these
+//! versions (each is written under compare-and-set), so the first that is present is the next one, however late it was committed. While
+//! Kafka is away the outbox grows, and nothing else happens.
 
 mod acks;
+mod finality;
+mod gone;
 mod log;
 mod lost_log;
 mod monitor;
 mod operator;
 mod outbox;
 mod partitioner;
+mod pass;
 mod pointers;
+mod reader;
+mod rows;
 mod set_aside;
+mod statements;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use metrics::{counter, histogram};
@@ -27,16 +34,18 @@ use uuid::Uuid;
 
 use self::{
     acks::{Acks, Unnumbered},
+    gone::Gone,
     log::{Ack, Log, explain},
     lost_log::Acked,
     monitor::Monitor,
     pointers::Pointers,
+    reader::{Next, Reader},
+    rows::Place,
     set_aside::SetAside,
 };
 pub use self::{
-    operator::Operator,
+    operator::{MOST_COUNTED, Operator},
     outbox::{Outbox, Outgoing, Pointer},
-    pointers::MOST_COUNTED,
 };
 use crate::{
     backoff::{Backoff, breathe, sleep},
@@ -46,9 +55,7 @@ use crate::{
 };
 
 /// How many records one round publishes at most.
-const BATCH: i64 = 1000;
-/// How many batches one round looks through for something to publish, while some keys are set aside.
-const MOST_PAGES: usize = 100;
+const BATCH: usize = 1000;
 /// How long the relay rests when the outbox is empty: rows of other replicas wait this long.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a round waits for acks. Records that take longer are set aside, with their partition, until they are acked or fail.
@@ -57,39 +64,36 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Publishes one outbox to one topic.
 pub struct Relay<O> {
     pointers: Pointers,
-    outbox: Arc<O>,
+    reader: Reader<O>,
     log: Arc<Log>,
-    monitor: Monitor<O>,
+    monitor: Monitor,
     nudge: Arc<Notify>,
     acked: Acked,
     unnumbered: Unnumbered,
     set_aside: SetAside,
     epoch: i64,
-    /// Where to look further, while keys before it are set aside.
-    after: Option<Uuid>,
 }
 
 impl<O: Outbox> Relay<O> {
     /// A relay for the schema that `pool` sees as its own. `nudge` is notified after each local commit.
     pub fn new(pool: PgPool, outbox: O, kafka: kafka::Config, topic: String, nudge: Arc<Notify>) -> Result<Self> {
-        let (outbox, log) = (Arc::new(outbox), Arc::new(Log::new(kafka, topic)?));
+        let log = Arc::new(Log::new(kafka, topic)?);
         Ok(Self {
             pointers: Pointers::new(&pool),
-            monitor: Monitor::new(pool, outbox.clone(), log.clone()),
-            outbox,
+            monitor: Monitor::new(pool, log.clone()),
+            reader: Reader::new(Arc::new(outbox), log.clone()),
             log,
             nudge,
             acked: Acked::default(),
             unnumbered: Unnumbered::default(),
             set_aside: SetAside::default(),
             epoch: 0,
-            after: None,
         })
     }
 
     /// Publishes for as long as this replica leads, until `stop`.
     pub async fn run(mut self, elector: Elector, stop: CancellationToken) {
-        let monitor = Monitor::clone(&self.monitor);
+        let monitor = self.monitor.clone();
         tokio::join!(monitor.run(&elector, &stop), self.keep_publishing(&elector, &stop));
         // Dropping a producer blocks for up to half a second.
         let _ = tokio::task::spawn_blocking(move || drop((self, monitor))).await;
@@ -103,7 +107,7 @@ impl<O: Outbox> Relay<O> {
                 Ok(0) => self.rest(stop).await,
                 Ok(published) => {
                     backoff.reset();
-                    if published < BATCH as usize {
+                    if published < BATCH {
                         breathe(started, published, stop).await;
                     }
                 }
@@ -126,21 +130,21 @@ impl<O: Outbox> Relay<O> {
         }
     }
 
-    /// One round: publishes the next version of each key. Returns how many records were acked; fails if some failed and none was acked.
+    /// One round: publishes the next record of each key. Returns how many records were acked; fails if some failed and none was acked.
     pub async fn publish_next(&mut self, lease: Lease) -> Result<usize> {
         self.begin_term(lease);
         self.set_aside.expire();
-        let batch = self.next_batch(lease).await?;
+        let batch = self.reader.next(lease, BATCH, &mut self.pointers, &self.set_aside).await?;
         if batch.is_empty() && self.set_aside.is_empty() {
             return Ok(0);
         }
         if planted!("pointer-deleted-before-ack") {
-            let deleted: Vec<_> = batch.iter().map(|outgoing| (outgoing.pointer(), Ok((0, -1)))).collect();
+            let deleted: Vec<_> = batch.iter().map(|(place, _)| (*place, Ok((0, -1)))).collect();
             self.settle(lease, &deleted).await?;
         }
         let results = self.publish(batch).await;
         let acked = self.settle(lease, &results).await?;
-        let failures = results.into_iter().filter_map(|(pointer, ack)| Some((pointer.key, ack.err()?)));
+        let failures = results.into_iter().filter_map(|(place, ack)| Some((place.pointer.key, ack.err()?)));
         self.set_aside_failed(failures.collect(), acked)
     }
 
@@ -149,42 +153,19 @@ impl<O: Outbox> Relay<O> {
     fn begin_term(&mut self, lease: Lease) {
         if lease.epoch != self.epoch {
             self.set_aside.forget_unacked();
-            (self.epoch, self.after) = (lease.epoch, None);
+            self.reader.begin_term();
+            self.epoch = lease.epoch;
         }
-    }
-
-    /// The next records, without those that are set aside.
-    async fn next_batch(&mut self, lease: Lease) -> Result<Vec<Outgoing>> {
-        for _ in 0..MOST_PAGES {
-            if self.set_aside.is_everything(&self.log) {
-                break;
-            }
-            let mut page = self.pointers.next(BATCH, self.after).await?;
-            let is_last = page.len() < BATCH as usize;
-            // Nothing set aside: the next round begins at the head again.
-            let last = page.last().filter(|_| !is_last && !self.set_aside.is_empty());
-            self.after = last.map(|pointer| pointer.key);
-            page.retain(|pointer| !self.set_aside.holds(&pointer.key, &self.log));
-            let batch = if page.is_empty() { Vec::new() } else { self.outbox.records(&page).await? };
-            let found: HashSet<_> = batch.iter().map(Outgoing::pointer).collect();
-            page.retain(|pointer| !found.contains(pointer));
-            self.pointers.drop_dangling(lease, self.log.topic(), &page).await?;
-            if !batch.is_empty() || is_last {
-                return Ok(batch);
-            }
-        }
-        Ok(Vec::new())
     }
 
     /// Sends every record at once and awaits acks for a bounded time. Acks of earlier rounds that came meanwhile are among the results.
-    async fn publish(&mut self, batch: Vec<Outgoing>) -> Vec<(Pointer, Ack)> {
+    async fn publish(&mut self, batch: Vec<Next>) -> Vec<(Place, Ack)> {
         let (started, has_sent, old) = (Instant::now(), !batch.is_empty(), self.set_aside.unacked());
         let mut results = Vec::with_capacity(batch.len());
-        for outgoing in batch {
-            let pointer = outgoing.pointer();
+        for (place, outgoing) in batch {
             match self.log.send(outgoing) {
-                Ok(delivery) => self.set_aside.keep(pointer, delivery, &self.log),
-                Err(failure) => results.push((pointer, Err(failure))),
+                Ok(delivery) => self.set_aside.keep(place, delivery, &self.log),
+                Err(failure) => results.push((place, Err(failure))),
             }
         }
         results.extend(self.set_aside.take_finished(old, started + PATIENCE, &self.log).await);
@@ -196,13 +177,13 @@ impl<O: Outbox> Relay<O> {
     }
 
     /// Deletes what was acked and notes how far each partition got. An ack that is not above an earlier one shows that the log was lost.
-    async fn settle(&mut self, lease: Lease, results: &[(Pointer, Ack)]) -> Result<usize> {
+    async fn settle(&mut self, lease: Lease, results: &[(Place, Ack)]) -> Result<usize> {
         let acks = Acks::of(results, &mut self.unnumbered);
         if acks.is_empty() {
             return Ok(0);
         }
         let is_lost = self.acked.shows_loss(&acks.reach);
-        let (leads, was_lost) = self.pointers.forget(lease, &acks, is_lost).await?;
+        let (leads, was_lost) = self.pointers.forget(lease, &Gone::of(&acks.places), &acks.reach, is_lost).await?;
         ensure!(leads, "the lease has a newer epoch than {}", lease.epoch);
         self.acked.noted();
         if was_lost {

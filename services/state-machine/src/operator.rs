@@ -4,7 +4,7 @@ use anyhow::Result;
 use comanda_kit::{
     dead_letters::{self, DeadLetter},
     postgres::{self, StoreError},
-    relay::{self, Outbox},
+    relay,
 };
 use comanda_proto::v1::Workflow;
 use sqlx::PgPool;
@@ -67,11 +67,6 @@ impl Operator {
             warn!(workflow = name, revision, before, "an operator chose the revision that new orders follow");
         }
         Ok(before)
-    }
-
-    /// For how many seconds the first unpublished transition has waited.
-    pub async fn oldest_unpublished_seconds(&self) -> Result<f64, StoreError> {
-        self.store.oldest_seconds().await
     }
 
     /// Counts what has not ended, up to `limit`.

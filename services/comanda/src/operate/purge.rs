@@ -1,8 +1,8 @@
 //! `comanda purge`: removes orders that ended long ago, whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use comanda_dispatch::operator as dispatch;
 use comanda_kit::postgres::{self, Exclusive, StoreError, bounded};
@@ -37,6 +37,7 @@ pub struct PurgeArgs {
 /// Removes old orders, a chunk at a time.
 pub async fn run(args: PurgeArgs) -> Result<()> {
     let mut connection = Exclusive::begin(&args.postgres, "comanda purge").await?;
+    let unpublished = unpublished(&args.postgres).await?;
     let bar = ProgressBar::new_spinner().with_message("orders removed");
     let (mut after, mut removed) = (None, 0);
     loop {
@@ -44,7 +45,7 @@ pub async fn run(args: PurgeArgs) -> Result<()> {
         let Some(last) = chunk.last() else { break };
         after = Some(last.order_id);
         let old = chunk.iter().filter(|order| order.is_old).map(|order| (order.order_id, order.version));
-        let order_ids = removable(&mut connection, old.collect(), !args.no_mails).await?;
+        let order_ids = removable(&mut connection, old.collect(), &unpublished, !args.no_mails).await?;
         remove(&mut connection, &order_ids).await?;
         removed += order_ids.len();
         bar.set_message(format!("{removed} orders removed"));
@@ -55,16 +56,33 @@ pub async fn run(args: PurgeArgs) -> Result<()> {
     Ok(())
 }
 
+/// The orders of which something is still to be published. Nothing is added for those that ended long ago: only `comanda republish` would,
+/// which does not run now, or a job that is open.
+async fn unpublished(postgres: &postgres::Config) -> Result<HashSet<Uuid>> {
+    let mut unpublished = HashSet::new();
+    for relay in [
+        ordering::Operator::connect(postgres)?.relay,
+        state_machine::Operator::connect(postgres)?.relay,
+        dispatch::Operator::connect(postgres)?.relay,
+    ] {
+        let waiting = relay.waiting().await?;
+        unpublished
+            .extend(waiting.context("too much is still to be published; nothing was removed, run it again later")?);
+    }
+    Ok(unpublished)
+}
+
 /// Those of which nothing is still to be published or mailed.
 async fn removable(
     connection: &mut Exclusive,
     old: Vec<(Uuid, i64)>,
+    unpublished: &HashSet<Uuid>,
     needs_ledger: bool,
 ) -> Result<Vec<Uuid>, StoreError> {
-    let settled = notification::settled(connection, &old, needs_ledger).await?;
-    let published = ordering::published(connection, &settled).await?;
-    let open: BTreeSet<_> = dispatch::unfinished(connection, &published).await?.into_iter().collect();
-    Ok(published.into_iter().filter(|order_id| !open.contains(order_id)).collect())
+    let mut settled = notification::settled(connection, &old, needs_ledger).await?;
+    settled.retain(|order_id| !unpublished.contains(order_id));
+    let open: BTreeSet<_> = dispatch::unfinished(connection, &settled).await?.into_iter().collect();
+    Ok(settled.into_iter().filter(|order_id| !open.contains(order_id)).collect())
 }
 
 /// Removes orders whole: all of each, or nothing.

@@ -1,6 +1,6 @@
 //! `comanda republish`: publishes orders, their transitions and their assignments again, from the database, after Kafka lost some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -51,7 +51,8 @@ pub enum Which {
     Since(OffsetDateTime),
     /// One.
     Order(Uuid),
-    /// Those that have not ended, whose job is open, or some of whose transitions have no row in the mail ledger.
+    /// Those that have not ended, whose job is open, some of whose assignments are not published, or some of whose transitions have no row
+    /// in the mail ledger.
     Unfinished,
 }
 
@@ -74,14 +75,21 @@ pub async fn run(args: RepublishArgs) -> Result<()> {
 /// Puts the pointers of orders back; returns how many orders.
 pub async fn republish(postgres: &postgres::Config, which: Which) -> Result<usize> {
     let mut connection = Exclusive::begin(postgres, "comanda republish").await?;
-    // So that a delete that is under way does not take a pointer that is put back.
     ordering::Operator::connect(postgres)?.relay.begin_term().await?;
     state_machine::Operator::connect(postgres)?.relay.begin_term().await?;
-    dispatch::Operator::connect(postgres)?.relay.begin_term().await?;
-    put_back(&mut connection, which).await.context("nothing, or not everything, was put back; run it again")
+    let assignments = dispatch::Operator::connect(postgres)?.relay;
+    assignments.begin_term().await?;
+    let waiting = if matches!(which, Which::Unfinished) { assignments.waiting().await? } else { None };
+    put_back(&mut connection, which, waiting).await.context("nothing, or not everything, was put back; run it again")
 }
 
-async fn put_back(connection: &mut Exclusive, which: Which) -> Result<usize, StoreError> {
+/// `waiting` are the orders with assignments that are not published, where only unfinished orders are chosen: without it every order counts
+/// as one.
+async fn put_back(
+    connection: &mut Exclusive,
+    which: Which,
+    waiting: Option<HashSet<Uuid>>,
+) -> Result<usize, StoreError> {
     if let Which::Order(order_id) = which {
         let order_ids = ordering::existing(connection, &[order_id]).await?;
         return put_back_orders(connection, &order_ids).await;
@@ -94,8 +102,8 @@ async fn put_back(connection: &mut Exclusive, which: Which) -> Result<usize, Sto
         after = Some(*last);
         let mut order_ids: Vec<Uuid> =
             chunk.iter().filter(|(_, chosen)| *chosen).map(|(order_id, _)| *order_id).collect();
-        if matches!(which, Which::Unfinished) {
-            order_ids = unfinished(connection, &order_ids).await?;
+        if let Some(waiting) = &waiting {
+            order_ids = unfinished(connection, &order_ids, waiting).await?;
         }
         orders += put_back_orders(connection, &order_ids).await?;
     }
@@ -108,11 +116,16 @@ async fn put_back_orders(connection: &mut Exclusive, order_ids: &[Uuid]) -> Resu
     Ok(order_ids.len())
 }
 
-/// Those that have not ended, whose job is open, or whose mail ledger lacks a transition.
-async fn unfinished(connection: &mut Exclusive, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+/// Those that have not ended, whose job is open, who wait to be published, or whose mail ledger lacks a transition.
+async fn unfinished(
+    connection: &mut Exclusive,
+    order_ids: &[Uuid],
+    waiting: &HashSet<Uuid>,
+) -> Result<Vec<Uuid>, StoreError> {
     let mut unfinished: BTreeSet<_> = state_machine::unfinished(connection, order_ids).await?.into_iter().collect();
     let transitions = state_machine::transitions(connection, order_ids).await?;
     unfinished.extend(dispatch::unfinished(connection, order_ids).await?);
+    unfinished.extend(order_ids.iter().filter(|order_id| waiting.contains(*order_id)));
     unfinished.extend(notification::missing(connection, &transitions).await?);
     unfinished.extend(analytics::uncounted(connection, &transitions).await?);
     Ok(unfinished.into_iter().collect())

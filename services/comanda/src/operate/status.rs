@@ -103,11 +103,11 @@ impl Status {
         };
         Ok(Self {
             orders_unpublished: ordering.relay.count().await?,
-            oldest_unpublished_order_seconds: ordering.oldest_unpublished_seconds().await?,
+            oldest_unpublished_order_seconds: ordering.relay.oldest_seconds().await?,
             transitions_unpublished: state_machine.relay.count().await?,
-            oldest_unpublished_transition_seconds: state_machine.oldest_unpublished_seconds().await?,
+            oldest_unpublished_transition_seconds: state_machine.relay.oldest_seconds().await?,
             assignments_unpublished: dispatch.relay.count().await?,
-            oldest_unpublished_assignment_seconds: dispatch.oldest_unpublished_seconds().await?,
+            oldest_unpublished_assignment_seconds: dispatch.relay.oldest_seconds().await?,
             adoption_lag: lag("comanda-state-machine", topics::ORDERS, ordering.relay.topic_epoch().await?).await,
             step_lag: lag("comanda-state-machine-steps", topics::ASSIGNMENTS, dispatch.relay.topic_epoch().await?)
                 .await,

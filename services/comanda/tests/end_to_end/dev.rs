@@ -28,8 +28,8 @@ async fn a_killed_dev_mode_goes_on_where_it_was() {
     assert!(world.count(TRANSITIONS).await < 80, "killed in the middle");
     // As if the broker had taken the first order with it before anybody had read of it.
     for statement in [
-        "DELETE FROM ordering.outbox WHERE order_id = $1::uuid",
-        "DELETE FROM state_machine.outbox WHERE order_id = $1::uuid",
+        "DELETE FROM ordering.outbox WHERE $1::uuid = ANY (order_ids)",
+        "DELETE FROM state_machine.outbox WHERE $1::uuid = ANY (order_ids)",
         "DELETE FROM state_machine.states WHERE order_id = $1::uuid",
         "DELETE FROM state_machine.transitions WHERE order_id = $1::uuid",
         "DELETE FROM notification.mails WHERE order_id = $1::uuid",

@@ -101,7 +101,7 @@ async fn purging_removes_what_ended_long_ago_and_owes_nothing() {
     sqlx::query(aged).bind(&order_ids[0]).execute(&world.sql).await.expect("states");
     for (statement, order_id) in [
         ("UPDATE notification.mails SET state = 1 WHERE version = 2 AND order_id = $1::uuid", mail),
-        ("INSERT INTO state_machine.outbox VALUES ($1::uuid, 4)", publication),
+        ("INSERT INTO state_machine.outbox (order_ids, versions) VALUES (ARRAY[$1::uuid], ARRAY[4])", publication),
         ("UPDATE state_machine.states SET due_at = 'infinity' WHERE order_id = $1::uuid", way),
     ] {
         sqlx::query(statement).bind(order_id).execute(&world.sql).await.expect("a row");

@@ -1,6 +1,6 @@
 //! Writing changes of jobs and their assignments, with their events: one statement for any number of them.
 
-use comanda_kit::{lease::Lease, postgres::StoreError};
+use comanda_kit::{lease::Lease, point_at, postgres::StoreError};
 use prost::Message;
 use uuid::Uuid;
 
@@ -80,7 +80,7 @@ impl Store {
 
 /// The compare-and-set of a batch. $1 is the lease's epoch or null. A courier's revision rises with each change of its assignments; whether it
 /// is idle then is derived from what it still has open.
-const APPLY: &str = "
+const APPLY: &str = concat!("
     WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $1 FOR SHARE
     ), change AS (
@@ -150,8 +150,9 @@ const APPLY: &str = "
     ), event AS (
         INSERT INTO events (order_id, version, tenant, event_time, content)
         SELECT order_id, event_version, tenant, time, content FROM job WHERE content IS NOT NULL
-    ), pointer AS (
-        INSERT INTO outbox (order_id, version)
-        SELECT order_id, event_version FROM job WHERE content IS NOT NULL
+    ), pointed AS (
+        ",
+    point_at!("SELECT order_id, event_version AS version FROM job WHERE content IS NOT NULL"),
+    "
     )
-    SELECT order_id FROM job";
+    SELECT order_id FROM job");

@@ -1,6 +1,6 @@
 //! Giving waiting orders to couriers: one statement for any number of them, each order and each courier at most once.
 
-use comanda_kit::{lease::Lease, planted_sql, postgres::StoreError};
+use comanda_kit::{lease::Lease, planted_sql, point_at, postgres::StoreError};
 use prost::Message;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -82,7 +82,7 @@ impl Store {
 /// The compare-and-set of a batch. $1 is the lease's epoch or null, $17 the time. Rows are locked in the order of their keys: the arrays are
 /// sorted, and each row is looked up by its key (a join read all jobs and all couriers for each order of the batch). A slot that another
 /// statement took meanwhile is a conflict: nothing is written for that order.
-const CLAIM: &str = "
+const CLAIM: &str = concat!("
     WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $1 FOR SHARE
     ), job AS MATERIALIZED (
@@ -161,8 +161,9 @@ const CLAIM: &str = "
     ), event AS (
         INSERT INTO events (order_id, version, tenant, event_time, content)
         SELECT order_id, event_version, tenant, $17, content FROM moved
-    ), pointer AS (
-        INSERT INTO outbox (order_id, version)
-        SELECT order_id, event_version FROM moved
+    ), pointed AS (
+        ",
+    point_at!("SELECT order_id, event_version AS version FROM moved"),
+    "
     )
-    SELECT order_id FROM moved";
+    SELECT order_id FROM moved");

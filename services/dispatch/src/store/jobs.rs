@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use comanda_kit::{
     lease::Lease,
     postgres::{StoreError, bounded},
+    put_back,
 };
 use comanda_proto::views::TripRow;
 use sqlx::FromRow;
@@ -210,22 +211,29 @@ impl Store {
         bounded(statement.fetch_all(&self.pool)).await
     }
 
-    /// Puts the outbox pointers of these jobs' events back while the lease holds; their steps count as asked for now.
+    /// Puts the outbox pointers of these jobs' events back while the lease holds; their steps count as asked for now. Not those of a job with
+    /// events that still wait to be published, and none while the outbox is long: so it does not grow while Kafka is away.
     pub async fn repeat_events(&self, order_ids: &[Uuid], lease: Lease) -> Result<(), StoreError> {
-        let statement = sqlx::query(
+        let statement = sqlx::query(concat!(
             "WITH term AS MATERIALIZED (
                  SELECT FROM lease WHERE epoch = $2 FOR SHARE
              ), asked AS (
                  UPDATE jobs SET step_time = now()
                  WHERE order_id = ANY ($1) AND EXISTS (SELECT FROM term)
                  RETURNING order_id
+             ), head AS MATERIALIZED (
+                 SELECT order_ids FROM outbox ORDER BY seq LIMIT 1000
              )
-             INSERT INTO outbox (order_id, version)
-             SELECT e.order_id, e.version
-             FROM asked
-             CROSS JOIN LATERAL (SELECT order_id, version FROM events e WHERE e.order_id = asked.order_id) e
-             ON CONFLICT DO NOTHING",
-        );
+             ",
+            put_back!(
+                "outbox",
+                "SELECT e.order_id, e.version
+                 FROM asked
+                 CROSS JOIN LATERAL (SELECT order_id, version FROM events e WHERE e.order_id = asked.order_id) e
+                 WHERE (SELECT count(*) FROM head) < 1000
+                   AND asked.order_id NOT IN (SELECT unnest(order_ids) FROM head)"
+            )
+        ));
         bounded(statement.bind(order_ids).bind(lease.epoch).execute(&self.pool)).await.map(drop)
     }
 }

@@ -1,8 +1,11 @@
 //! What the operator's commands read and write in dispatch. They work on a connection of their own, which sees no schema as its own, and in
 //! chunks, so that no statement runs long.
 
-use comanda_kit::postgres::{StoreError, bounded};
-use sqlx::{FromRow, PgConnection, PgPool};
+use comanda_kit::{
+    postgres::{StoreError, bounded},
+    put_back,
+};
+use sqlx::{Connection, FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 /// What is open, each counted up to a limit.
@@ -35,28 +38,35 @@ pub async fn counts(pool: &PgPool, limit: i64) -> Result<Counts, StoreError> {
     bounded(statement.bind(limit).fetch_one(pool)).await
 }
 
-/// Which of these orders have an open job, or something left to publish.
+/// Which of these orders have an open job.
 pub async fn unfinished(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     let statement = sqlx::query_scalar(
         "SELECT k.order_id
          FROM unnest($1::uuid[]) AS k (order_id)
          WHERE EXISTS (SELECT FROM dispatch.jobs j WHERE j.order_id = k.order_id AND j.state <= 3)
-            OR EXISTS (SELECT FROM dispatch.assignments a WHERE a.order_id = k.order_id AND a.ended_at IS NULL)
-            OR EXISTS (SELECT FROM dispatch.outbox o WHERE o.order_id = k.order_id)",
+            OR EXISTS (SELECT FROM dispatch.assignments a WHERE a.order_id = k.order_id AND a.ended_at IS NULL)",
     );
     bounded(statement.bind(order_ids).fetch_all(connection)).await
 }
 
-/// Puts the outbox pointers of these orders' events back.
+/// Puts the outbox pointers of these orders' events back. The jobs are locked before their events are read: so no later event is committed,
+/// and published, before those that are put back can be seen.
 pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO dispatch.outbox (order_id, version)
-         SELECT e.order_id, e.version
-         FROM unnest($1::uuid[]) AS k (order_id)
-         CROSS JOIN LATERAL (SELECT order_id, version FROM dispatch.events e WHERE e.order_id = k.order_id) e
-         ON CONFLICT DO NOTHING",
+    let mut transaction = bounded(connection.begin()).await?;
+    let lock = sqlx::query_scalar(
+        "SELECT j.order_id
+         FROM (SELECT order_id FROM unnest($1::uuid[]) AS k (order_id) ORDER BY order_id) k
+         CROSS JOIN LATERAL (SELECT order_id FROM dispatch.jobs j WHERE j.order_id = k.order_id LIMIT 1 FOR SHARE) j",
     );
-    bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
+    let locked: Vec<Uuid> = bounded(lock.bind(order_ids).fetch_all(&mut *transaction)).await?;
+    let statement = sqlx::query(put_back!(
+        "dispatch.outbox",
+        "SELECT e.order_id, e.version
+         FROM unnest($1::uuid[]) AS k (order_id)
+         CROSS JOIN LATERAL (SELECT order_id, version FROM dispatch.events e WHERE e.order_id = k.order_id) e"
+    ));
+    bounded(statement.bind(locked).execute(&mut *transaction)).await?;
+    bounded(transaction.commit()).await
 }
 
 /// Removes jobs, assignments and events of orders.

@@ -47,17 +47,6 @@ impl Outbox for Store {
         .await;
         connection.end(rows)?.into_iter().map(outgoing).collect()
     }
-
-    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
-        let statement = sqlx::query_scalar(
-            "SELECT extract(epoch FROM now() - e.event_time)::float8
-             FROM (SELECT order_id, version FROM outbox ORDER BY order_id, version LIMIT 1) o
-             CROSS JOIN LATERAL (
-                 SELECT event_time FROM events e WHERE e.order_id = o.order_id AND e.version = o.version
-             ) e",
-        );
-        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
-    }
 }
 
 fn outgoing(row: EventRow) -> Result<Outgoing, StoreError> {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use uuid::Uuid;
-
-use super::{log::Ack, outbox::Pointer};
+use super::{log::Ack, rows::Place};
 
 /// The lowest and the highest acked offset of each partition.
 pub type Reach = BTreeMap<i32, (i64, i64)>;
@@ -12,20 +10,19 @@ pub type Reach = BTreeMap<i32, (i64, i64)>;
 /// The acked records of a batch.
 #[derive(Debug, Default)]
 pub struct Acks {
-    keys: Vec<Uuid>,
-    versions: Vec<i64>,
+    /// The places of their pointers.
+    pub places: Vec<Place>,
     /// Where Kafka stored them.
     pub reach: Reach,
 }
 
 impl Acks {
-    /// Of those pointers that were acked.
-    pub fn of(results: &[(Pointer, Ack)], unnumbered: &mut Unnumbered) -> Self {
+    /// Of those records that were acked.
+    pub fn of(results: &[(Place, Ack)], unnumbered: &mut Unnumbered) -> Self {
         let mut acked = Self::default();
-        for (pointer, ack) in results {
+        for (place, ack) in results {
             let Ok((partition, offset)) = *ack else { continue };
-            acked.keys.push(pointer.key);
-            acked.versions.push(pointer.version);
+            acked.places.push(*place);
             if unnumbered.is_numbered(partition, offset) {
                 let (low, high) = acked.reach.entry(partition).or_insert((offset, offset));
                 (*low, *high) = ((*low).min(offset), (*high).max(offset));
@@ -34,24 +31,14 @@ impl Acks {
         acked
     }
 
-    /// The keys of the records.
-    pub fn keys(&self) -> &[Uuid] {
-        &self.keys
-    }
-
-    /// Their versions, in the same order.
-    pub fn versions(&self) -> &[i64] {
-        &self.versions
-    }
-
     /// How many records.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.places.len()
     }
 
     /// Whether none was acked.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.places.is_empty()
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
     log::{Log, explain},
     lost_log::{self, Suspicion, fallen},
     operator::Operator,
-    outbox::Outbox,
 };
 use crate::{
     backoff::sleep,
@@ -30,22 +29,16 @@ const CHECK: Duration = Duration::from_secs(30);
 const CHECK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Watches one outbox and one log.
-pub struct Monitor<O> {
+#[derive(Clone)]
+pub struct Monitor {
     pool: PgPool,
-    outbox: Arc<O>,
     log: Arc<Log>,
 }
 
-impl<O> Clone for Monitor<O> {
-    fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), outbox: self.outbox.clone(), log: self.log.clone() }
-    }
-}
-
-impl<O: Outbox> Monitor<O> {
+impl Monitor {
     /// A monitor for the schema that `pool` sees as its own.
-    pub fn new(pool: PgPool, outbox: Arc<O>, log: Arc<Log>) -> Self {
-        Self { pool, outbox, log }
+    pub fn new(pool: PgPool, log: Arc<Log>) -> Self {
+        Self { pool, log }
     }
 
     /// Looks for as long as this replica leads, until `stop`.
@@ -64,8 +57,9 @@ impl<O: Outbox> Monitor<O> {
 
     async fn measure(&self) -> Result<(), StoreError> {
         let gauge = |name| gauge!(name, "topic" => self.log.topic().to_owned());
-        gauge("comanda_outbox_oldest_seconds").set(self.outbox.oldest_seconds().await?);
-        gauge("comanda_outbox_depth").set(Operator::new(self.pool.clone()).count().await? as f64);
+        let operator = Operator::new(self.pool.clone());
+        gauge("comanda_outbox_oldest_seconds").set(operator.oldest_seconds().await?);
+        gauge("comanda_outbox_depth").set(operator.count().await? as f64);
         Ok(())
     }
 

@@ -1,9 +1,15 @@
 //! What an operator may ask of a service's outbox and topic.
 
-use sqlx::PgPool;
+use std::collections::HashSet;
 
-use super::pointers::MOST_COUNTED;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::pointers::Pointers;
 use crate::postgres::{StoreError, bounded};
+
+/// Pointers are counted up to here: a larger outbox takes too long to count.
+pub const MOST_COUNTED: i64 = 100_000;
 
 /// Outbox, lease and topic of the schema that a pool sees as its own.
 #[derive(Clone, Debug)]
@@ -17,7 +23,7 @@ impl Operator {
         Self { pool }
     }
 
-    /// Begins a new term, so that no delete that is under way takes a pointer that is put back.
+    /// Begins a new term, so that the relay reads from the head, and no delete that is under way takes a pointer that is put back.
     pub async fn begin_term(&self) -> Result<(), StoreError> {
         bounded(sqlx::query("UPDATE lease SET epoch = epoch + 1").execute(&self.pool)).await.map(drop)
     }
@@ -33,8 +39,40 @@ impl Operator {
 
     /// How many pointers wait, counted up to [`MOST_COUNTED`].
     pub async fn count(&self) -> Result<i64, StoreError> {
-        let statement = sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o").bind(MOST_COUNTED);
+        let statement = sqlx::query_scalar(
+            "SELECT least(coalesce(sum(cardinality(order_ids)), 0), $1)
+             FROM (SELECT order_ids FROM outbox LIMIT $1) o",
+        );
+        bounded(statement.bind(MOST_COUNTED).fetch_one(&self.pool)).await
+    }
+
+    /// For how many seconds the first row has waited, or the first one that was not put back; 0 where there is none.
+    pub async fn oldest_seconds(&self) -> Result<f64, StoreError> {
+        let statement = sqlx::query_scalar(
+            "SELECT coalesce(extract(epoch FROM now() - least(
+                 (SELECT create_time FROM outbox ORDER BY seq LIMIT 1),
+                 (SELECT create_time FROM outbox WHERE seq > 0 ORDER BY seq LIMIT 1))), 0)::float8",
+        );
         bounded(statement.fetch_one(&self.pool)).await
+    }
+
+    /// The orders that pointers wait for; `None` where there are more than [`MOST_COUNTED`] pointers.
+    pub async fn waiting(&self) -> Result<Option<HashSet<Uuid>>, StoreError> {
+        let (pointers, mut waiting, mut after, mut count) = (Pointers::new(&self.pool), HashSet::new(), None, 0);
+        loop {
+            let page = pointers.page(after).await?;
+            after = page.rows.last().map(|row| row.seq);
+            for key in page.keys() {
+                waiting.insert(key);
+                count += 1;
+            }
+            if count > MOST_COUNTED {
+                return Ok(None);
+            }
+            if page.is_last {
+                return Ok(Some(waiting));
+            }
+        }
     }
 
     /// Epoch of the topic's log.

@@ -2,16 +2,14 @@
 
 use async_trait::async_trait;
 use rdkafka::message::OwnedHeaders;
-use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::postgres::StoreError;
 
-/// A row of an outbox: which record is not published yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromRow)]
+/// Says which record is not published yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct Pointer {
-    #[sqlx(rename = "order_id")]
     pub key: Uuid,
     pub version: i64,
 }
@@ -27,7 +25,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The row of the outbox that points at it.
+    /// What points at it.
     pub fn pointer(&self) -> Pointer {
         Pointer { key: self.key, version: self.version }
     }
@@ -38,7 +36,4 @@ impl Outgoing {
 pub trait Outbox: Send + Sync + 'static {
     /// The records that pointers point at. One that does not exist (its order was purged) is left out, and its pointer is deleted.
     async fn records(&self, pointers: &[Pointer]) -> Result<Vec<Outgoing>, StoreError>;
-
-    /// For how many seconds the pointer that goes first has waited; 0 where there is none.
-    async fn oldest_seconds(&self) -> Result<f64, StoreError>;
 }

@@ -1,13 +1,19 @@
-//! The outbox's table: pointers to what is not published yet.
+//! The outbox's table: rows of pointers to what is not published yet.
 
 use std::sync::Mutex;
 
 use metrics::counter;
-use sqlx::PgPool;
+use sqlx::{FromRow, PgPool};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{acks::Acks, outbox::Pointer};
+use super::{
+    acks::Reach,
+    finality::Horizon,
+    gone::Gone,
+    outbox::Pointer,
+    rows::{Page, Place, Row},
+};
 use crate::{
     dedicated::{Commit, Dedicated},
     lease::Lease,
@@ -15,18 +21,27 @@ use crate::{
     postgres::{StoreError, bounded},
 };
 
-/// After how many deletes the outbox is vacuumed: the index is read from the end at which its dead entries are.
-const DELETES_PER_VACUUM: u64 = 50_000;
+/// After how many deleted rows the outbox is vacuumed: the index is read from the end at which its dead entries are.
+const DELETES_PER_VACUUM: usize = 5_000;
+/// How many rows are read at once ..
+const MOST_ROWS: i64 = 1000;
+/// .. and after how many pointers no further row is: later versions of the same keys are among them.
+const ENOUGH_POINTERS: i64 = 4000;
 
-/// Pointers are counted up to here: a larger outbox takes too long to count.
-pub const MOST_COUNTED: i64 = 100_000;
-
-/// The pointers in the schema that the pool sees as its own.
+/// The rows in the schema that the pool sees as its own.
 pub struct Pointers {
     pool: PgPool,
     /// Relaxed: after a crash that undoes a delete the record is published once more.
     dedicated: Dedicated,
-    deletes: u64,
+    deletes: usize,
+}
+
+#[derive(FromRow)]
+struct TableRow {
+    seq: i64,
+    order_ids: Vec<Uuid>,
+    versions: Vec<i64>,
+    front: i64,
 }
 
 impl Pointers {
@@ -35,87 +50,110 @@ impl Pointers {
         Self { pool: pool.clone(), dedicated: Dedicated::new(pool, Commit::Relaxed), deletes: 0 }
     }
 
-    /// The lowest version of each key, by key, behind `after`.
-    pub async fn next(&self, limit: i64, after: Option<Uuid>) -> Result<Vec<Pointer>, StoreError> {
+    /// The lowest rows behind `after`.
+    pub async fn page(&self, after: Option<i64>) -> Result<Page, StoreError> {
         let statement = sqlx::query_as(planted_sql!(
-            "SELECT DISTINCT ON (order_id) order_id, version
-             FROM outbox
-             WHERE order_id > $2
-             ORDER BY order_id, version
-             LIMIT $1",
-            "relay-highest-version-first": "ORDER BY order_id, version" => "ORDER BY order_id, version DESC",
+            "SELECT seq, order_ids, versions, (SELECT min(seq) FROM outbox) AS front
+             FROM (
+                 SELECT seq, order_ids, versions, sum(cardinality(order_ids)) OVER (ORDER BY seq) AS pointers
+                 FROM outbox
+                 WHERE seq > $2
+                 ORDER BY seq
+                 LIMIT $1
+             ) o
+             WHERE pointers - cardinality(order_ids) < $3",
+            "relay-highest-version-first": "ORDER BY seq" => "ORDER BY seq DESC",
         ));
-        // Every key is a UUIDv7, so all lie above the nil UUID.
-        let statement = statement.bind(limit).bind(after.unwrap_or_default());
+        let statement = statement.bind(MOST_ROWS).bind(after.unwrap_or(i64::MIN)).bind(ENOUGH_POINTERS);
         let mut connection = self.dedicated.take().await?;
-        let pointers = bounded(statement.fetch_all(&mut *connection)).await;
-        let mut pointers = connection.end(pointers)?;
+        let rows = bounded(statement.fetch_all(&mut *connection)).await;
+        let mut page = page(connection.end(rows)?);
         if planted!("outbox-by-cursor") {
-            pass_by_cursor(&mut pointers);
+            pass_by_cursor(&mut page.rows);
         }
-        Ok(pointers)
+        Ok(page)
     }
 
-    /// Deletes pointers whose records do not exist, counts them and says so.
-    pub async fn drop_dangling(&mut self, lease: Lease, topic: &str, dangling: &[Pointer]) -> Result<(), StoreError> {
-        let Some(first) = dangling.first() else { return Ok(()) };
-        let keys: Vec<_> = dangling.iter().map(|pointer| pointer.key).collect();
-        let versions: Vec<_> = dangling.iter().map(|pointer| pointer.version).collect();
-        let statement = sqlx::query(
-            "WITH term AS MATERIALIZED (
-                 SELECT FROM lease WHERE epoch = $1 FOR SHARE
-             )
-             DELETE FROM outbox
-             WHERE EXISTS (SELECT FROM term) AND ctid = ANY (ARRAY(
-                 SELECT (SELECT o.ctid FROM outbox o WHERE o.order_id = p.order_id AND o.version = p.version)
-                 FROM unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)))",
+    /// What is known of numbers that were drawn and transactions that run.
+    pub async fn horizon(&self) -> Result<Horizon, StoreError> {
+        let statement = sqlx::query_as(
+            "SELECT last_value AS drawn,
+                    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
+                    pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_id
+             FROM outbox_seq_seq",
         );
-        let statement = statement.bind(lease.epoch).bind(keys).bind(versions);
-        let deleted = bounded(statement.execute(&self.pool)).await?.rows_affected();
-        counter!("comanda_dangling_pointers_total", "topic" => topic.to_owned()).increment(deleted);
-        warn!(topic, deleted, order_id = %first.key, version = first.version, "pointers without a record were deleted; the first is named here");
-        self.deletes += deleted;
-        Ok(())
+        bounded(statement.fetch_one(&self.pool)).await
     }
 
-    /// Deletes what was acked and notes how far each partition got, in one statement. Returns whether we still lead (else it did nothing),
-    /// and whether a log was lost: as these acks show, or as `is_lost` says.
+    /// Deletes pointers whose records do not exist, counts them and says so. False if we do not lead any more (then it did nothing).
+    pub async fn drop_dangling(&mut self, lease: Lease, topic: &str, dangling: &[Place]) -> Result<bool, StoreError> {
+        let Some(Place { pointer: first, .. }) = dangling.first() else { return Ok(true) };
+        let (leads, _) = self.forget(lease, &Gone::of(dangling), &Reach::new(), false).await?;
+        if leads {
+            let deleted = dangling.len();
+            counter!("comanda_dangling_pointers_total", "topic" => topic.to_owned()).increment(deleted as u64);
+            warn!(topic, deleted, order_id = %first.key, version = first.version, "pointers without a record were deleted; the first is named here");
+        }
+        Ok(leads)
+    }
+
+    /// Deletes pointers that are gone, and notes how far each partition was acked, in one statement. A row that has others is written again
+    /// with those and keeps its place. Returns whether we still lead (else it did nothing), and whether a log was lost: as these acks show,
+    /// or as `is_lost` says.
     ///
-    /// Rows are looked up one by one and deleted by their ctid. A join read the whole outbox for each row of the batch: the planner takes
-    /// an outbox that was vacuumed while it was empty for empty, however much it holds.
-    pub async fn forget(&mut self, lease: Lease, acks: &Acks, is_lost: bool) -> Result<(bool, bool), StoreError> {
-        let partitions: Vec<i32> = acks.reach.keys().copied().collect();
-        let (lows, highs): (Vec<i64>, Vec<i64>) = acks.reach.values().copied().unzip();
+    /// No table is joined: the planner takes an outbox that was vacuumed while it was empty for empty, and would read it whole for each row.
+    pub async fn forget(
+        &mut self,
+        lease: Lease,
+        gone: &Gone,
+        reach: &Reach,
+        is_lost: bool,
+    ) -> Result<(bool, bool), StoreError> {
+        let partitions: Vec<i32> = reach.keys().copied().collect();
+        let (lows, highs): (Vec<i64>, Vec<i64>) = reach.values().copied().unzip();
         let mut connection = self.dedicated.take().await?;
         let result = bounded(
-            sqlx::query_as(
+            sqlx::query_as(planted_sql!(
                 "WITH term AS MATERIALIZED (
                      SELECT FROM lease WHERE epoch = $1 FOR SHARE
                  ), acked AS (
-                     SELECT partition, low, high FROM unnest($4::int[], $5::bigint[], $6::bigint[]) AS a (partition, low, high)
+                     SELECT partition, low, high FROM unnest($6::int[], $7::bigint[], $8::bigint[]) AS a (partition, low, high)
                  ), lost AS MATERIALIZED (
                      SELECT FROM term
-                     WHERE $7 OR EXISTS (SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
+                     WHERE $9 OR EXISTS (SELECT FROM acked a JOIN topic_offsets t ON t.partition = a.partition
                                          WHERE a.low <= t.acked_offset)
-                 ), published AS (
-                     DELETE FROM outbox
-                     WHERE EXISTS (SELECT FROM term) AND ctid = ANY (ARRAY(
-                         SELECT (SELECT o.ctid FROM outbox o WHERE o.order_id = p.order_id AND o.version = p.version)
-                         FROM unnest($2::uuid[], $3::bigint[]) AS p (order_id, version)))
+                 ), finished AS (
+                     DELETE FROM outbox WHERE seq = ANY ($2) AND EXISTS (SELECT FROM term)
+                 ), started AS (
+                     DELETE FROM outbox WHERE seq = ANY ($3) AND EXISTS (SELECT FROM term)
+                     RETURNING seq, order_ids, versions, create_time
+                 ), kept AS (
+                     INSERT INTO outbox (seq, order_ids, versions, create_time)
+                     SELECT s.seq, array_agg(p.order_id ORDER BY p.place), array_agg(p.version ORDER BY p.place), s.create_time
+                     FROM started s
+                     CROSS JOIN LATERAL unnest(s.order_ids, s.versions) WITH ORDINALITY AS p (order_id, version, place)
+                     WHERE (s.seq, p.order_id, p.version) NOT IN (
+                         SELECT seq, order_id, version FROM unnest($3, $4::uuid[], $5::bigint[]) AS g (seq, order_id, version)
+                     )
+                     GROUP BY s.seq, s.create_time
                  ), noted AS (
                      INSERT INTO topic_offsets (partition, acked_offset)
                      SELECT partition, high FROM acked WHERE EXISTS (SELECT FROM term)
                      ON CONFLICT (partition) DO UPDATE SET acked_offset = excluded.acked_offset
                  ), stale AS (
-                     DELETE FROM topic_offsets WHERE partition <> ALL ($4) AND EXISTS (SELECT FROM lost)
+                     DELETE FROM topic_offsets WHERE partition <> ALL ($6) AND EXISTS (SELECT FROM lost)
                  ), renewed AS (
                      UPDATE topic_log SET topic_epoch = topic_epoch + 1 WHERE EXISTS (SELECT FROM lost)
                  )
                  SELECT EXISTS (SELECT FROM term), EXISTS (SELECT FROM lost)",
-            )
+                "outbox-row-deleted-with-unacked-record":
+                    "WHERE (s.seq, p.order_id, p.version) NOT IN" => "WHERE false AND (s.seq, p.order_id, p.version) NOT IN",
+            ))
             .bind(lease.epoch)
-            .bind(acks.keys())
-            .bind(acks.versions())
+            .bind(&gone.finished)
+            .bind(&gone.seqs)
+            .bind(&gone.order_ids)
+            .bind(&gone.versions)
             .bind(partitions)
             .bind(lows)
             .bind(highs)
@@ -123,7 +161,7 @@ impl Pointers {
             .fetch_one(&mut *connection),
         )
         .await;
-        self.deletes += acks.len() as u64;
+        self.deletes += gone.finished.len() + gone.seqs.len();
         connection.end(result)
     }
 
@@ -139,10 +177,22 @@ impl Pointers {
     }
 }
 
-/// Only for a planted bug: leaves out what lies before the highest key that was ever read.
-fn pass_by_cursor(pointers: &mut Vec<Pointer>) {
-    static CURSOR: Mutex<Uuid> = Mutex::new(Uuid::nil());
+fn page(rows: Vec<TableRow>) -> Page {
+    let pointers: usize = rows.iter().map(|row| row.order_ids.len()).sum();
+    let is_last = rows.len() < MOST_ROWS as usize && pointers < ENOUGH_POINTERS as usize;
+    let front = rows.first().map_or(0, |row| row.front);
+    let pointer = |(key, version)| Pointer { key, version };
+    let row = |row: TableRow| Row {
+        seq: row.seq,
+        pointers: row.order_ids.into_iter().zip(row.versions).map(pointer).collect(),
+    };
+    Page { rows: rows.into_iter().map(row).collect(), is_last, front }
+}
+
+/// Only for a planted bug: leaves out what lies before the highest row that was ever read.
+fn pass_by_cursor(rows: &mut Vec<Row>) {
+    static CURSOR: Mutex<i64> = Mutex::new(i64::MIN);
     let mut cursor = CURSOR.lock().expect("no holder panics");
-    pointers.retain(|pointer| pointer.key > *cursor);
-    *cursor = pointers.last().map_or(*cursor, |pointer| pointer.key);
+    rows.retain(|row| row.seq > *cursor);
+    *cursor = rows.last().map_or(*cursor, |row| row.seq);
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     log::{Ack, Failure, Log, delivered},
-    outbox::Pointer,
+    rows::Place,
 };
 
 /// For how long a partition or a key that failed is left alone.
@@ -35,7 +35,7 @@ impl<F: Future<Output = Result<OwnedDeliveryResult, Canceled>> + Unpin> Delivery
 
 /// Keys and partitions that are left alone.
 pub struct SetAside<D = DeliveryFuture> {
-    unacked: Vec<(Pointer, D)>,
+    unacked: Vec<(Place, D)>,
     /// Keys and partitions of the unacked records.
     busy_keys: HashSet<Uuid>,
     busy_partitions: HashSet<i32>,
@@ -70,18 +70,21 @@ impl<D: Delivery> SetAside<D> {
 
     /// Whether a key is left alone.
     pub fn holds(&self, key: &Uuid, log: &Log) -> bool {
-        let is_closed =
-            |partition| self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition);
         self.busy_keys.contains(key)
             || self.failed_keys.contains_key(key)
-            || log.partition_of(key).is_some_and(is_closed)
+            || log.partition_of(key).is_some_and(|partition| self.closes(partition))
+    }
+
+    /// Whether every key of a partition is left alone.
+    pub fn closes(&self, partition: i32) -> bool {
+        self.busy_partitions.contains(&partition) || self.failed_partitions.contains_key(&partition)
     }
 
     /// Keeps a record that was sent.
-    pub fn keep(&mut self, pointer: Pointer, delivery: D, log: &Log) {
-        self.busy_keys.insert(pointer.key);
-        self.busy_partitions.extend(log.partition_of(&pointer.key));
-        self.unacked.push((pointer, delivery));
+    pub fn keep(&mut self, place: Place, delivery: D, log: &Log) {
+        self.busy_keys.insert(place.pointer.key);
+        self.busy_partitions.extend(log.partition_of(&place.pointer.key));
+        self.unacked.push((place, delivery));
     }
 
     /// How many records are kept.
@@ -92,23 +95,23 @@ impl<D: Delivery> SetAside<D> {
     /// The kept records that were acked or have failed, in the order in which they were sent. The first `old` ones are asked once, the
     /// others are awaited until `until`. Of one partition no record is taken before an earlier one: acks come in while this looks, and an
     /// earlier ack that is taken later would look like the first one of a new log.
-    pub async fn take_finished(&mut self, old: usize, until: Instant, log: &Log) -> Vec<(Pointer, Ack)> {
+    pub async fn take_finished(&mut self, old: usize, until: Instant, log: &Log) -> Vec<(Place, Ack)> {
         let (mut finished, mut waiting) = (Vec::new(), HashSet::new());
         let unacked = std::mem::take(&mut self.unacked);
         self.forget_unacked();
-        for (place, (pointer, mut delivery)) in unacked.into_iter().enumerate() {
+        for (number, (place, mut delivery)) in unacked.into_iter().enumerate() {
             // While the number of partitions is unknown, all records count as those of one.
-            let partition = log.partition_of(&pointer.key);
+            let partition = log.partition_of(&place.pointer.key);
             let result = match waiting.contains(&partition) {
                 true => None,
-                false if place < old => (&mut delivery).now_or_never(),
+                false if number < old => (&mut delivery).now_or_never(),
                 false => timeout_at(until, &mut delivery).await.ok(),
             };
             match result {
-                Some(result) => finished.push((pointer, delivered(result))),
+                Some(result) => finished.push((place, delivered(result))),
                 None => {
                     waiting.insert(partition);
-                    self.keep(pointer, delivery, log);
+                    self.keep(place, delivery, log);
                 }
             }
         }
@@ -187,7 +190,7 @@ mod tests {
     use rdkafka::producer::future_producer::Delivery as Stored;
 
     use super::*;
-    use crate::kafka;
+    use crate::{kafka, relay::outbox::Pointer};
 
     /// Kafka's answer about the record at an offset of partition 0, after it was asked for so often in vain.
     fn answer(offset: i64, mut pending: u32) -> impl Delivery {
@@ -200,7 +203,7 @@ mod tests {
         })
     }
 
-    fn offsets(finished: Vec<(Pointer, Ack)>) -> Vec<i64> {
+    fn offsets(finished: Vec<(Place, Ack)>) -> Vec<i64> {
         finished.into_iter().map(|(_, ack)| ack.expect("acked").1).collect()
     }
 
@@ -217,7 +220,8 @@ mod tests {
         let log = Log::new(config, "topic".into()).expect("a producer");
         let mut set_aside = SetAside::default();
         for (offset, pending) in [(7, 1), (8, 0)] {
-            set_aside.keep(Pointer { key: Uuid::now_v7(), version: 1 }, answer(offset, pending), &log);
+            let pointer = Pointer { key: Uuid::now_v7(), version: 1 };
+            set_aside.keep(Place { seq: offset, row_len: 1, pointer }, answer(offset, pending), &log);
         }
         let now = Instant::now();
         assert!(set_aside.take_finished(2, now, &log).await.is_empty());

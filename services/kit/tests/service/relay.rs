@@ -1,4 +1,4 @@
-//! The relay, with an outbox whose records can be missing, too large, or impossible to measure.
+//! The relay, with an outbox whose records can be missing or too large.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use comanda_kit::{
     kafka,
     lease::{Elector, Lease},
+    point_at,
     postgres::{self, StoreError},
-    relay::{Outbox, Outgoing, Pointer, Relay},
+    put_back,
+    relay::{MOST_COUNTED, Operator, Outbox, Outgoing, Pointer, Relay},
     shutdown::Tasks,
     testing::{Environment, Logs, eventually},
 };
@@ -21,19 +23,21 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Duration, sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::broker::Broker;
 
 const TOPIC: &str = topics::ORDERS;
 
-/// What pointers point at.
+/// What pointers point at. A record's payload is its version.
 #[derive(Clone, Default)]
 struct Records {
     missing: Arc<Mutex<HashSet<Uuid>>>,
     too_large: Arc<Mutex<HashSet<Uuid>>>,
-    cannot_be_measured: bool,
 }
 
 #[async_trait]
@@ -46,13 +50,6 @@ impl Outbox for Records {
             Outgoing { key, version, headers: OwnedHeaders::new(), payload: vec![version as u8; bytes] }
         });
         Ok(outgoing.collect())
-    }
-
-    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
-        if self.cannot_be_measured {
-            return Err(StoreError::TooSlow("a large outbox".into()));
-        }
-        Ok(0.0)
     }
 }
 
@@ -92,15 +89,28 @@ impl Fixture {
         Ok(())
     }
 
+    /// Points at versions 1 and so on of each key, as statements do that write one version of all of them.
     async fn point_at(&self, keys: &[Uuid], versions: i64) -> Result<()> {
-        let statement = "INSERT INTO ordering.outbox (order_id, version)
-                         SELECT key, version FROM unnest($1::uuid[]) AS k (key), generate_series(1, $2) AS v (version)";
-        sqlx::query(statement).bind(keys).bind(versions).execute(&self.sql).await?;
+        for version in 1..=versions {
+            self.point_at_version(keys, version).await?;
+        }
         Ok(())
     }
 
+    async fn point_at_version(&self, keys: &[Uuid], version: i64) -> Result<()> {
+        let query = point_at!("SELECT order_id, $2::bigint AS version FROM unnest($1::uuid[]) AS k (order_id)");
+        sqlx::query(query).bind(keys).bind(version).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The rows of the outbox: number, keys and versions.
+    async fn rows(&self) -> Result<Vec<(i64, Vec<Uuid>, Vec<i64>)>> {
+        let rows = sqlx::query_as("SELECT seq, order_ids, versions FROM ordering.outbox ORDER BY seq");
+        Ok(rows.fetch_all(&self.sql).await?)
+    }
+
     async fn waiting(&self) -> BTreeSet<Uuid> {
-        let keys: Vec<Uuid> = sqlx::query_scalar("SELECT DISTINCT order_id FROM ordering.outbox")
+        let keys: Vec<Uuid> = sqlx::query_scalar("SELECT DISTINCT unnest(order_ids) FROM ordering.outbox")
             .fetch_all(&self.sql)
             .await
             .expect("an outbox");
@@ -120,8 +130,10 @@ fn keys(from: u128, count: u128) -> Vec<Uuid> {
 #[tokio::test]
 async fn an_outbox_that_cannot_be_measured_is_published() -> Result<()> {
     let (fixture, tasks) = (Fixture::new().await?, Tasks::new());
-    let records = Records { cannot_be_measured: true, ..Records::default() };
+    let records = Records::default();
     fixture.point_at(&keys(0, 50), 2).await?;
+    sqlx::query("UPDATE ordering.outbox SET create_time = 'infinity'").execute(&fixture.sql).await?;
+    assert!(Operator::new(fixture.pool.clone()).oldest_seconds().await.is_err());
     fixture.run(&records, &tasks)?;
     fixture.only_waits("everything is published", &BTreeSet::new()).await;
     assert_eq!(fixture.environment.records(TOPIC).await?.len(), 100);
@@ -154,6 +166,94 @@ async fn a_former_leader_deletes_no_dangling_pointer() -> Result<()> {
     sqlx::query("UPDATE ordering.lease SET epoch = epoch + 1").execute(&fixture.sql).await?;
     assert_eq!(fixture.relay(&records)?.publish_next(former).await?, 0);
     assert_eq!(fixture.waiting().await.len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_keeps_what_is_not_published_and_its_place() -> Result<()> {
+    let (logs, _guard) = Logs::catch();
+    let (fixture, records) = (Fixture::new().await?, Records::default());
+    let [dangling, refused, good] = keys(0, 3)[..] else { panic!("three keys") };
+    records.missing.lock().expect("no panic").insert(dangling);
+    records.too_large.lock().expect("no panic").insert(refused);
+    fixture.point_at(&[dangling, refused, good], 2).await?;
+    let mut relay = fixture.relay(&records)?;
+    let lease = fixture.lead().await?;
+    assert_eq!(relay.publish_next(lease).await?, 1);
+    let rest = |seq, keys: &[Uuid], version: i64| (seq, keys.to_vec(), vec![version; keys.len()]);
+    let second = rest(2, &[dangling, refused, good], 2);
+    assert_eq!(fixture.rows().await?, [rest(1, &[refused], 1), second], "one version of a key at a time");
+    assert_eq!(relay.publish_next(lease).await?, 1);
+    assert_eq!(fixture.rows().await?, [rest(1, &[refused], 1), rest(2, &[refused], 2)]);
+    assert_eq!(logs.count("pointers without a record were deleted"), 2);
+
+    // A new leader knows nothing of what was refused.
+    records.too_large.lock().expect("no panic").clear();
+    let mut relay = fixture.relay(&records)?;
+    assert_eq!(relay.publish_next(lease).await?, 1);
+    assert_eq!(relay.publish_next(lease).await?, 1);
+    assert_eq!(fixture.rows().await?, []);
+    versions_rise(fixture.environment.records(TOPIC).await?)
+}
+
+#[tokio::test]
+async fn a_former_leader_keeps_rows_as_they_are() -> Result<()> {
+    let (fixture, records) = (Fixture::new().await?, Records::default());
+    let all = keys(0, 3);
+    records.too_large.lock().expect("no panic").insert(all[0]);
+    fixture.point_at(&all, 1).await?;
+    let former = fixture.lead().await?;
+    sqlx::query("UPDATE ordering.lease SET epoch = epoch + 1").execute(&fixture.sql).await?;
+    let mut relay = fixture.relay(&records)?;
+    assert!(relay.publish_next(former).await.is_err(), "it must see that it leads no more");
+    assert_eq!(fixture.rows().await?, [(1, all, vec![1; 3])]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_put_back_goes_first_and_begins_with_version_1() -> Result<()> {
+    let (fixture, records) = (Fixture::new().await?, Records::default());
+    let all = keys(0, 100);
+    // Versions 4 are still to be published, 5 comes later.
+    fixture.point_at_version(&all, 4).await?;
+    let again = put_back!(
+        "outbox",
+        "SELECT order_id, version FROM unnest($1::uuid[]) AS k (order_id), generate_series(4::bigint, 1, -1) AS v (version)"
+    );
+    sqlx::query(again).bind(&all).execute(&fixture.pool).await?;
+    fixture.point_at_version(&all, 5).await?;
+    let (mut relay, lease) = (fixture.relay(&records)?, fixture.lead().await?);
+    while relay.publish_next(lease).await? > 0 {}
+    let mut told: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for record in fixture.environment.records(TOPIC).await? {
+        told.entry(record.key).or_default().push(record.payload[0]);
+    }
+    assert_eq!(told.len(), 100);
+    told.values().for_each(|versions| assert_eq!(*versions, [1, 2, 3, 4, 4, 5]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_outbox_is_measured_up_to_a_bound() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let operator = Operator::new(fixture.pool.clone());
+    assert_eq!((operator.count().await?, operator.oldest_seconds().await?), (0, 0.0));
+    assert_eq!(operator.waiting().await?, Some(HashSet::new()));
+    let some = keys(0, 100);
+    fixture.point_at(&some, 2).await?;
+    let aged = "UPDATE ordering.outbox SET create_time = create_time - interval '1 minute' WHERE seq = 2";
+    sqlx::query(aged).execute(&fixture.sql).await?;
+    sqlx::query(put_back!("outbox", "SELECT $1::uuid AS order_id, 1::bigint AS version"))
+        .bind(some[0])
+        .execute(&fixture.pool)
+        .await?;
+    assert_eq!(operator.count().await?, 201);
+    assert!(operator.oldest_seconds().await? < 60.0, "it is the first that counts");
+    sqlx::query("DELETE FROM ordering.outbox WHERE seq = 1").execute(&fixture.sql).await?;
+    assert!(operator.oldest_seconds().await? >= 60.0, "put back or not");
+    assert_eq!(operator.waiting().await?, Some(some.into_iter().collect()));
+    fixture.point_at(&keys(1000, MOST_COUNTED as u128), 1).await?;
+    assert_eq!((operator.count().await?, operator.waiting().await?), (MOST_COUNTED, None));
     Ok(())
 }
 
@@ -197,6 +297,47 @@ async fn a_partition_without_a_leader_keeps_no_other_waiting() -> Result<()> {
     })
     .await;
 
+    broker.lead(1, true)?;
+    fixture.only_waits("everything is published", &BTreeSet::new()).await;
+    tasks.stop_token().cancel();
+    tasks.run().await?;
+    versions_rise(fixture.environment.records(TOPIC).await?)
+}
+
+/// The relay goes past a long head of records that cannot be published. A row that becomes visible there later is not passed by.
+#[tokio::test]
+async fn a_row_that_is_committed_late_goes_before_later_versions_though_a_long_head_is_passed_by() -> Result<()> {
+    let mut environment = Environment::without_topics().await?;
+    let broker = Broker::start(&environment.kafka.topic(TOPIC), 3)?;
+    environment.kafka.kafka_bootstrap_servers = broker.bootstrap_servers.clone();
+    let (fixture, records, tasks) = (Fixture::with(environment).await?, Records::default(), Tasks::new());
+    let (head, others) = (keys(0, 20_000), keys(30_000, 200));
+    let partitions = partitions(&fixture.environment.kafka, [head.clone(), others.clone()].concat()).await?;
+    let dead: Vec<_> = head.into_iter().filter(|key| partitions[key] == 1).collect();
+    let (late, others): (Vec<_>, Vec<_>) =
+        others.into_iter().filter(|key| partitions[key] != 1).enumerate().partition(|(place, _)| *place < 50);
+    let (late, others): (Vec<_>, Vec<_>) =
+        (late.into_iter().map(|(_, key)| key).collect(), others.into_iter().map(|(_, key)| key).collect());
+    assert!(dead.len() > 6000, "{}", dead.len());
+
+    let mut transaction = fixture.pool.begin().await?;
+    let query = point_at!("SELECT order_id, 1::bigint AS version FROM unnest($1::uuid[]) AS k (order_id)");
+    sqlx::query(query).bind(&late).execute(&mut *transaction).await?;
+    fixture.point_at(&dead, 1).await?;
+    broker.lead(1, false)?;
+    fixture.run(&records, &tasks)?;
+    fixture.point_at(&others, 1).await?;
+    // Long enough for a relay that does not care to have gone past the head.
+    let behind: BTreeSet<_> = dead.iter().copied().collect();
+    let passed = timeout(Duration::from_secs(4), async {
+        while fixture.waiting().await != behind {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(passed.await.is_err(), "the head is passed by though a row in it may still become visible");
+    transaction.commit().await?;
+    fixture.point_at_version(&late, 2).await?;
+    fixture.only_waits("only the dead partition's records wait", &behind).await;
     broker.lead(1, true)?;
     fixture.only_waits("everything is published", &BTreeSet::new()).await;
     tasks.stop_token().cancel();

@@ -31,8 +31,8 @@ impl Waiting {
     /// Asks the database.
     pub async fn now(sql: &PgPool) -> Result<Self> {
         Ok(sqlx::query_as(
-            "SELECT (SELECT count(*) FROM ordering.outbox) AS orders_outbox,
-                    (SELECT count(*) FROM state_machine.outbox) AS transitions_outbox,
+            "SELECT (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM ordering.outbox) AS orders_outbox,
+                    (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM state_machine.outbox) AS transitions_outbox,
                     (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
                     (SELECT count(*) FROM notification.mails WHERE next_try_time IS NOT NULL) AS mails",
         )

@@ -1,7 +1,10 @@
 //! What the operator's commands read and write in ordering. They work on a connection of their own, which sees no schema as its own, and
 //! in chunks, so that no statement runs long.
 
-use comanda_kit::postgres::{StoreError, bounded};
+use comanda_kit::{
+    postgres::{StoreError, bounded},
+    put_back,
+};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -37,22 +40,11 @@ pub async fn existing(connection: &mut PgConnection, order_ids: &[Uuid]) -> Resu
 
 /// Puts the outbox pointers of orders back.
 pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO ordering.outbox (order_id, version)
-         SELECT order_id, 1 FROM unnest($1::uuid[]) AS k (order_id) ORDER BY order_id
-         ON CONFLICT DO NOTHING",
-    );
+    let statement = sqlx::query(put_back!(
+        "ordering.outbox",
+        "SELECT order_id, 1::bigint AS version FROM unnest($1::uuid[]) AS k (order_id)"
+    ));
     bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
-}
-
-/// Which of these orders have nothing left to publish.
-pub async fn published(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    let statement = sqlx::query_scalar(
-        "SELECT k.order_id
-         FROM unnest($1::uuid[]) AS k (order_id)
-         WHERE NOT EXISTS (SELECT FROM ordering.outbox o WHERE o.order_id = k.order_id)",
-    );
-    bounded(statement.bind(order_ids).fetch_all(connection)).await
 }
 
 /// Removes orders and their trips.

@@ -58,15 +58,6 @@ impl Outbox for Store {
         .await;
         Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
     }
-
-    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
-        let statement = sqlx::query_scalar(
-            "SELECT extract(epoch FROM now() - f.create_time)::float8
-             FROM (SELECT order_id FROM outbox ORDER BY order_id LIMIT 1) o
-             CROSS JOIN LATERAL (SELECT create_time FROM order_facts WHERE order_id = o.order_id LIMIT 1) f",
-        );
-        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
-    }
 }
 
 fn outgoing(row: PlacedRow) -> Outgoing {

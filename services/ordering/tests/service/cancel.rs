@@ -65,7 +65,7 @@ async fn a_connection_that_comes_back_inside_a_transaction_is_not_lent_again() -
     for poison in ["BEGIN", "BEGIN; SELECT 1", "BEGIN; INSERT INTO nowhere VALUES (1)"] {
         let before = backend().await?;
         let _ = pool.acquire().await?.execute(poison).await;
-        pool.execute("INSERT INTO outbox (order_id, version) VALUES (gen_random_uuid(), 1)").await?;
+        pool.execute("INSERT INTO outbox (order_ids, versions) VALUES (ARRAY[gen_random_uuid()], ARRAY[1])").await?;
         assert_ne!(backend().await?, before, "{poison}");
     }
     assert_eq!(fixture.unpublished().await, 3, "an acknowledged write must be visible to others");

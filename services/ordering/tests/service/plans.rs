@@ -74,7 +74,10 @@ async fn fill(fixture: &Fixture) -> Result<()> {
         &fixture.sql,
         "INSERT INTO ordering.requests (tenant, request_id, hash, order_id)
          SELECT tenant, gen_random_uuid(), '', order_id FROM ordering.orders;
-         INSERT INTO ordering.outbox SELECT order_id, 1 FROM ordering.orders;
+         INSERT INTO ordering.outbox (order_ids, versions)
+         SELECT array_agg(order_id), array_agg(1::bigint)
+         FROM (SELECT order_id, row_number() OVER () % 1000 AS part FROM ordering.orders) o
+         GROUP BY part;
          INSERT INTO ordering.trips SELECT order_id, tenant, 0, 0, 0, 0, 0, '', '' FROM ordering.orders;
          INSERT INTO state_machine.states
              (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)

@@ -44,7 +44,7 @@ async fn an_order_that_commits_late_is_published_though_later_ones_went_before()
         "INSERT INTO ordering.orders (order_id, tenant, number, customer_id, customer_name, email, locale, content, currency,
                                       total_units, total_nanos, item_count, workflow, workflow_revision, first_status)
          VALUES ('00000000-0000-7000-8000-000000000000', 'default', 1, 'c', '', '', '', '', 'CLP', 0, 0, 1, 'delivery', 7, 'received');
-         INSERT INTO ordering.outbox (order_id, version) VALUES ('00000000-0000-7000-8000-000000000000', 1)",
+         INSERT INTO ordering.outbox (order_ids, versions) VALUES (ARRAY['00000000-0000-7000-8000-000000000000'::uuid], ARRAY[1])",
     )
     .execute(&mut *late)
     .await?;
@@ -66,7 +66,7 @@ async fn a_crash_between_ack_and_delete_publishes_again_under_the_same_id() -> R
     fixture.place(5).await?;
     relay.publish_all().await?;
     // The pointers are still there when the next leader looks.
-    run(&fixture.sql, "INSERT INTO ordering.outbox SELECT order_id, 1 FROM ordering.orders").await?;
+    run(&fixture.sql, "INSERT INTO ordering.outbox (order_ids, versions) SELECT array_agg(order_id), array_agg(1) FROM ordering.orders").await?;
     let mut next = Stepper::new(&fixture)?;
     run(&fixture.sql, "UPDATE ordering.lease SET expires_at = '-infinity'").await?;
     next.publish_all().await?;

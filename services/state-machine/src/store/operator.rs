@@ -1,8 +1,11 @@
 //! What the operator's commands read and write in the state machine. They work on a connection of their own, which sees no schema as its
 //! own, and in chunks, so that no statement runs long.
 
-use comanda_kit::postgres::{StoreError, bounded};
-use sqlx::{FromRow, PgConnection, PgPool};
+use comanda_kit::{
+    postgres::{StoreError, bounded},
+    put_back,
+};
+use sqlx::{Connection, FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 /// An order and its version.
@@ -11,7 +14,7 @@ use uuid::Uuid;
 pub struct Ended {
     pub order_id: Uuid,
     pub version: i64,
-    /// Whether it ended long enough ago and has nothing left to publish.
+    /// Whether it ended long enough ago.
     pub is_old: bool,
 }
 
@@ -35,8 +38,7 @@ pub async fn ended(
 ) -> Result<Vec<Ended>, StoreError> {
     let statement = sqlx::query_as(
         "SELECT s.order_id, s.version,
-                s.due_at IS NULL AND s.status_time < now() - make_interval(days => $2)
-                AND NOT EXISTS (SELECT FROM state_machine.outbox o WHERE o.order_id = s.order_id) AS is_old
+                s.due_at IS NULL AND s.status_time < now() - make_interval(days => $2) AS is_old
          FROM state_machine.states s
          WHERE s.order_id > $1
          ORDER BY s.order_id
@@ -66,16 +68,26 @@ pub async fn transitions(connection: &mut PgConnection, order_ids: &[Uuid]) -> R
     bounded(statement.bind(order_ids).fetch_all(connection)).await
 }
 
-/// Puts the outbox pointers of these orders' transitions back.
+/// Puts the outbox pointers of these orders' transitions back. The orders are locked before their transitions are read: so no later
+/// transition is committed, and published, before those that are put back can be seen.
 pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO state_machine.outbox (order_id, version)
-         SELECT t.order_id, t.version
-         FROM unnest($1::uuid[]) AS k (order_id)
-         CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t
-         ON CONFLICT DO NOTHING",
+    let mut transaction = bounded(connection.begin()).await?;
+    let lock = sqlx::query_scalar(
+        "SELECT s.order_id
+         FROM (SELECT order_id FROM unnest($1::uuid[]) AS k (order_id) ORDER BY order_id) k
+         CROSS JOIN LATERAL (
+             SELECT order_id FROM state_machine.states s WHERE s.order_id = k.order_id LIMIT 1 FOR SHARE
+         ) s",
     );
-    bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
+    let locked: Vec<Uuid> = bounded(lock.bind(order_ids).fetch_all(&mut *transaction)).await?;
+    let statement = sqlx::query(put_back!(
+        "state_machine.outbox",
+        "SELECT t.order_id, t.version
+         FROM unnest($1::uuid[]) AS k (order_id)
+         CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t"
+    ));
+    bounded(statement.bind(locked).execute(&mut *transaction)).await?;
+    bounded(transaction.commit()).await
 }
 
 /// Removes the state, the history and the request ids of orders.

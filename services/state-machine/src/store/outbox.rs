@@ -35,17 +35,6 @@ impl Outbox for Store {
         .await;
         Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
     }
-
-    async fn oldest_seconds(&self) -> Result<f64, StoreError> {
-        let statement = sqlx::query_scalar(
-            "SELECT extract(epoch FROM now() - t.transition_time)::float8
-             FROM (SELECT order_id, version FROM outbox ORDER BY order_id, version LIMIT 1) o
-             CROSS JOIN LATERAL (
-                 SELECT transition_time FROM transitions t WHERE t.order_id = o.order_id AND t.version = o.version
-             ) t",
-        );
-        Ok(bounded(statement.fetch_optional(&self.pool)).await?.unwrap_or(0.0))
-    }
 }
 
 fn outgoing(row: TransitionRow) -> Outgoing {

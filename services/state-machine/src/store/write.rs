@@ -1,8 +1,8 @@
 //! Orders' states and transitions, the one writer of each.
 
-use comanda_kit::{access::Scope, dedicated::Dedicated, lease::Lease, planted_sql, postgres::StoreError};
+use comanda_kit::{access::Scope, dedicated::Dedicated, lease::Lease, planted_sql, point_at, postgres::StoreError};
 use comanda_proto::v1::{Phase, Trigger};
-use sqlx::{Postgres, postgres::PgArguments, query::Query};
+use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar};
 
 use super::{Asked, Move, Placed, State, Store};
 use crate::machine::Dwell;
@@ -20,7 +20,7 @@ impl Store {
         let starts: Vec<_> =
             orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| counts_from_start(*dwell))).collect();
         let statement = || {
-            sqlx::query(
+            sqlx::query_scalar(concat!(
                 // The tenant is the one that ordering knows, whatever a record said.
                 "WITH placed AS (
                      SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms, p.start_time
@@ -42,10 +42,13 @@ impl Store {
                          (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
                      SELECT order_id, 1, tenant, '', status, $7, status_time, $8, 'system:ordering', '', due_at
                      FROM adopted
+                 ), pointed AS (
+                     ",
+                point_at!("SELECT order_id, 1::bigint AS version FROM adopted"),
+                "
                  )
-                 INSERT INTO outbox (order_id, version)
-                 SELECT order_id, 1 FROM adopted",
-            )
+                 SELECT count(*) FROM adopted",
+            ))
             .bind(&ids)
             .bind(&workflows)
             .bind(&revisions)
@@ -78,7 +81,7 @@ impl Store {
         let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
         let from_start: Vec<_> = moves.iter().map(|m| counts_from_start(m.step.dwell)).collect();
         let statement = || {
-            sqlx::query(planted_sql!(APPLY,
+            sqlx::query_scalar(planted_sql!(APPLY,
                 "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
                 "no-version-gate": "AND s.version = p.version" => "",
                 "former-leader-keeps-firing": "version = p.version + 1" => "version = s.version + 1",
@@ -119,12 +122,16 @@ impl Store {
     /// moved on or the request id is bound already.
     pub async fn note_answered(&self, scope: &Scope, state: &State, asked: &Asked) -> Result<bool, StoreError> {
         let statement = || {
-            sqlx::query(
-                "INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
-                 SELECT s.order_id, $4, $5, $6, s.version
-                 FROM states s
-                 WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
-                 ON CONFLICT DO NOTHING",
+            sqlx::query_scalar(
+                "WITH noted AS (
+                     INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
+                     SELECT s.order_id, $4, $5, $6, s.version
+                     FROM states s
+                     WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
+                     ON CONFLICT DO NOTHING
+                     RETURNING order_id
+                 )
+                 SELECT count(*) FROM noted",
             )
             .bind(scope.tenant())
             .bind(state.order_id)
@@ -137,13 +144,13 @@ impl Store {
     }
 }
 
-/// Runs a statement, again where it lost a deadlock.
+/// Runs a statement that says how many orders it wrote, again where it lost a deadlock.
 async fn written<'a>(
     connections: &Dedicated,
-    statement: impl Fn() -> Query<'a, Postgres, PgArguments>,
+    statement: impl Fn() -> QueryScalar<'a, Postgres, i64, PgArguments>,
 ) -> Result<u64, StoreError> {
-    let done = connections.repeated(|mut c| async { (statement().execute(&mut *c).await, c) });
-    Ok(done.await?.rows_affected())
+    let written = connections.repeated(|mut c| async { (statement().fetch_one(&mut *c).await, c) });
+    Ok(written.await? as u64)
 }
 
 /// Whether the timer of a status counts from the order's start time, where that is later.
@@ -152,7 +159,7 @@ fn counts_from_start(dwell: Dwell) -> bool {
 }
 
 /// The compare-and-set of a batch. $11 is the lease's epoch or null.
-const APPLY: &str = "
+const APPLY: &str = concat!("
     WITH term AS MATERIALIZED (
         SELECT FROM lease WHERE epoch = $11 FOR SHARE
     ), step AS (
@@ -189,6 +196,9 @@ const APPLY: &str = "
     ), answered AS (
         INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
         SELECT order_id, request_id, trigger, asked_status, new_version FROM moved WHERE request_id IS NOT NULL
+    ), pointed AS (
+        ",
+    point_at!("SELECT order_id, new_version AS version FROM moved"),
+    "
     )
-    INSERT INTO outbox (order_id, version)
-    SELECT order_id, new_version FROM moved";
+    SELECT count(*) FROM moved");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use comanda_state_machine::operator::put_back;
 
 use crate::fixture::{Fixture, Stepper, run};
 
@@ -44,16 +45,19 @@ async fn pointers_that_are_put_back_are_published_again_in_the_order_of_versions
         fixture.make_due(Duration::ZERO).await?;
         assert_eq!(leader.fire().await?, 20);
     }
+    let ended = fixture.histories().await?;
+    // The last transition is not published when the operator comes: it stays behind what is put back.
+    let last = "WITH last AS (DELETE FROM state_machine.outbox WHERE 4 = ANY (versions) RETURNING *) SELECT count(*) FROM last";
+    assert!(fixture.number(last).await > 0);
     leader.publish_all().await?;
-    let once = fixture.published_histories().await?;
-    assert_eq!(once, fixture.histories().await?);
-
-    run(&fixture.sql, "INSERT INTO state_machine.outbox SELECT order_id, version FROM state_machine.transitions")
-        .await?;
+    let outstanding = "INSERT INTO state_machine.outbox (order_ids, versions) SELECT array_agg(order_id), array_agg(4) FROM state_machine.states";
+    run(&fixture.sql, outstanding).await?;
+    put_back(&mut *fixture.sql.acquire().await?, &ids).await?;
     leader.publish_all().await?;
     assert_eq!(fixture.unpublished().await, 0);
-    for (id, twice) in fixture.published_histories().await? {
-        assert_eq!(twice, [once[&id].clone(), once[&id].clone()].concat());
+    for (id, told) in fixture.published_histories().await? {
+        let history = &ended[&id];
+        assert_eq!(told, [&history[..3], &history[..], &history[3..]].concat());
     }
     assert_eq!(fixture.number("SELECT topic_epoch FROM state_machine.log_epoch").await, 1);
     Ok(())

@@ -102,7 +102,8 @@ async fn fill(fixture: &Fixture) -> Result<()> {
                  (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
              SELECT order_id, 1, tenant, '', status, phase, status_time, 1, '', '', due_at FROM state_machine.states;
              INSERT INTO state_machine.requests SELECT order_id, gen_random_uuid(), 3, '', 1 FROM ordering.orders;
-             INSERT INTO state_machine.outbox SELECT order_id, 1 FROM ordering.orders"
+             INSERT INTO state_machine.outbox (order_ids, versions)
+             SELECT ARRAY[order_id], ARRAY[1] FROM ordering.orders"
         ),
     )
     .await

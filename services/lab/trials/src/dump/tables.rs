@@ -41,11 +41,11 @@ const TRANSITIONS: &str = "
     LEFT JOIN ordering.orders o ON o.order_id = t.order_id
     ORDER BY t.order_id, t.version";
 const OUTBOXES: &str = "
-    SELECT 'ordering' AS service, order_id, version FROM ordering.outbox
+    SELECT 'ordering' AS service, unnest(order_ids) AS order_id, unnest(versions) AS version FROM ordering.outbox
     UNION ALL
-    SELECT 'state-machine', order_id, version FROM state_machine.outbox
+    SELECT 'state-machine', unnest(order_ids), unnest(versions) FROM state_machine.outbox
     UNION ALL
-    SELECT 'dispatch', order_id, version FROM dispatch.outbox";
+    SELECT 'dispatch', unnest(order_ids), unnest(versions) FROM dispatch.outbox";
 const COURIERS: &str = "SELECT tenant, courier_id, capacity, status FROM dispatch.couriers";
 const JOBS: &str = "SELECT order_id, tenant, state, order_version, event_version FROM dispatch.jobs";
 const ASSIGNMENTS: &str = "

@@ -44,9 +44,9 @@ pub struct Waiting {
 }
 
 const LOOK_INTO: &str = "SELECT
-    (SELECT count(*) FROM ordering.outbox) AS unpublished_orders,
-    (SELECT count(*) FROM state_machine.outbox) AS unpublished_transitions,
-    (SELECT count(*) FROM dispatch.outbox) AS unpublished_assignments,
+    (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM ordering.outbox) AS unpublished_orders,
+    (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM state_machine.outbox) AS unpublished_transitions,
+    (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM dispatch.outbox) AS unpublished_assignments,
     (SELECT count(*) FROM dispatch.assignments a JOIN state_machine.states s ON s.order_id = a.order_id
      WHERE a.ended_at IS NULL AND s.phase > 1) AS unreleased,
     (SELECT count(*) FROM ordering.orders) - (SELECT count(*) FROM state_machine.states) AS unadopted,

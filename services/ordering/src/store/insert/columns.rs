@@ -1,6 +1,6 @@
 //! The statement that stores a batch of orders, and its parameters.
 
-use comanda_kit::planted_sql;
+use comanda_kit::{planted_sql, point_at};
 use comanda_proto::v1::Place;
 use prost::Message;
 use sqlx::{
@@ -69,7 +69,9 @@ macro_rules! insert {
     )",
         $trips,
         ", pointed AS (
-        INSERT INTO outbox (order_id, version) SELECT order_id, 1 FROM stored
+        ",
+        point_at!("SELECT order_id, 1::bigint AS version FROM stored"),
+        "
     )
     SELECT order_id, number, create_time FROM stored")
     };
