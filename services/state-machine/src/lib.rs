@@ -33,6 +33,7 @@ use crate::{
 pub mod adoption;
 pub mod api;
 pub mod commands;
+pub mod edges;
 pub mod machine;
 mod measure;
 pub mod operator;

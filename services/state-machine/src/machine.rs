@@ -58,6 +58,13 @@ pub enum Dwell {
     Ended,
 }
 
+impl Dwell {
+    /// Whether the timer counts from the order's start time, where that is later.
+    pub fn counts_from_start(self) -> bool {
+        matches!(self, Self::AfterStart(_))
+    }
+}
+
 /// A step to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {

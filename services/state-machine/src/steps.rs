@@ -80,7 +80,7 @@ impl Steps {
 
     async fn apply(&self, moves: Vec<Move>) -> Result<(), StoreError> {
         let decided = moves.len() as u64;
-        let taken = self.store.apply(moves, None).await?;
+        let taken = self.store.apply(moves).await?;
         count("taken", taken);
         count(Dropped::Late.name(), decided - taken);
         if taken > 0 {

@@ -1,8 +1,9 @@
-//! All SQL of the state machine; writes, steps, workflows and the outbox have files of their own. Every write is one statement. Batches are
+//! All SQL of the state machine; writes, timers, steps, workflows and the outbox have files of their own. Every write is one statement. Batches are
 //! sorted by order id and applied in that order, so that overlapping ones do not deadlock.
 //!
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
+mod fire;
 pub(crate) mod operator;
 mod outbox;
 mod steps;
@@ -14,7 +15,6 @@ use std::time::Duration;
 use comanda_kit::{
     access::Scope,
     dedicated::{Commit, Dedicated},
-    planted_sql,
     postgres::{StoreError, bounded},
 };
 use comanda_proto::{
@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::{
+    fire::Fired,
     steps::{Found, StepKey},
     workflows::{Chooser, Current, Stored},
 };
@@ -91,16 +92,6 @@ pub struct Answered {
     pub version: i64,
 }
 
-/// A due order, and how late it was found.
-#[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
-pub struct Due {
-    #[sqlx(flatten)]
-    pub state: State,
-    pub due_at: OffsetDateTime,
-    pub late_seconds: f64,
-}
-
 /// Access to the schema.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -124,27 +115,6 @@ impl Store {
             Dwell::For(delay) | Dwell::AfterStart(delay) => i64::try_from(self.step.unwrap_or(delay).as_millis()).ok(),
             Dwell::Forever | Dwell::Ended => None,
         }
-    }
-
-    /// Orders whose timer ran out, the longest due first. `after` leaves out what was due up to then.
-    pub async fn due(&self, after: Option<OffsetDateTime>, limit: i64) -> Result<Vec<Due>, StoreError> {
-        let mut connection = self.dedicated.take().await?;
-        let due = bounded(
-            sqlx::query_as(planted_sql!(
-                "SELECT order_id, version, status, status_time, workflow, workflow_revision, due_at,
-                        extract(epoch FROM now() - due_at)::float8 AS late_seconds
-                 FROM states
-                 WHERE due_at <= now() AND due_at > coalesce($1, '-infinity')
-                 ORDER BY due_at
-                 LIMIT $2",
-                "timers-by-skewed-clock": "due_at <= now()" => "due_at <= now() + interval '0.2 seconds'",
-            ))
-            .bind(after)
-            .bind(limit)
-            .fetch_all(&mut *connection),
-        )
-        .await;
-        connection.end(due)
     }
 
     /// Seconds until the next timer runs out, if there is one.

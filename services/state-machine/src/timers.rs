@@ -1,7 +1,8 @@
 //! Timers: an order whose status lasted long enough moves on by itself.
 //!
-//! In: rows whose `due_at` has passed on the database's clock, the only clock here. Out: transitions, by compare-and-set. Only the leader
-//! fires; a second one would lose every compare-and-set.
+//! In: rows whose `due_at` has passed on the database's clock, the only clock here. Out: transitions, by compare-and-set. One statement picks,
+//! moves and records them, along edges that [`edges`](crate::edges) derives from the workflows. Only the leader fires; a second one would lose
+//! every compare-and-set.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -22,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    machine::{Command, Decision, decide},
-    store::{Due, Move, Store},
+    edges::Edges,
+    store::{Fired, Store},
 };
 
 /// How many timers fire in one statement.
@@ -36,6 +37,7 @@ const MIN_SLEEP: Duration = Duration::from_millis(5);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// .. and this often from the beginning.
 const FULL_READ: Duration = Duration::from_secs(1);
+
 /// Fires timers.
 pub struct Timers {
     store: Store,
@@ -44,6 +46,8 @@ pub struct Timers {
     nudge: Arc<Notify>,
     /// Notified of transitions: the relay.
     relay: Arc<Notify>,
+    /// Of workflows in which a timer has run out.
+    edges: Edges,
     last_due: Option<OffsetDateTime>,
     full_read: Instant,
 }
@@ -51,7 +55,7 @@ pub struct Timers {
 impl Timers {
     /// Sleeps until a timer is due or `nudge` is notified, and notifies `relay` of what it wrote.
     pub fn new(store: Store, workflows: Workflows, nudge: Arc<Notify>, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, nudge, relay, last_due: None, full_read: Instant::now() }
+        Self { store, workflows, nudge, relay, edges: Edges::default(), last_due: None, full_read: Instant::now() }
     }
 
     /// Fires for as long as this replica leads, until `stop`.
@@ -81,22 +85,41 @@ impl Timers {
 
     /// Fires what is due, at most a batch. Returns how many orders moved.
     pub async fn fire_next(&mut self, lease: Lease) -> Result<u64, StoreError> {
-        let after = self.read_from();
-        let due = self.store.due(after, BATCH).await?;
-        let Some(last) = due.last() else { return Ok(0) };
-        let last_due = last.due_at;
-        let mut moves = Vec::with_capacity(due.len());
-        for due in due {
-            histogram!("comanda_timer_late_seconds").record(due.late_seconds);
-            moves.extend(self.decide(due).await?);
+        let (after, mut moved) = (self.read_from(), 0);
+        self.edges.forget_if_many();
+        loop {
+            let fired = self.store.fire(&self.edges, after, BATCH, lease).await?;
+            moved += self.note(&fired);
+            if !self.learn(&fired).await? {
+                return Ok(moved);
+            }
         }
-        let moved = self.store.apply(moves, Some(lease)).await?;
+    }
+
+    fn note(&mut self, fired: &Fired) -> u64 {
+        fired.late_seconds.iter().for_each(|late| histogram!("comanda_timer_late_seconds").record(*late));
+        let moved = fired.moved as u64;
         counter!("comanda_timers_fired_total").increment(moved);
         if moved > 0 {
-            self.last_due = Some(last_due);
+            self.last_due = fired.last_due;
             self.relay.notify_one();
         }
-        Ok(moved)
+        moved
+    }
+
+    /// Adds the edges of workflows that were not known. False if there are none.
+    async fn learn(&mut self, fired: &Fired) -> Result<bool, StoreError> {
+        let mut learned = false;
+        for (place, (workflow, revision)) in fired.workflows.iter().zip(&fired.revisions).enumerate() {
+            if !self.edges.knows(workflow, *revision) {
+                self.edges.add(&*self.workflows.get(workflow, *revision).await?);
+                learned = true;
+            } else if !learned {
+                let (order_id, status) = (fired.order_ids[place], &fired.statuses[place]);
+                error!(%order_id, status, "the order is due, but its workflow has no timer for its status");
+            }
+        }
+        Ok(learned)
     }
 
     /// Where this read of the index starts.
@@ -110,25 +133,6 @@ impl Timers {
             return None;
         }
         self.last_due.map(|last| last - OVERLAP)
-    }
-
-    async fn decide(&self, due: Due) -> Result<Option<Move>, StoreError> {
-        let state = due.state;
-        let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
-        match decide(&workflow, &state.status, &Command::Timer) {
-            Decision::Step(step) => Ok(Some(Move {
-                from: state,
-                step,
-                trigger: Command::Timer.trigger(),
-                actor: "system:timer".into(),
-                reason: String::new(),
-                request: None,
-            })),
-            other => {
-                error!(order_id = %state.order_id, status = state.status, "the order is due, but its workflow has no timer for its status: {other:?}");
-                Ok(None)
-            }
-        }
     }
 
     async fn rest(&self, stop: &CancellationToken) {

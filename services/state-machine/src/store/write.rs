@@ -1,6 +1,6 @@
 //! Orders' states and transitions, the one writer of each.
 
-use comanda_kit::{access::Scope, dedicated::Dedicated, lease::Lease, planted_sql, point_at, postgres::StoreError};
+use comanda_kit::{access::Scope, dedicated::Dedicated, planted_sql, point_at, postgres::StoreError};
 use comanda_proto::v1::{Phase, Trigger};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar};
 
@@ -18,7 +18,7 @@ impl Store {
         let times: Vec<_> = orders.iter().map(|(placed, _)| placed.create_time).collect();
         let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
         let starts: Vec<_> =
-            orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| counts_from_start(*dwell))).collect();
+            orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| dwell.counts_from_start())).collect();
         let statement = || {
             sqlx::query_scalar(concat!(
                 // The tenant is the one that ordering knows, whatever a record said.
@@ -62,9 +62,9 @@ impl Store {
         written(&self.dedicated, statement).await
     }
 
-    /// Writes transitions, each only if its order still has the version that was decided upon; with a lease, only while it holds.
-    /// At most one per order. Returns how many were written.
-    pub async fn apply(&self, mut moves: Vec<Move>, lease: Option<Lease>) -> Result<u64, StoreError> {
+    /// Writes transitions that callers or dispatch asked for, each only if its order still has the version that was decided upon. At most one
+    /// per order. Returns how many were written.
+    pub async fn apply(&self, mut moves: Vec<Move>) -> Result<u64, StoreError> {
         moves.sort_by_key(|m| m.from.order_id);
         let ids: Vec<_> = moves.iter().map(|m| m.from.order_id).collect();
         let versions: Vec<_> = moves.iter().map(|m| m.from.version).collect();
@@ -79,38 +79,33 @@ impl Store {
         let asked: Vec<_> =
             moves.iter().map(|m| m.request.as_ref().map_or("", |asked| asked.status.as_str())).collect();
         let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
-        let from_start: Vec<_> = moves.iter().map(|m| counts_from_start(m.step.dwell)).collect();
+        let from_start: Vec<_> = moves.iter().map(|m| m.step.dwell.counts_from_start()).collect();
         let statement = || {
             sqlx::query_scalar(planted_sql!(APPLY,
                 "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
                 "no-version-gate": "AND s.version = p.version" => "",
-                "former-leader-keeps-firing": "version = p.version + 1" => "version = s.version + 1",
-                "former-leader-keeps-firing": "AND s.version = p.version" => "AND (s.version = p.version OR $11 IS NOT NULL)",
-                "former-leader-keeps-firing": "OR EXISTS (SELECT FROM term)" => "OR true",
             ))
-                .bind(&ids)
-                .bind(&versions)
-                .bind(&from)
-                .bind(&to)
-                .bind(&phases)
-                .bind(&dwells_ms)
-                .bind(&triggers)
-                .bind(&actors)
-                .bind(&reasons)
-                .bind(&requests)
-                .bind(lease.map(|lease| lease.epoch))
-                .bind(Phase::Active as i16)
-                .bind(&asked)
-                .bind(&from_times)
-                .bind(&from_start)
+            .bind(&ids)
+            .bind(&versions)
+            .bind(&from)
+            .bind(&to)
+            .bind(&phases)
+            .bind(&dwells_ms)
+            .bind(&triggers)
+            .bind(&actors)
+            .bind(&reasons)
+            .bind(&requests)
+            .bind(Phase::Active as i16)
+            .bind(&asked)
+            .bind(&from_times)
+            .bind(&from_start)
         };
-        // Without a lease it is a caller's command.
-        written(if lease.is_some() { &self.dedicated } else { &self.calls }, statement).await
+        written(&self.calls, statement).await
     }
 
     /// Writes the transition of a command. False if the order has moved on, or the request id was bound meanwhile.
     pub async fn apply_one(&self, step: Move) -> Result<bool, StoreError> {
-        match self.apply(vec![step], None).await {
+        match self.apply(vec![step]).await {
             Err(StoreError::Refused(error)) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => {
                 Ok(false)
             }
@@ -153,19 +148,12 @@ async fn written<'a>(
     Ok(written.await? as u64)
 }
 
-/// Whether the timer of a status counts from the order's start time, where that is later.
-fn counts_from_start(dwell: Dwell) -> bool {
-    matches!(dwell, Dwell::AfterStart(_))
-}
-
-/// The compare-and-set of a batch. $11 is the lease's epoch or null.
+/// The compare-and-set of a batch.
 const APPLY: &str = concat!("
-    WITH term AS MATERIALIZED (
-        SELECT FROM lease WHERE epoch = $11 FOR SHARE
-    ), step AS (
+    WITH step AS (
         SELECT *
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::smallint[],
-                    $8::text[], $9::text[], $10::uuid[], $13::text[], $14::timestamptz[], $15::boolean[])
+                    $8::text[], $9::text[], $10::uuid[], $12::text[], $13::timestamptz[], $14::boolean[])
              AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id, asked_status,
                    from_time, from_start)
     ), moved AS (
@@ -175,7 +163,7 @@ const APPLY: &str = concat!("
             phase = p.phase,
             status_time = now(),
             due_at = CASE
-                WHEN p.phase <> $12 THEN NULL
+                WHEN p.phase <> $11 THEN NULL
                 WHEN p.from_start THEN
                     greatest(now(), (SELECT f.start_time FROM ordering.order_facts f WHERE f.order_id = s.order_id))
                     + p.dwell_ms * interval '1 millisecond'
@@ -184,7 +172,6 @@ const APPLY: &str = concat!("
         FROM step p
         WHERE s.order_id = p.order_id
           AND s.version = p.version
-          AND ($11::bigint IS NULL OR EXISTS (SELECT FROM term))
         RETURNING p.*, s.tenant, s.version AS new_version, s.status_time, s.due_at
     ), logged AS (
         INSERT INTO transitions

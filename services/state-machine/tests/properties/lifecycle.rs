@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use comanda_proto::v1::Phase;
+use comanda_proto::v1::{Phase, Workflow};
 use comanda_state_machine::{
+    edges::{Edge, Edges},
     machine::{Command, Decision, Dwell, Step, decide},
     workflow::parse,
 };
@@ -31,6 +32,10 @@ fn command((trigger, to): Asked) -> Command {
 
 fn name(status: usize) -> String {
     format!("s{status}")
+}
+
+fn number(name: &str) -> usize {
+    name[1..].parse().expect("a name")
 }
 
 /// Where an order goes, or why it does not.
@@ -98,6 +103,33 @@ proptest! {
         for asked in asked {
             prop_assert_eq!(decide(&workflow, "nowhere", &command(asked)), Decision::NotAllowed(Vec::new()));
         }
+    }
+
+    #[test]
+    fn the_edges_of_timers_are_what_is_decided_of_each_status(model in files(), revision in 1..9_i32) {
+        let Ok(workflow) = parse(&model.text()) else { return Ok(()) };
+        let mut edges = Edges::default();
+        let later = Workflow { revision: revision + 1, ..workflow.clone() };
+        let workflow = Workflow { revision, ..workflow };
+        edges.add(&workflow);
+        edges.add(&later);
+        for status in 0..model.phases.len() {
+            let of_status = |edge: &&Edge| {
+                (edge.workflow.as_str(), edge.revision) == (workflow.name.as_str(), revision) && edge.from_status == name(status)
+            };
+            let listed = edges.iter().filter(of_status).map(|edge| Expected::Enters(number(&edge.step.to_status)));
+            let listed: Vec<_> = listed.collect();
+            let expected = expected(&model, status, ("timer", None));
+            match decide(&workflow, &name(status), &Command::Timer) {
+                Decision::Step(step) => {
+                    prop_assert_eq!(listed, [expected]);
+                    let edge = edges.iter().find(of_status).expect("is listed");
+                    prop_assert_eq!(&edge.step, &step);
+                }
+                _ => prop_assert!(listed.is_empty() && !matches!(expected, Expected::Enters(_))),
+            }
+        }
+        prop_assert_eq!(edges.iter().filter(|edge| edge.revision == revision).count() * 2, edges.iter().count());
     }
 
     #[test]

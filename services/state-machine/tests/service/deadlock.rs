@@ -34,7 +34,7 @@ async fn a_batch_that_loses_a_deadlock_is_written_all_the_same() -> Result<()> {
     let lock = "SELECT FROM state_machine.states WHERE order_id = $1 FOR UPDATE";
     sqlx::query(lock).bind(ids[1]).execute(&mut *other).await?;
     let writer = store.clone();
-    let batch = tokio::spawn(async move { writer.apply(moves, None).await });
+    let batch = tokio::spawn(async move { writer.apply(moves).await });
     eventually("the batch waits for the second row", || async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'comanda-%'";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use comanda_kit::testing::eventually;
+use comanda_kit::testing::{Logs, eventually};
 use comanda_proto::v1::{Phase, Trigger};
 
 use crate::fixture::{Fixture, Stepper, run, told};
@@ -61,6 +61,23 @@ async fn timers_that_ran_out_during_an_outage_fire_once_and_keep_their_delay_aft
             (step.transition_time.expect("always there"), step.next_transition_time.expect("has a timer"));
         assert_eq!((next.seconds - time.seconds, next.nanos), (30, time.nanos), "a late step is no reason to hurry");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_in_a_status_without_a_timer_keeps_no_other_waiting() -> Result<()> {
+    let (logs, _guard) = Logs::catch();
+    let fixture = Fixture::new().await?;
+    let mut leader = Stepper::new(&fixture)?;
+    let ids = fixture.place(3).await?;
+    leader.adopt(&ids).await?;
+    fixture.make_due(Duration::from_secs(1)).await?;
+    let stranded = format!("UPDATE state_machine.states SET status = 'nowhere' WHERE order_id = '{}'", ids[0]);
+    run(&fixture.sql, &stranded).await?;
+    assert_eq!(leader.fire().await?, 2);
+    assert_eq!(leader.fire().await?, 0);
+    assert_eq!(fixture.number("SELECT version FROM state_machine.states WHERE status = 'nowhere'").await, 1);
+    assert!(logs.count("has no timer for its status") > 0);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 
 use anyhow::Result;
 use comanda_kit::{postgres, relay::Relay};
-use comanda_proto::topics;
+use comanda_proto::{topics, v1::Workflow};
 use comanda_state_machine::{
+    edges::Edges,
     machine::{Command, Decision, decide},
     store::{Asked, Move, SCHEMA, StepKey, Store},
     workflow,
@@ -35,8 +36,15 @@ async fn no_statement_reads_the_whole_outbox_after_it_was_vacuumed_while_it_was_
 }
 
 async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
-    let adopted: Vec<Uuid> =
-        sqlx::query_scalar("SELECT order_id FROM state_machine.states LIMIT 500").fetch_all(&fixture.sql).await?;
+    run(
+        &fixture.sql,
+        "UPDATE state_machine.states SET due_at = now()
+         WHERE order_id IN (SELECT order_id FROM state_machine.states ORDER BY order_id LIMIT 500)",
+    )
+    .await?;
+    let adopted =
+        sqlx::query_scalar("SELECT order_id FROM state_machine.states ORDER BY order_id OFFSET 500 LIMIT 500");
+    let adopted: Vec<Uuid> = adopted.fetch_all(&fixture.sql).await?;
     let new = fixture.place(500).await?;
     fixture.environment.forget_reads().await?;
 
@@ -57,12 +65,15 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
         let request = Some(Asked { request_id: Uuid::new_v4(), trigger, status: String::new() });
         moves.push(Move { from, step, trigger, actor: String::new(), reason: String::new(), request });
     }
-    assert_eq!(store.apply(moves, Some(lease)).await?, 1000);
+    assert_eq!(store.apply(moves).await?, 1000);
     let key = |order_id: &Uuid| StepKey { tenant: "default", order_id: *order_id, request_id: Uuid::new_v4() };
     let keys: Vec<_> = adopted.iter().chain(&new).map(key).collect();
     assert_eq!(store.before_steps(&keys).await?.len(), 1000);
     assert_eq!(store.history(&scope(), adopted[0], 1, 1).await?.len(), 1);
-    assert_eq!(store.due(None, 500).await?.len(), 0);
+    let mut edges = Edges::default();
+    edges.add(&Workflow { revision: 1, ..delivery });
+    assert_eq!(store.fire(&edges, None, 500, lease).await?.moved, 500);
+    assert!(store.fire(&edges, None, 500, lease).await?.late_seconds.is_empty());
     assert!(store.next_due_seconds(None).await?.is_some());
     let topic = fixture.environment.kafka.topic(topics::ORDER_TRANSITIONS);
     let mut relay = Relay::new(pool.clone(), store, fixture.environment.kafka.clone(), topic, Default::default())?;
