@@ -104,3 +104,50 @@ impl Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kafka,
+        relay::{outbox::Pointer, rows::Row},
+    };
+
+    fn page(front: i64, seqs: &[i64]) -> Page {
+        let pointer = |seq: i64| Pointer { key: Uuid::from_u128(seq.unsigned_abs().into()), version: 1 };
+        let rows = seqs.iter().map(|&seq| Row { seq, pointers: vec![pointer(seq)] }).collect();
+        Page { rows, is_last: false, front }
+    }
+
+    fn log() -> Log {
+        let config = kafka::Config {
+            kafka_bootstrap_servers: "127.0.0.1:1".into(),
+            topic_prefix: "test.".into(),
+            fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
+            kafka_config: Vec::new(),
+            kafka_config_file: None,
+        };
+        Log::new(config, "topic".into()).expect("a producer")
+    }
+
+    #[tokio::test]
+    async fn a_pass_holds_what_it_went_past_until_rows_are_put_in_front() {
+        let (log, set_aside, mut pass) = (log(), SetAside::default(), Pass::default());
+        let head = page(-2, &[-2, 5, 7]);
+        assert!(!pass.is_final(&head));
+        for id in [10, 11, 12] {
+            assert!(pass.learn(Horizon { drawn: 7, oldest_running: id, next_id: id }));
+        }
+        assert!(pass.is_final(&head));
+        assert!(!pass.is_final(&page(-2, &[5, 8])), "8 was drawn later");
+        assert!(!pass.is_final(&page(-8, &[-8, 5])), "something between -8 and 5 may come");
+        let key = head.keys().next().expect("a key");
+        assert!(!pass.holds(&key, &log));
+        pass.step(&head, &set_aside, &log);
+        assert_eq!((pass.after(), pass.holds(&key, &log)), (Some(7), true));
+        assert!(!pass.is_overtaken(&page(-2, &[8])) && !pass.is_overtaken(&page(5, &[8])));
+        assert!(pass.is_overtaken(&page(-9, &[8])));
+        pass.end();
+        assert_eq!((pass.after(), pass.holds(&key, &log)), (None, false));
+    }
+}

@@ -33,9 +33,9 @@ impl<O: Outbox> Reader<O> {
         Self { outbox, log, pass: Pass::default() }
     }
 
-    /// Begins at the head again.
+    /// Begins at the head again, and knows nothing: the database may be another one by now.
     pub fn begin_term(&mut self) {
-        self.pass.end();
+        self.pass = Pass::default();
     }
 
     /// The next records, at most `most`, one for each key, without those that are set aside.
