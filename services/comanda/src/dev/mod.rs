@@ -132,7 +132,7 @@ fn settings(
     let mut notification = args.notification.clone();
     notification.watch.feed_from_beginning = true;
     if notification.mail.smtp_url.is_none() && notification.mail.mail_dir.is_none() {
-        notification.mail.mail_dir = Some(data_dir.join("mails"));
+        notification.mail.mail_dir = Some(data_dir.join(account::MAILS));
     }
     AllArgs {
         listen: args.listen.clone(),

@@ -24,6 +24,7 @@ use super::{DispatchArgs, Kind, rides};
 use crate::{
     clients::Connections,
     cost::Meter,
+    http,
     map::Place,
     report::{Better, Run},
     stage::Stage,
@@ -116,7 +117,7 @@ async fn send(
 /// The age of positions when the grid takes them, as the server's own metrics have it.
 async fn lag(stage: &Stage, run: &mut Run) -> Result<()> {
     let admin = stage.admin.context("dispatch was started with its metrics")?;
-    let text = reqwest::get(format!("http://{admin}/metrics")).await?.text().await?;
+    let text = http::client()?.get(format!("http://{admin}/metrics")).send().await?.text().await?;
     for (quantile, name) in [("0.5", "grid lag p50"), ("0.99", "grid lag p99")] {
         let seconds = quantile_of(&text, quantile).with_context(|| format!("dispatch has no metric {LAG}"))?;
         run.figure(name, "ms", seconds * 1000.0, Better::Lower);
