@@ -45,8 +45,7 @@ pub struct Config {
     /// First pause, in milliseconds, after the mail server refused us and not a single mail; doubles up to 60 times this value.
     #[arg(long, env = "COMANDA_SMTP_PAUSE_MS", default_value_t = 5000, value_parser = value_parser!(u64).range(1..))]
     pub smtp_pause_ms: u64,
-    /// Where customers reach the gateway, such as https://orders.example: each mail then has a link to the page of its order. Needs
-    /// --tracking-keys.
+    /// Where customers reach the gateway, as https://HOST: each mail then has a link to the page of its order. Needs --tracking-keys.
     #[arg(long, env = "COMANDA_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
     /// The sender of the mails.
