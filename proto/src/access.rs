@@ -15,6 +15,8 @@ pub enum Role {
     Customer,
     /// Another program of the business, such as a gateway.
     Service,
+    /// Holds the tracking token of one order.
+    Tracker,
     /// Runs this installation of Comanda, for all tenants.
     Operator,
 }
@@ -24,8 +26,8 @@ pub enum Role {
 pub enum Reach {
     /// Nothing that belongs to anybody: health and reflection. Open to everyone.
     Public,
-    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, and a courier, where dispatch serves it, only
-    /// itself and its own assignments.
+    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier, where
+    /// dispatch serves it, only itself and its own assignments.
     Tenant,
     /// What belongs to the installation.
     Installation,
@@ -48,6 +50,10 @@ const BUSINESS_AND_COURIER: &[Role] = &[Role::Owner, Role::Staff, Role::Service,
 const BUSINESS_AND_CUSTOMER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Customer];
 const ALL_OF_A_TENANT: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer];
 
+/// Who looks at one order.
+const ALL_AND_TRACKER: &[Role] =
+    &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer, Role::Tracker];
+
 const fn rule(path: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
     Rule { path, roles, reach }
 }
@@ -56,7 +62,7 @@ const fn rule(path: &'static str, roles: &'static [Role], reach: Reach) -> Rule 
 pub const TABLE: &[Rule] = &[
     rule("/comanda.v1.OrderService/CreateOrder", BUSINESS_AND_CUSTOMER, Reach::Tenant),
     rule("/comanda.v1.OrderService/BatchCreateOrders", BUSINESS, Reach::Tenant),
-    rule("/comanda.v1.OrderService/GetOrder", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.OrderService/GetOrder", ALL_AND_TRACKER, Reach::Tenant),
     rule("/comanda.v1.OrderService/BatchGetOrders", BUSINESS, Reach::Tenant),
     rule("/comanda.v1.OrderService/ListOrders", ALL_OF_A_TENANT, Reach::Tenant),
     rule("/comanda.v1.OrderService/EraseCustomer", &[Role::Owner], Reach::Tenant),
@@ -65,8 +71,8 @@ pub const TABLE: &[Rule] = &[
     rule("/comanda.v1.LifecycleService/RejectOrder", BUSINESS, Reach::Tenant),
     rule("/comanda.v1.LifecycleService/ListTransitions", ALL_OF_A_TENANT, Reach::Tenant),
     rule("/comanda.v1.LifecycleService/ListWorkflows", ALL_OF_A_TENANT, Reach::Tenant),
-    rule("/comanda.v1.LifecycleService/GetWorkflow", ALL_OF_A_TENANT, Reach::Tenant),
-    rule("/comanda.v1.WatchService/WatchOrder", ALL_OF_A_TENANT, Reach::Tenant),
+    rule("/comanda.v1.LifecycleService/GetWorkflow", ALL_AND_TRACKER, Reach::Tenant),
+    rule("/comanda.v1.WatchService/WatchOrder", ALL_AND_TRACKER, Reach::Tenant),
     rule("/comanda.v1.WatchService/WatchOrders", ALL_OF_A_TENANT, Reach::Tenant),
     rule("/comanda.v1.MailService/ListMails", BUSINESS, Reach::Tenant),
     rule("/comanda.v1.MailService/ResendMail", BUSINESS, Reach::Tenant),
@@ -147,6 +153,20 @@ mod tests {
             assert_eq!(rule.roles.is_empty(), !is_ours, "{}", rule.path);
             assert_eq!(rule.reach == Reach::Public, !is_ours, "{}", rule.path);
         }
+    }
+
+    #[test]
+    fn a_tracker_reads_one_order_and_what_its_statuses_are_called() {
+        let may: Vec<_> =
+            TABLE.iter().filter(|rule| rule.roles.contains(&Role::Tracker)).map(|rule| rule.path).collect();
+        assert_eq!(
+            may,
+            [
+                "/comanda.v1.OrderService/GetOrder",
+                "/comanda.v1.LifecycleService/GetWorkflow",
+                "/comanda.v1.WatchService/WatchOrder"
+            ]
+        );
     }
 
     #[test]

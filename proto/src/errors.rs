@@ -27,6 +27,7 @@ pub mod reason {
     pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
     pub const INTERNAL: &str = "INTERNAL";
     pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
     pub const UNKNOWN_RPC: &str = "UNKNOWN_RPC";
     pub const WORKFLOW_NOT_FOUND: &str = "WORKFLOW_NOT_FOUND";
     pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";

@@ -125,7 +125,11 @@ type CreateOrderResponse struct {
 	// The order as it is now.
 	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// True where an earlier call with this request_id had created the order.
-	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	Replayed bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Whoever holds it may call GetOrder and WatchOrder for this one order, with the header "authorization: Bearer TOKEN", and GetWorkflow; nothing
+	// else. Such a call sees nothing of who ordered, and no labels. It expires some days after the order's creation (the server's setting,
+	// 30 by default) and is the same each time. Empty where the server has no keys for tracking tokens.
+	TrackingToken string `protobuf:"bytes,3,opt,name=tracking_token,json=trackingToken,proto3" json:"tracking_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +176,13 @@ func (x *CreateOrderResponse) GetReplayed() bool {
 		return x.Replayed
 	}
 	return false
+}
+
+func (x *CreateOrderResponse) GetTrackingToken() string {
+	if x != nil {
+		return x.TrackingToken
+	}
+	return ""
 }
 
 // Up to 100 orders.
@@ -913,10 +924,11 @@ const file_comanda_v1_order_service_proto_rawDesc = "" +
 	"\x04trip\x18\x06 \x01(\v2\x10.comanda.v1.TripR\x04trip\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x01\n" +
 	"\x13CreateOrderResponse\x12'\n" +
 	"\x05order\x18\x01 \x01(\v2\x11.comanda.v1.OrderR\x05order\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"V\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\x12%\n" +
+	"\x0etracking_token\x18\x03 \x01(\tR\rtrackingToken\"V\n" +
 	"\x18BatchCreateOrdersRequest\x12:\n" +
 	"\brequests\x18\x01 \x03(\v2\x1e.comanda.v1.CreateOrderRequestR\brequests\"\xe1\x01\n" +
 	"\x19BatchCreateOrdersResponse\x12F\n" +

@@ -51,6 +51,9 @@ const (
 // OUT_OF_RANGE, and bytes that are no protobuf INTERNAL: both are wrong for good, so do not repeat them. One order is at most about
 // 150 KiB; a response that shows many is cut at about 1 MiB and says what was left out.
 //
+// CREDENTIALS. There is no login yet: every caller may do everything, but for one who sends a tracking token (CreateOrderResponse), who may do
+// what it is for. A token that is wrong or has expired is UNAUTHENTICATED, reason UNAUTHENTICATED; a call that it is not for is PERMISSION_DENIED.
+//
 // TENANTS. A call reaches the orders of its caller's tenant only. An order of another tenant is answered exactly as one that does not exist.
 type OrderServiceClient interface {
 	// Stores an order and returns it. OK means that it is committed to disk: it will be published and will move through its workflow,
@@ -186,6 +189,9 @@ func (c *orderServiceClient) EraseCustomer(ctx context.Context, in *EraseCustome
 // SIZES. A request is at most 256 KiB on this service and 64 KiB on the others, also when it is decompressed. A larger one is answered
 // OUT_OF_RANGE, and bytes that are no protobuf INTERNAL: both are wrong for good, so do not repeat them. One order is at most about
 // 150 KiB; a response that shows many is cut at about 1 MiB and says what was left out.
+//
+// CREDENTIALS. There is no login yet: every caller may do everything, but for one who sends a tracking token (CreateOrderResponse), who may do
+// what it is for. A token that is wrong or has expired is UNAUTHENTICATED, reason UNAUTHENTICATED; a call that it is not for is PERMISSION_DENIED.
 //
 // TENANTS. A call reaches the orders of its caller's tenant only. An order of another tenant is answered exactly as one that does not exist.
 type OrderServiceServer interface {

@@ -56,11 +56,17 @@ impl Durations {
 pub struct Merger(Deserializer);
 
 impl Merger {
+    /// A stored one, which can count on.
+    pub fn read(&mut self, stored: &[u8]) -> Result<Durations, StoreError> {
+        let read = self.0.deserialize(&mut Cursor::new(stored));
+        let mut read: Histogram<u64> = read.map_err(|error| StoreError::Unreadable(format!("a histogram: {error}")))?;
+        read.auto(true);
+        Ok(Durations(read))
+    }
+
     /// Counts what a stored one has counted.
     pub fn merge(&mut self, into: &mut Durations, stored: &[u8]) -> Result<(), StoreError> {
-        let read = self.0.deserialize(&mut Cursor::new(stored));
-        let read: Histogram<u64> = read.map_err(|error| StoreError::Unreadable(format!("a histogram: {error}")))?;
-        into.merge(&Durations(read));
+        into.merge(&self.read(stored)?);
         Ok(())
     }
 
@@ -119,6 +125,13 @@ mod tests {
         assert_eq!(durations.percentile(50.0), Duration::ZERO);
         let longest = durations.percentile(100.0).whole_days();
         assert!((30..=31).contains(&longest), "{longest}");
+    }
+
+    #[test]
+    fn a_stored_one_counts_on() {
+        let mut durations = Merger::default().read(&of(&[1, 2]).encode()).expect("readable");
+        durations.record(LONGEST_MS as i64 * US_PER_MS);
+        assert_eq!(durations, of(&[1, 2, LONGEST_MS as i64]));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    durations::Durations,
     event::{Event, Fact},
     job::Job,
     moved::Moved,
@@ -48,7 +47,8 @@ pub struct MoveKey<'e> {
     pub currency: &'e str,
 }
 
-/// What is counted of transitions. The sums of money and time hold more than any column of one order.
+/// What is counted of transitions. The sums of money and time hold more than any column of one order. Each duration (in microseconds) is kept,
+/// since a histogram is large, and most rows of a batch get few.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct MoveSums {
@@ -57,7 +57,7 @@ pub struct MoveSums {
     pub total_units: i128,
     pub total_nanos: i128,
     pub dwell_us: i128,
-    pub dwell: Option<Durations>,
+    pub dwells: Vec<i64>,
 }
 
 /// What jobs are counted by.
@@ -71,7 +71,7 @@ pub struct JobKey<'e> {
     pub courier_id: &'e str,
 }
 
-/// What is counted of jobs.
+/// What is counted of jobs. Durations as in [`MoveSums`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct JobSums {
@@ -83,7 +83,7 @@ pub struct JobSums {
     pub on_time: i64,
     pub completed: i64,
     pub pickup_us: i128,
-    pub pickup: Option<Durations>,
+    pub pickups: Vec<i64>,
     pub idle_us: i128,
     pub busy_us: i128,
 }
@@ -132,7 +132,7 @@ impl MoveSums {
         self.total_nanos += i128::from(moved.nanos);
         if let Some(dwell_us) = moved.dwell_us {
             self.dwell_us += i128::from(dwell_us);
-            self.dwell.get_or_insert_default().record(dwell_us);
+            self.dwells.push(dwell_us);
         }
     }
 }
@@ -151,7 +151,7 @@ impl JobSums {
                 self.picked_up += 1;
                 self.on_time += i64::from(on_time);
                 self.pickup_us += i128::from(pickup_us);
-                self.pickup.get_or_insert_default().record(pickup_us);
+                self.pickups.push(pickup_us);
             }
             Job::Completed { busy_us } => {
                 self.completed += 1;
@@ -189,7 +189,7 @@ impl AddAssign for MoveSums {
         self.total_units += other.total_units;
         self.total_nanos += other.total_nanos;
         self.dwell_us += other.dwell_us;
-        merge(&mut self.dwell, other.dwell);
+        self.dwells.extend(other.dwells);
     }
 }
 
@@ -203,17 +203,9 @@ impl AddAssign for JobSums {
         self.on_time += other.on_time;
         self.completed += other.completed;
         self.pickup_us += other.pickup_us;
-        merge(&mut self.pickup, other.pickup);
+        self.pickups.extend(other.pickups);
         self.idle_us += other.idle_us;
         self.busy_us += other.busy_us;
-    }
-}
-
-fn merge(into: &mut Option<Durations>, other: Option<Durations>) {
-    match (into.as_mut(), other) {
-        (Some(into), Some(other)) => into.merge(&other),
-        (None, other) => *into = other,
-        (Some(_), None) => {}
     }
 }
 

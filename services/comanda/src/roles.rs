@@ -1,6 +1,9 @@
 //! The server roles: one process each in production, or all on one port.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -10,6 +13,7 @@ use comanda_kit::{
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
     telemetry,
+    tracking::{self, Keys},
 };
 use tracing::info;
 
@@ -25,6 +29,9 @@ pub struct ListenArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
+    /// Tracking tokens.
+    #[command(flatten)]
+    pub tracking: tracking::Config,
     #[command(flatten)]
     limits: Limits,
 }
@@ -157,9 +164,10 @@ pub struct AllArgs {
 /// Runs ordering until a signal.
 pub async fn ordering(args: OrderingArgs) -> Result<()> {
     let tasks = start()?;
-    let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?;
+    let keys = args.listen.tracking.keys()?;
+    let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, 50051, vec![endpoint], &tasks).await?;
+    serve(&args.listen, keys, 50051, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -168,16 +176,17 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, 50052, vec![endpoint], &tasks).await?;
+    serve(&args.listen, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
     let tasks = start()?;
-    let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka)?;
+    let keys = args.listen.tracking.keys()?;
+    let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, 50053, vec![endpoint], &tasks).await?;
+    serve(&args.listen, keys, 50053, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -186,7 +195,7 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, 50054, vec![endpoint], &tasks).await?;
+    serve(&args.listen, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -195,7 +204,7 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, 50055, vec![endpoint], &tasks).await?;
+    serve(&args.listen, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -218,9 +227,10 @@ pub async fn all(args: AllArgs) -> Result<()> {
 /// Starts every role.
 pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
-    let ordering = comanda_ordering::App::build(postgres, kafka)?;
+    let keys = args.listen.tracking.keys()?;
+    let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
-    let notification = comanda_notification::App::build(&args.notification, postgres, kafka)?;
+    let notification = comanda_notification::App::build(&args.notification, postgres, kafka, keys.clone())?;
     let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;
     let analytics = comanda_analytics::App::build(&args.analytics, postgres, kafka)?;
     let endpoints = vec![
@@ -230,7 +240,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, 50051, endpoints, tasks).await?;
+    let grpc = serve(&args.listen, keys, 50051, endpoints, tasks).await?;
     let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
@@ -257,13 +267,20 @@ fn start() -> Result<Tasks> {
     Ok(tasks)
 }
 
-async fn serve(args: &ListenArgs, default_port: u16, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Result<SocketAddr> {
+async fn serve(
+    args: &ListenArgs,
+    keys: Option<Arc<Keys>>,
+    default_port: u16,
+    endpoints: Vec<Endpoint>,
+    tasks: &Tasks,
+) -> Result<SocketAddr> {
     let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     serve_metrics(args.admin_listen)?;
     info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
-    server::serve(listener, endpoints, &args.limits, Access::default(), tasks)?;
+    let access = Access::default().with_tracking(keys);
+    server::serve(listener, endpoints, &args.limits, access, tasks)?;
     Ok(address)
 }
 

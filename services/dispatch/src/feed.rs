@@ -15,6 +15,10 @@ use comanda_kit::{
     kafka::{self, Watermarks},
 };
 use comanda_proto::{events::CourierLocation, views::offset_date_time};
+use futures::{
+    FutureExt,
+    future::{Fuse, FusedFuture},
+};
 use metrics::{counter, histogram};
 use prost::Message as _;
 use rdkafka::{
@@ -25,7 +29,10 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 use time::OffsetDateTime;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -97,9 +104,14 @@ impl Feed {
         mut progress: Progress,
         stop: &CancellationToken,
     ) -> Result<()> {
-        let mut ends = Box::pin(self.ends(consumer.clone()));
+        let (mut looks, mut ends) = (tokio::time::interval(CHECK), Fuse::terminated());
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = looks.tick(), if ends.is_terminated() => {
+                    progress.ask();
+                    ends = self.ends(consumer.clone()).boxed().fuse();
+                }
                 next = consumer.recv() => match next {
                     Ok(message) => {
                         self.take(&message);
@@ -107,15 +119,12 @@ impl Feed {
                     }
                     Err(error) => report(&error, stop).await,
                 },
-                (asked, found) = &mut ends => {
-                    match found {
-                        Ok(watermarks) => progress.look(asked, watermarks)?,
-                        Err(error) if is_gone(&error) => bail!("the topic is gone"),
-                        // Kafka is away: the consumer says so.
-                        Err(_) => {}
-                    }
-                    ends = Box::pin(self.ends(consumer.clone()));
-                }
+                (asked, found) = &mut ends => match found {
+                    Ok(watermarks) => progress.look(asked, watermarks)?,
+                    Err(error) if is_gone(&error) => bail!("the topic is gone"),
+                    // Kafka is away: the consumer says so.
+                    Err(_) => {}
+                },
                 () = stop.cancelled() => return Ok(()),
             }
             if let Some(until) = progress.complete_until() {
@@ -124,9 +133,8 @@ impl Feed {
         }
     }
 
-    /// Where the topic ends, after a while, and when that was asked.
+    /// Where the topic ends, and when that was asked.
     async fn ends(&self, consumer: Arc<StreamConsumer>) -> (OffsetDateTime, KafkaResult<Watermarks>) {
-        tokio::time::sleep(CHECK).await;
         let (asked, topic) = (OffsetDateTime::now_utc(), self.topic.clone());
         let found = spawn_blocking(move || kafka::watermarks(consumer.client(), &topic)).await;
         (asked, found.unwrap_or(Err(KafkaError::Canceled)))
@@ -183,6 +191,8 @@ fn at(unix_ms: i64) -> Option<OffsetDateTime> {
 /// How far the topic was read, compared with where it ended a moment ago.
 struct Progress {
     next: BTreeMap<i32, i64>,
+    /// `next` when the ends were asked for. What is read meanwhile may lie behind the ends that are told.
+    asked_at: BTreeMap<i32, i64>,
     /// The ends that are to be reached: when they were asked for.
     wanted: Option<(OffsetDateTime, Watermarks)>,
     since: Instant,
@@ -190,11 +200,16 @@ struct Progress {
 
 impl Progress {
     fn from(start: BTreeMap<i32, i64>) -> Self {
-        Self { next: start, wanted: None, since: Instant::now() }
+        Self { asked_at: start.clone(), next: start, wanted: None, since: Instant::now() }
     }
 
     fn pass(&mut self, partition: i32, next: i64) {
         self.next.insert(partition, next);
+    }
+
+    /// The ends are asked for now.
+    fn ask(&mut self) {
+        self.asked_at.clone_from(&self.next);
     }
 
     /// Takes the ends that were asked for, unless earlier ones are still to be reached. Fails where another consumer is needed.
@@ -202,7 +217,7 @@ impl Progress {
         if watermarks.len() != self.next.len() {
             bail!("the topic has {} partitions now", watermarks.len());
         }
-        if watermarks.iter().any(|(partition, (_, end))| self.next.get(partition).is_some_and(|next| next > end)) {
+        if watermarks.iter().any(|(partition, (_, end))| self.asked_at.get(partition).is_some_and(|next| next > end)) {
             bail!("the topic has a new log");
         }
         if self.wanted.is_none() {
@@ -251,6 +266,16 @@ mod tests {
         // What was deleted is not waited for.
         progress.look(later, Watermarks::from([(0, (9, 9)), (1, (0, 0))])).expect("the same log");
         assert_eq!(progress.complete_until(), Some(later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_while_the_ends_are_asked_for_is_no_new_log() {
+        let mut progress = progress();
+        progress.ask();
+        progress.pass(0, 8);
+        progress.look(NOON, Watermarks::from([(0, (0, 6)), (1, (0, 0))])).expect("the end has moved on meanwhile");
+        progress.ask();
+        assert!(progress.look(NOON, Watermarks::from([(0, (0, 6)), (1, (0, 0))])).is_err(), "it is shorter");
     }
 
     #[tokio::test(start_paused = true)]

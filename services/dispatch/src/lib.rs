@@ -28,7 +28,7 @@
 //! * `grid`: couriers by place, read from the topic; begins with the last positions of the database
 //! * `travel`: how long a way takes (trait `Travel`)
 //! * `leader`: rounds of allotment; what is overdue: offers, silent couriers, steps that nobody answered
-//! * `locations`: positions of couriers in, thinned out by `filter`, sent by `publisher`
+//! * `locations`: positions of `registered` couriers in, thinned out by `filter`, sent by `publisher`
 //! * `commands`, `assign`: what couriers and people ask for, each by compare-and-set
 //! * `wake`: tells this replica's leader what the calls of this replica changed
 //! * `feed`: all positions from the topic into the grid of this replica; `last_positions`: from the grid into the database
@@ -70,6 +70,7 @@ use crate::{
     },
     locations::Locations,
     publisher::Publisher,
+    registered::Registered,
     store::Store,
     travel::{StraightLine, Travel},
     wake::Wake,
@@ -96,6 +97,7 @@ pub mod operator;
 pub mod place;
 pub mod publisher;
 mod reach;
+pub mod registered;
 pub mod reporters;
 mod shown;
 pub mod store;
@@ -210,7 +212,7 @@ impl App {
             assign: Assign::new(store.clone(), workflows, follower, places, nudges),
             wake,
             tasks: tasks.clone(),
-            locations: Locations::new(store.clone(), publisher),
+            locations: Locations::new(Registered::start(store.clone(), tasks), publisher),
             location_streams: Streams::new("locations", MAX_STREAMS, STREAM_TIMES, tasks.clone()),
             watched,
             courier_streams: Streams::new("courier", MAX_STREAMS, STREAM_TIMES, tasks.clone()),

@@ -22,22 +22,22 @@ use crate::{
     place::{CourierKey, Point},
     publisher::Publisher,
     reach,
+    registered::Registered,
     reporters::Reporters,
-    store::Store,
 };
 
 /// Takes positions. Clones share everything.
 #[derive(Clone)]
 pub struct Locations {
-    store: Store,
+    registered: Registered,
     reporters: Arc<Reporters>,
     publisher: Arc<Publisher>,
 }
 
 impl Locations {
-    /// Knows couriers from `store`, publishes with `publisher`.
-    pub fn new(store: Store, publisher: Publisher) -> Self {
-        Self { store, reporters: Arc::default(), publisher: Arc::new(publisher) }
+    /// Takes positions of `registered` couriers, publishes with `publisher`.
+    pub fn new(registered: Registered, publisher: Publisher) -> Self {
+        Self { registered, reporters: Arc::default(), publisher: Arc::new(publisher) }
     }
 
     /// Takes one position; whether it was of use.
@@ -73,7 +73,7 @@ impl Locations {
     /// A courier that exists and that the caller may speak for.
     async fn known(&self, scope: &Scope, courier_id: &str) -> Result<CourierKey, ApiError> {
         let courier = reach::courier(scope, courier_id)?;
-        if self.reporters.knows(&courier) || self.store.courier_exists(&courier).await? {
+        if self.reporters.knows(&courier) || self.registered.contains(&courier).await? {
             return Ok(courier);
         }
         Err(reach::courier_not_found(courier_id))

@@ -47,6 +47,7 @@ pub mod server;
 pub mod socket;
 pub mod sse;
 pub mod table;
+pub mod track;
 
 /// Settings of the gateway.
 #[derive(Args, Clone, Debug)]

@@ -40,6 +40,15 @@ fn openapi() -> Response<Body> {
     response
 }
 
+/// A page with this status, whole.
+pub fn page(path: &str, status: StatusCode) -> Response<Body> {
+    let mut response = file(path, &HeaderMap::new());
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    response
+}
+
 /// A file, unless the browser has it already.
 fn file(path: &str, headers: &HeaderMap) -> Response<Body> {
     let Some(kind) = kind(path) else { return nothing_here() };

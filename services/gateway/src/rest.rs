@@ -53,11 +53,12 @@ pub struct Served {
 
 /// Answers a request for a route of one response.
 pub async fn answer(State(served): State<Served>, path: RawPathParams, request: Request) -> Response<Body> {
-    served.try_answer(&path, request).await.unwrap_or_else(Problem::into_response)
+    served.try_answer(&path_of(&path), request).await.unwrap_or_else(Problem::into_response)
 }
 
 impl Served {
-    async fn try_answer(&self, path: &RawPathParams, request: Request) -> Result<Response<Body>, Problem> {
+    /// Answers a request with these parts of the path, by name.
+    pub async fn try_answer(&self, path: &[(String, String)], request: Request) -> Result<Response<Body>, Problem> {
         let _place = self.context.places.call()?;
         let (head, body) = request.into_parts();
         let body = match self.route.body {
@@ -65,7 +66,7 @@ impl Served {
             _ => limits::read_json(&head.headers, body, limits::most_bytes(&self.method)).await?,
         };
         let query = head.uri.query().unwrap_or_default();
-        let parts = Parts { path: &path_of(path), query, headers: &head.headers, body: &body };
+        let parts = Parts { path, query, headers: &head.headers, body: &body };
         let message = request::build(self.route, &self.method.input(), &parts)?;
         let conditional = head.headers.contains_key(header::IF_MATCH);
         let metadata = metadata_of(&head.headers);

@@ -24,6 +24,7 @@ use crate::{
     seed::{self, Seed},
     sse::{self, Events},
     table::{Route, TABLE},
+    track,
 };
 
 /// How long a browser may remember what other origins are allowed.
@@ -36,6 +37,7 @@ pub fn router(context: Arc<Context>, seed: Seed, guard: Guard, stop: &Cancellati
         .route("/orders", get(seed::orders).with_state(seed))
         .route("/healthz", get(health).with_state(stop.clone()))
         .merge(rpc::routes(&context, stop))
+        .merge(track::routes(&context, stop))
         .merge(pages::routes());
     for route in &TABLE {
         router = router.route(route.path, served(route, &context, stop));

@@ -28,4 +28,5 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod tracking;
 pub mod workflows;

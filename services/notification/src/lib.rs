@@ -1,8 +1,10 @@
 //! The notification service: streams what happens to orders ([`watch`]) and mails it to customers ([`mail`]).
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::Args;
-use comanda_kit::{kafka, postgres, server::Endpoint, shutdown::Tasks};
+use comanda_kit::{kafka, postgres, server::Endpoint, shutdown::Tasks, tracking::Keys};
 use sqlx::PgPool;
 use tonic::service::Routes;
 
@@ -33,9 +35,14 @@ pub struct App {
 
 impl App {
     /// Checks the settings. What is down is waited for later, while the server answers NOT_SERVING.
-    pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
+    pub fn build(
+        config: &Config,
+        postgres: &postgres::Config,
+        kafka: &kafka::Config,
+        tracking: Option<Arc<Keys>>,
+    ) -> Result<Self> {
         let pool = postgres::pool(postgres, watch::store::SCHEMA)?;
-        let mail = mail::App::build(&config.mail, kafka, pool.clone())?;
+        let mail = mail::App::build(&config.mail, kafka, pool.clone(), tracking)?;
         Ok(Self { watch: config.watch.clone(), mail, kafka: kafka.clone(), pool })
     }
 

@@ -1,11 +1,12 @@
 //! OrderService: checks requests, calls the store or the writer, and builds the responses.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use comanda_kit::{
     access::Scope,
     errors::{ApiError, Violations},
     postgres::StoreError,
+    tracking::Keys,
     workflows::Workflows,
 };
 use comanda_proto::v1::{
@@ -19,6 +20,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     batch_get::BatchGet,
@@ -40,12 +42,23 @@ pub struct Api {
     workflows: Workflows,
     writer: Writer,
     share: Share,
+    tracking: Option<Arc<Keys>>,
 }
 
 impl Api {
-    /// Reads through `store`, of many orders at once only in a `share` of its connections, and writes through `writer`.
-    pub fn new(store: Store, workflows: Workflows, writer: Writer, share: Share) -> Self {
-        Self { store, workflows, writer, share }
+    /// Reads through `store`, of many orders at once only in a `share` of its connections, and writes through `writer`. Orders get tokens of
+    /// `tracking`.
+    pub fn new(store: Store, workflows: Workflows, writer: Writer, share: Share, tracking: Option<Arc<Keys>>) -> Self {
+        Self { store, workflows, writer, share, tracking }
+    }
+
+    /// With the tracking token of the order.
+    fn tracked(&self, scope: &Scope, mut response: CreateOrderResponse) -> CreateOrderResponse {
+        let order_id = response.order.as_ref().and_then(|order| Uuid::try_parse(&order.order_id).ok());
+        let token =
+            self.tracking.as_ref().zip(order_id).and_then(|(keys, order_id)| keys.token(scope.tenant(), order_id));
+        response.tracking_token = token.unwrap_or_default();
+        response
     }
 
     async fn parse(&self, scope: Scope, request: CreateOrderRequest) -> Result<NewOrder, ApiError> {
@@ -70,8 +83,9 @@ impl OrderService for Api {
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
         let (scope, deadline) = (Scope::of(request.extensions())?, Instant::now() + PATIENCE);
-        let receiver = self.enqueue(scope, request.into_inner(), deadline).await?;
-        Ok(Response::new(in_time(deadline, writer::outcome(receiver)).await?))
+        let receiver = self.enqueue(scope.clone(), request.into_inner(), deadline).await?;
+        let created = in_time(deadline, writer::outcome(receiver)).await?;
+        Ok(Response::new(self.tracked(&scope, created)))
     }
 
     async fn batch_create_orders(
@@ -93,7 +107,9 @@ impl OrderService for Api {
         let mut results = Vec::with_capacity(waiting.len());
         for row in waiting {
             results.push(result(match row {
-                Ok(receiver) => in_time(deadline, writer::outcome(receiver)).await,
+                Ok(receiver) => {
+                    in_time(deadline, writer::outcome(receiver)).await.map(|created| self.tracked(&scope, created))
+                }
                 Err(error) => Err(error),
             }));
         }
@@ -117,9 +133,10 @@ impl OrderService for Api {
             }
             None => return Err(violations.check().err().unwrap_or_else(ApiError::internal).into()),
         };
-        let row = found.map_err(ApiError::from)?.ok_or_else(|| ApiError::order_not_found(key))?;
+        let found = found.map_err(ApiError::from)?.filter(|row| scope.reaches(row.order_id));
+        let row = found.ok_or_else(|| ApiError::order_not_found(key))?;
         let order = row.into_order(view).map_err(|error| ApiError::from(StoreError::from(error)))?;
-        Ok(Response::new(GetOrderResponse { order: Some(order) }))
+        Ok(Response::new(GetOrderResponse { order: Some(scope.shown(order)) }))
     }
 
     async fn batch_get_orders(

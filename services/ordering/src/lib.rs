@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use comanda_kit::{
     backoff::sleep, kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint, shutdown::Tasks,
-    workflows::Workflows,
+    tracking::Keys, workflows::Workflows,
 };
 use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
 use sqlx::PgPool;
@@ -44,18 +44,25 @@ pub struct App {
     pool: PgPool,
     share: Share,
     kafka: kafka::Config,
+    tracking: Option<Arc<Keys>>,
 }
 
 impl App {
     /// Checks the settings. A database or broker that is down is waited for later, while the server answers NOT_SERVING.
     pub fn build(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, store::SCHEMA)?;
-        Ok(Self { pool, share: Share::of(postgres.database_connections), kafka: kafka.clone() })
+        Ok(Self { pool, share: Share::of(postgres.database_connections), kafka: kafka.clone(), tracking: None })
+    }
+
+    /// Orders get tracking tokens of these keys.
+    #[must_use]
+    pub fn with_tracking(self, tracking: Option<Arc<Keys>>) -> Self {
+        Self { tracking, ..self }
     }
 
     /// Starts writers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, share, kafka } = self;
+        let Self { pool, share, kafka, tracking } = self;
         let store = Store::new(pool.clone());
         let nudge = Arc::new(Notify::new());
         let writer = Writer::start(store.clone(), nudge.clone(), tasks);
@@ -71,7 +78,8 @@ impl App {
             Ok(())
         });
 
-        let service = OrderServiceServer::new(Api::new(store.clone(), Workflows::new(pool.clone()), writer, share));
+        let service =
+            OrderServiceServer::new(Api::new(store.clone(), Workflows::new(pool.clone()), writer, share, tracking));
         Ok(Endpoint {
             routes: Routes::new(
                 service

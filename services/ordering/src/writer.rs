@@ -101,12 +101,12 @@ async fn write_together(store: &Store, nudge: &Notify, orders: &[NewOrder]) -> R
 fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap<Uuid, Earlier>) -> Outcome {
     if let Some(stored) = stored.get(&order.order_id) {
         let order = order.clone().into_order(stored.number, timestamp(stored.create_time));
-        return Ok(CreateOrderResponse { order: Some(order), replayed: false });
+        return Ok(CreateOrderResponse { order: Some(order), ..Default::default() });
     }
     let Some((request_id, hash)) = &order.request else { return Err(ApiError::internal()) };
     match earlier.get(&order.order_id) {
         Some(earlier) if earlier.hash == *hash || planted!("replay-without-hash") => {
-            Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true })
+            Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true, ..Default::default() })
         }
         Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
         // Not found in time, or forgotten between the two statements: the next try will tell.

@@ -10,11 +10,7 @@ use sqlx::{Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 pub use self::{jobs::jobs, moves::moves};
-use crate::{
-    durations::{Durations, Merger},
-    event::Topic,
-    fold::Gate,
-};
+use crate::{durations::Merger, event::Topic, fold::Gate};
 
 /// The row of a statement, from 1, and the histogram that it has stored.
 pub type Stored = (i64, Vec<u8>);
@@ -22,21 +18,24 @@ pub type Stored = (i64, Vec<u8>);
 /// The histograms of a statement's rows, as they are stored.
 pub type Encoded = Vec<Option<Vec<u8>>>;
 
-/// Merges the histograms of a batch with those that are stored.
-#[derive(Debug)]
-pub struct Histograms;
-
-impl Histograms {
-    /// As they are to be stored.
-    pub fn merged(added: &[Option<Durations>], stored: Vec<Stored>) -> Result<Encoded, StoreError> {
-        let (mut all, mut merger) = (added.to_vec(), Merger::default());
-        for (row, bytes) in stored {
-            let row = usize::try_from(row - 1).ok().and_then(|index| all.get_mut(index)).and_then(Option::as_mut);
-            let durations = row.ok_or_else(|| StoreError::Unreadable("a row that was not asked for".into()))?;
-            merger.merge(durations, &bytes)?;
-        }
-        Ok(all.iter().map(|durations| durations.as_ref().map(Durations::encode)).collect())
+/// The histograms of rows as they are to be stored: what is stored, and these durations in microseconds.
+pub fn histograms(added: &[Vec<i64>], stored: Vec<Stored>) -> Result<Encoded, StoreError> {
+    let mut before = vec![None; added.len()];
+    for (row, bytes) in stored {
+        let place = usize::try_from(row - 1).ok().and_then(|index| before.get_mut(index));
+        let place = place.ok_or_else(|| StoreError::Unreadable("a row that was not asked for".into()))?;
+        *place = Some(bytes);
     }
+    let mut merger = Merger::default();
+    let histogram = |(durations, before): (&Vec<i64>, Option<Vec<u8>>)| {
+        if durations.is_empty() {
+            return Ok(None);
+        }
+        let mut all = before.map(|bytes| merger.read(&bytes)).transpose()?.unwrap_or_default();
+        durations.iter().for_each(|microseconds| all.record(*microseconds));
+        Ok(Some(all.encode()))
+    };
+    added.iter().zip(before).map(histogram).collect()
 }
 
 /// The statement that lets gates pass.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Place, Store,
     offsets::advance,
-    rows::{Histograms, gates, jobs, moves},
+    rows::{gates, histograms, jobs, moves},
 };
 use crate::{
     event::Topic,
@@ -89,7 +89,7 @@ impl Unit {
         }
         let rows = moves(changes);
         let stored = bounded(rows.stored(generation).fetch_all(&mut *self.connection)).await?;
-        let histograms = Histograms::merged(rows.histograms(), stored)?;
+        let histograms = histograms(rows.durations(), stored)?;
         bounded(rows.upsert(generation, &histograms).execute(&mut *self.connection)).await.map(drop)
     }
 
@@ -103,7 +103,7 @@ impl Unit {
         }
         let rows = jobs(changes);
         let stored = bounded(rows.stored(generation).fetch_all(&mut *self.connection)).await?;
-        let histograms = Histograms::merged(rows.histograms(), stored)?;
+        let histograms = histograms(rows.durations(), stored)?;
         bounded(rows.upsert(generation, &histograms).execute(&mut *self.connection)).await.map(drop)
     }
 

@@ -14,6 +14,8 @@ use std::{
 use anyhow::{Context, Result};
 use comanda_kit::settings;
 
+/// The folder of the mails, inside the data folder.
+pub const MAILS: &str = "mails";
 const ROOT: u32 = 0;
 /// Accounts to become, the first that exists.
 const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
@@ -65,8 +67,13 @@ fn account() -> Option<(&'static str, u32, u32)> {
     ACCOUNTS.into_iter().find_map(find)
 }
 
-/// Gives the folder itself away; what is in it was made by the account.
+/// Gives the folder away, and that of the mails, which root may have made: with --database-url it stays root. All else in it was made by the
+/// account.
 fn own(data_dir: &Path, uid: u32, gid: u32) -> Result<()> {
-    chown(data_dir, Some(uid), Some(gid))
-        .with_context(|| format!("cannot give {} to another account", data_dir.display()))
+    let mails = data_dir.join(MAILS);
+    for folder in [data_dir, &mails].into_iter().filter(|folder| folder.exists()) {
+        chown(folder, Some(uid), Some(gid))
+            .with_context(|| format!("cannot give {} to another account", folder.display()))?;
+    }
+    Ok(())
 }

@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,6 +10,8 @@ use anyhow::{Context, Result};
 use postgresql_embedded::{PostgreSQL, Settings, SettingsBuilder, Status};
 use tracing::{info, warn};
 use uuid::Uuid;
+
+use super::secret;
 
 /// Selects the server's binaries on Maven Central; nothing is fetched from this address itself.
 const RELEASES: &str = "https://github.com/zonkyio/embedded-postgres-binaries";
@@ -97,7 +97,7 @@ fn settings(data_dir: &Path, data: &Path) -> Result<Settings> {
         .installation_dir(data_dir.join("postgres-server"))
         .data_dir(data)
         .password_file(data_dir.join("postgres-password"))
-        .password(password(&data_dir.join("postgres-password"))?)
+        .password(secret::kept(&data_dir.join("postgres-password"), || Ok(Uuid::new_v4().simple().to_string()))?)
         .socket_dir(data_dir.join("postgres-socket"))
         .host("127.0.0.1")
         .temporary(false)
@@ -108,17 +108,4 @@ fn settings(data_dir: &Path, data: &Path) -> Result<Settings> {
         .config("fsync", "on")
         .build();
     Ok(settings)
-}
-
-/// The password of the private server, made once.
-fn password(file: &Path) -> Result<String> {
-    if let Ok(password) = fs::read_to_string(file) {
-        return Ok(password);
-    }
-    let password = Uuid::new_v4().simple().to_string();
-    let mut options = fs::OpenOptions::new();
-    let mut opened =
-        options.write(true).create_new(true).mode(0o600).open(file).context("cannot write to the data directory")?;
-    opened.write_all(password.as_bytes())?;
-    Ok(password)
 }

@@ -5,6 +5,7 @@ mod account;
 mod broker;
 mod database;
 mod demo;
+mod secret;
 
 use std::{fs, io::IsTerminal, path::PathBuf};
 
@@ -13,6 +14,7 @@ use clap::Args;
 use comanda_kit::{
     kafka, postgres,
     shutdown::{Tasks, stop_on_signals},
+    tracking,
 };
 use comanda_proto::topics;
 
@@ -106,7 +108,7 @@ async fn run_roles(
     tasks: &Tasks,
     demo: Option<Show>,
 ) -> Result<()> {
-    let all = settings(args, data_dir, broker, database);
+    let all = settings(args, data_dir, broker, database)?;
     migrate::database(&all.postgres).await?;
     // The broker is empty at every start: what is unfinished is published again. Consumers drop what they know.
     comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
@@ -128,14 +130,22 @@ fn settings(
     data_dir: &std::path::Path,
     broker: &broker::Broker,
     database: &database::Database,
-) -> AllArgs {
+) -> Result<AllArgs> {
     let mut notification = args.notification.clone();
     notification.watch.feed_from_beginning = true;
     if notification.mail.smtp_url.is_none() && notification.mail.mail_dir.is_none() {
-        notification.mail.mail_dir = Some(data_dir.join("mails"));
+        notification.mail.mail_dir = Some(data_dir.join(account::MAILS));
     }
-    AllArgs {
-        listen: args.listen.clone(),
+    let mut listen = args.listen.clone();
+    if listen.tracking.tracking_keys.is_none() {
+        listen.tracking.tracking_keys = Some(tracking_key(data_dir)?);
+    }
+    let http = args.http.gateway.http_listen;
+    if notification.mail.public_url.is_none() && !args.http.no_http && http.port() != 0 {
+        notification.mail.public_url = Some(format!("http://{http}"));
+    }
+    Ok(AllArgs {
+        listen,
         postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
         kafka: kafka::Config {
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
@@ -149,7 +159,14 @@ fn settings(
         dispatch: args.dispatch.clone(),
         analytics: args.analytics.clone(),
         http: args.http.clone(),
-    }
+    })
+}
+
+/// The file of a key for tracking tokens, made once.
+fn tracking_key(data_dir: &std::path::Path) -> Result<PathBuf> {
+    let file = data_dir.join("tracking-key.pem");
+    secret::kept(&file, tracking::new_key)?;
+    Ok(file)
 }
 
 fn banner(addresses: Addresses, all: &AllArgs, database: &database::Database, again: usize) {

@@ -82,7 +82,7 @@ fn roles(environment: &Environment, step_ms: Option<u64>, tasks: &Tasks) -> Resu
     Ok(vec![
         comanda_ordering::App::build(postgres, kafka)?.start(tasks)?,
         comanda_state_machine::App::build(&lifecycle, postgres, kafka)?.start(tasks)?,
-        comanda_notification::App::build(&settings.notification, postgres, kafka)?.start(tasks)?,
+        comanda_notification::App::build(&settings.notification, postgres, kafka, None)?.start(tasks)?,
         comanda_dispatch::App::build(&settings.dispatch, postgres, kafka)?.start(tasks)?,
     ])
 }

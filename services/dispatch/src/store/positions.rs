@@ -34,11 +34,15 @@ impl PositionRow {
 }
 
 impl Store {
-    /// Whether a courier is registered.
-    pub async fn courier_exists(&self, courier: &CourierKey) -> Result<bool, StoreError> {
-        let statement = "SELECT EXISTS (SELECT FROM couriers WHERE tenant = $1 AND courier_id = $2)";
-        let statement = sqlx::query_scalar(statement).bind(&*courier.tenant).bind(&*courier.courier_id);
-        bounded(statement.fetch_one(&self.pool)).await
+    /// Which of these couriers are registered.
+    pub async fn registered(&self, couriers: &[CourierKey]) -> Result<Vec<CourierKey>, StoreError> {
+        let tenants: Vec<_> = couriers.iter().map(|courier| &*courier.tenant).collect();
+        let ids: Vec<_> = couriers.iter().map(|courier| &*courier.courier_id).collect();
+        let statement = "SELECT tenant, courier_id FROM couriers
+                         WHERE (tenant, courier_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
+        let statement = sqlx::query_as(statement).bind(tenants).bind(ids);
+        let rows: Vec<(String, String)> = bounded(statement.fetch_all(&self.pool)).await?;
+        Ok(rows.iter().map(|(tenant, courier_id)| CourierKey::new(tenant, courier_id)).collect())
     }
 
     /// Gives a grid every position that is stored. It keeps those that are newer.

@@ -81,6 +81,32 @@ async fn nobody_reports_for_a_courier_of_another_tenant_or_in_another_ones_name(
 }
 
 #[tokio::test]
+async fn streams_that_open_at_once_are_all_answered_rightly() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    for number in 0..100 {
+        fixture.register(TENANT, &format!("c-{number}")).await?;
+        fixture.register("other", &format!("c-{}", number + 100)).await?;
+    }
+    let replica = fixture.start().await?;
+    let (client, now) = (fixture.client(&replica).await?, OffsetDateTime::now_utc());
+    let opened = (0..200).map(|number| {
+        let mut client = client.clone();
+        async move { stream(&mut client, &format!("c-{number}"), vec![location(40.0, -3.7, now)]).await }
+    });
+    let answers = futures::future::join_all(opened).await;
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(counts) => assert_eq!((number < 100, counts.taken_count), (true, 1), "c-{number}"),
+            Err(error) => {
+                let expected = (Code::NotFound, reason::COURIER_NOT_FOUND.to_owned());
+                assert_eq!((number >= 100, refusal(error.downcast()?)), (true, expected), "c-{number}");
+            }
+        }
+    }
+    replica.stop().await
+}
+
+#[tokio::test]
 async fn a_stream_is_of_one_courier_and_names_what_is_wrong() -> Result<()> {
     let fixture = Fixture::new().await?;
     fixture.register(TENANT, "c-1").await?;

@@ -12,7 +12,7 @@ function applyTheme() {
   document.documentElement.dataset.theme = isDark() ? "dark" : "light";
 }
 
-/** @param {"board" | "insights" | "docs"} here */
+/** @param {"board" | "insights" | "docs" | null} here null on a page for customers, which has no links */
 export function setUpHeader(here) {
   document.documentElement.lang = language();
   applyTheme();
@@ -29,6 +29,6 @@ export function setUpHeader(here) {
     setLanguage(language() === "en" ? "es" : "en");
     location.reload();
   });
-  byId("links").replaceChildren(link("board"), link("insights"), link("docs"));
+  if (here) byId("links").replaceChildren(link("board"), link("insights"), link("docs"));
   byId("settings").append(theme, other);
 }

@@ -45,22 +45,28 @@ pub struct Events {
 
 /// Answers with a stream of events.
 pub async fn answer(State(events): State<Events>, path: RawPathParams, request: Request) -> Response<Body> {
-    match events.open(&path, &request.into_parts().0).await {
-        Ok(Opened::Live(live)) => stream_of(*live),
-        Ok(Opened::NothingMore) => nothing_more(),
-        Err(problem) if problem.is_transient() => one_problem(&problem),
-        Err(problem) => problem.into_response(),
-    }
+    let path = path_of(&path);
+    events.try_answer(&path, &request.into_parts().0).await.unwrap_or_else(Problem::into_response)
 }
 
 impl Events {
-    async fn open(&self, path: &RawPathParams, head: &Head) -> Result<Opened, Problem> {
+    /// Answers a request with these parts of the path, by name. What repeating can help is no error.
+    pub async fn try_answer(&self, path: &[(String, String)], head: &Head) -> Result<Response<Body>, Problem> {
+        match self.open(path, head).await {
+            Ok(Opened::Live(live)) => Ok(stream_of(*live)),
+            Ok(Opened::NothingMore) => Ok(nothing_more()),
+            Err(problem) if problem.is_transient() => Ok(one_problem(&problem)),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    async fn open(&self, path: &[(String, String)], head: &Head) -> Result<Opened, Problem> {
         let place = self.served.context.places.stream()?;
         let kind = Kind::of(&self.served.method);
         let mut query = crate::query::pairs(head.uri.query().unwrap_or_default());
         let start = kind.start(&head.headers, &mut query)?;
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let parts = Parts { path: &path_of(path), query: &query, headers: &head.headers, body: &[] };
+        let parts = Parts { path, query: &query, headers: &head.headers, body: &[] };
         let message = request::build(self.served.route, &self.served.method.input(), &parts)?;
         let metadata = crate::call::metadata_of(&head.headers);
         Live::open(self.served.clone(), kind, start, message, metadata, place, self.stop.clone()).await

@@ -1,6 +1,6 @@
 //! What the tests start from.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Parser;
 use comanda_client::{Address, Config as Servers, testing::Fake};
@@ -10,6 +10,7 @@ use comanda_kit::{
     server::Limits,
     shutdown::Tasks,
     testing::{Environment, Replica, eventually},
+    tracking::{Keys, new_key},
 };
 use comanda_proto::topics;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header::HeaderMap};
@@ -72,6 +73,8 @@ impl Gateway {
 pub struct World {
     pub core: Replica,
     pub gateway: Gateway,
+    /// The PEM file of its tracking keys.
+    pub tracking: String,
 }
 
 impl World {
@@ -88,12 +91,13 @@ impl World {
         let operator = comanda_state_machine::operator::Operator::connect(&environment.postgres).expect("a valid URL");
         operator.store_shipped_workflows().await.expect("stored");
         operator.close().await;
-        let core = core(&environment, step_ms);
+        let tracking = new_key().expect("a key");
+        let core = core(&environment, step_ms, &tracking);
         let gateway = Gateway::start(Servers::at(address(core.address)), flags);
         for service in ["OrderService", "LifecycleService", "WatchService"] {
             core.serves(&format!("comanda.v1.{service}")).await;
         }
-        Self { core, gateway }
+        Self { core, gateway, tracking }
     }
 
     /// Creates an order, and returns it.
@@ -114,23 +118,26 @@ impl World {
 }
 
 /// Ordering, state machine and notification on one port.
-fn core(environment: &Environment, step_ms: u64) -> Replica {
+fn core(environment: &Environment, step_ms: u64, tracking: &str) -> Replica {
     let Environment { postgres, kafka } = environment;
     let tasks = Tasks::new();
     let state_machine = comanda_state_machine::Config { workflow_files: Vec::new(), step_ms: Some(step_ms) };
     let notification = Notification::try_parse_from(["test"]).expect("the defaults are valid").notification;
+    let keys = Arc::new(Keys::of_pem(tracking.as_bytes(), Duration::from_secs(24 * 3600)).expect("valid keys"));
+    let ordering = comanda_ordering::App::build(postgres, kafka).expect("valid").with_tracking(Some(keys.clone()));
     let endpoints = vec![
-        comanda_ordering::App::build(postgres, kafka).expect("valid").start(&tasks).expect("it starts"),
+        ordering.start(&tasks).expect("it starts"),
         comanda_state_machine::App::build(&state_machine, postgres, kafka)
             .expect("valid")
             .start(&tasks)
             .expect("it starts"),
-        comanda_notification::App::build(&notification, postgres, kafka)
+        comanda_notification::App::build(&notification, postgres, kafka, None)
             .expect("valid")
             .start(&tasks)
             .expect("it starts"),
     ];
-    Replica::serve_with(Access::default(), &Limits::default(), endpoints, tasks).expect("a free port")
+    let access = Access::default().with_tracking(Some(keys));
+    Replica::serve_with(access, &Limits::default(), endpoints, tasks).expect("a free port")
 }
 
 /// A client of HTTP. Where reqwest is compiled with TLS it demands a provider of ciphers, even for plain HTTP; an error says that there is one.

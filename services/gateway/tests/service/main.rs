@@ -10,3 +10,4 @@ mod resources;
 mod rpc;
 mod stalled;
 mod stopping;
+mod track;

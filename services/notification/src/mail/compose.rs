@@ -5,10 +5,10 @@
 //! All mails of an order have one subject and refer to its first mail, so that mailboxes show them as one thread; the status is the first
 //! line of the text, which mailboxes show in their lists.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result};
-use comanda_kit::{currency, mail_address::MailAddress};
+use comanda_kit::{currency, mail_address::MailAddress, tracking::Keys};
 use comanda_proto::{
     v1::{Item, Order, Workflow, WorkflowStatus},
     views::CourierRow,
@@ -31,6 +31,7 @@ use super::{
     locale::Locale,
     mask::mask,
     names::{clean, isolated},
+    pages::Pages,
     plan,
     row::{Claimed, Key},
     templates::{Facts, Templates},
@@ -66,11 +67,12 @@ pub struct Composer {
     domain: String,
     default_locale: Locale,
     time_zone: TimeZone,
+    pages: Option<Pages>,
 }
 
 impl Composer {
-    /// Takes sender, domain and default language from the settings.
-    pub fn new(config: &Config) -> Result<Self> {
+    /// Takes sender, domain and default language from the settings. Links to the pages of orders get tokens of `tracking`.
+    pub fn new(config: &Config, tracking: Option<Arc<Keys>>) -> Result<Self> {
         let from = config.mail_from.email.to_string();
         Ok(Self {
             templates: Templates::load()?,
@@ -79,6 +81,7 @@ impl Composer {
             domain: config.mail_domain.clone(),
             default_locale: config.mail_default_locale,
             time_zone: config.mail_time_zone.clone(),
+            pages: Pages::of(config.public_url.as_deref(), tracking)?,
         })
     }
 
@@ -98,7 +101,9 @@ impl Composer {
         let (name, status) = (clean(&contact.customer_name), clean(&label(workflow, mail, locale)));
         let (number, items, total) = (contact.number, &*order.items, order.total.as_ref().map(currency::format));
         let courier = courier.map(|row| arrival::courier(row, now, &self.time_zone, locale));
-        let facts = Facts { number, name: &name, items, total: total.as_deref(), status: &status, courier };
+        let page = self.pages.as_ref().and_then(|pages| pages.of_order(&contact.tenant, mail.key.order_id));
+        let (total, page) = (total.as_deref(), page.as_deref());
+        let facts = Facts { number, name: &name, items, total, status: &status, courier, page };
         let (text, html) = self.templates.render(plan::template(workflow, &mail.status), locale, &facts)?;
         let subject = subject(locale, number, items);
         let body = MultiPart::alternative_plain_html(text, html);

@@ -45,6 +45,9 @@ pub struct Config {
     /// First pause, in milliseconds, after the mail server refused us and not a single mail; doubles up to 60 times this value.
     #[arg(long, env = "COMANDA_SMTP_PAUSE_MS", default_value_t = 5000, value_parser = value_parser!(u64).range(1..))]
     pub smtp_pause_ms: u64,
+    /// Where customers reach the gateway, as https://HOST: each mail then has a link to the page of its order. Needs --tracking-keys.
+    #[arg(long, env = "COMANDA_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
     /// The sender of the mails.
     #[arg(long, env = "COMANDA_MAIL_FROM", default_value = "Comanda <pedidos@comanda.localhost>")]
     pub mail_from: Mailbox,
@@ -93,6 +96,16 @@ impl Config {
 fn domain(text: &str) -> Result<String, String> {
     let holds = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
     if holds { Ok(text.into()) } else { Err("must be a domain such as mail.example.com".into()) }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let wrong = || "must be an address such as https://orders.example, without ? and #".to_owned();
+    let url = url::Url::parse(text).map_err(|_| wrong())?;
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || !is_plain {
+        return Err(wrong());
+    }
+    Ok(url.into())
 }
 
 fn time_zone(name: &str) -> Result<TimeZone, String> {

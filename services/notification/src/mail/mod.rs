@@ -27,6 +27,7 @@ mod names;
 mod notes;
 mod outcome;
 mod owner;
+mod pages;
 mod pause;
 mod plan;
 mod reply;
@@ -44,7 +45,7 @@ mod verdict;
 use std::sync::Arc;
 
 use anyhow::Result;
-use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks, workflows::Workflows};
+use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks, tracking::Keys, workflows::Workflows};
 use comanda_proto::{topics, v1::mail_service_server::MailServiceServer};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -79,15 +80,15 @@ pub struct App {
 }
 
 impl App {
-    /// Checks the settings. `pool` must see schema `notification` as its own; it may be down.
-    pub fn build(config: &Config, kafka: &kafka::Config, pool: PgPool) -> Result<Self> {
+    /// Checks the settings. Mails link to their orders by tokens of `tracking`. `pool` must see schema `notification` as its own; it may be down.
+    pub fn build(config: &Config, kafka: &kafka::Config, pool: PgPool, tracking: Option<Arc<Keys>>) -> Result<Self> {
         let store = Store::new(pool.clone());
         Ok(Self {
             config: config.clone(),
             kafka: kafka.clone(),
             workflows: Workflows::new(pool),
             store,
-            composer: Composer::new(config)?,
+            composer: Composer::new(config, tracking)?,
             route: Route::new(config)?,
             due: Arc::default(),
         })

@@ -230,7 +230,7 @@ impl Sender {
 
     async fn wait(&mut self, reply: &str) {
         let delay = self.backoff.next_delay();
-        warn!(reply, "the mail server cannot be reached, trying again in {delay:?}");
+        warn!(reply, "no mail can be sent now, trying again in {delay:?}");
         gauge!("comanda_mail_unreachable").increment(1.0);
         sleep(delay, &self.stop).await;
         gauge!("comanda_mail_unreachable").decrement(1.0);

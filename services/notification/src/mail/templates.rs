@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub status: &'a str,
     /// Who comes; only the template "courier" shows it.
     pub courier: Option<CourierFacts>,
+    /// The address of the order's page.
+    pub page: Option<&'a str>,
 }
 
 /// What the template "courier" says of who comes.
@@ -92,7 +94,7 @@ fn values(facts: &Facts<'_>) -> Value {
         context! { name, vehicle, plate, pickup_clock, pickup_minutes }
     });
     context! {
-        number => facts.number, name => facts.name, status => facts.status, items => items, total => facts.total, courier => courier
+        number => facts.number, name => facts.name, status => facts.status, items => items, total => facts.total, courier => courier, page => facts.page
     }
 }
 
@@ -107,9 +109,33 @@ mod tests {
     }
 
     fn render(template: &str, locale: Locale, items: &[Item]) -> (String, String) {
-        let facts =
-            Facts { number: 1042, name: "Ana <x>", items, total: Some("900 CLP"), status: "preparando", courier: None };
+        let facts = Facts {
+            number: 1042,
+            name: "Ana <x>",
+            items,
+            total: Some("900 CLP"),
+            status: "preparando",
+            courier: None,
+            page: None,
+        };
         Templates::load().expect("valid templates").render(template, locale, &facts).expect("rendered")
+    }
+
+    #[test]
+    fn a_mail_links_to_the_page_of_its_order_where_there_is_one() {
+        let render = |template, locale, page| {
+            let facts = Facts { number: 7, name: "", items: &[], total: None, status: "s", courier: None, page };
+            Templates::load().expect("valid templates").render(template, locale, &facts).expect("rendered")
+        };
+        for template in ["status", "courier"] {
+            let (text, html) = render(template, Locale::En, Some("https://orders.example/t/trk_x"));
+            assert!(text.ends_with("\n\nFollow your order: https://orders.example/t/trk_x"), "{text}");
+            // Slashes are escaped as well.
+            let html = html.replace("&#x2f;", "/");
+            assert!(html.contains(r#"<a href="https://orders.example/t/trk_x">Follow your order</a>"#), "{html}");
+            let (text, html) = render(template, Locale::Es, None);
+            assert!(!text.contains("Sigue") && !html.contains("href"), "{text}{html}");
+        }
     }
 
     #[test]
@@ -162,8 +188,15 @@ mod tests {
             pickup_minutes: Some(7),
         };
         let render = |courier| {
-            let facts =
-                Facts { number: 7, name: "", items: &[item("Viaje", 1)], total: None, status: "confirmado", courier };
+            let facts = Facts {
+                number: 7,
+                name: "",
+                items: &[item("Viaje", 1)],
+                total: None,
+                status: "confirmado",
+                courier,
+                page: None,
+            };
             Templates::load().expect("valid").render("courier", Locale::Es, &facts).expect("rendered")
         };
         let (text, html) = render(Some(courier.clone()));

@@ -13,6 +13,7 @@ use tokio::{
     io::AsyncWriteExt,
 };
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{
     compose::Letter,
@@ -65,6 +66,13 @@ impl Route {
 fn directory(path: PathBuf) -> Result<Route> {
     std::fs::create_dir_all(&path)
         .with_context(|| format!("the mail directory {} cannot be created", path.display()))?;
+    let probe = path.join(format!(".{}.probe", Uuid::now_v7()));
+    std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).with_context(|| {
+        format!(
+            "this account cannot write to the mail directory {}; choose another --mail-dir or change its owner",
+            path.display()
+        )
+    })?;
     Ok(Route::Directory(path))
 }
 
@@ -212,9 +220,16 @@ mod tests {
         assert!(Route::new(&config).expect("no server").is_none());
     }
 
+    #[test]
+    fn a_directory_that_cannot_be_written_to_is_refused_at_the_start() {
+        let config = Cli::parse_from(["test", "--mail-dir", "/proc"]).config;
+        let error = Route::new(&config).err().expect("nobody can make a file there");
+        assert!(error.to_string().contains("cannot write to the mail directory /proc"), "{error}");
+    }
+
     #[tokio::test]
     async fn a_file_that_is_there_is_not_overwritten() {
-        let folder = std::env::temp_dir().join(format!("comanda-mail-{}", uuid::Uuid::new_v4()));
+        let folder = std::env::temp_dir().join(format!("comanda-mail-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let (draft, file) = (folder.join(".a.draft"), folder.join("a.eml"));
         for (text, expected) in [("first", "250 written to a.eml"), ("second", "250 was already written to a.eml")] {

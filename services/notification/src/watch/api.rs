@@ -77,6 +77,9 @@ impl Api {
     async fn open_order(&self, scope: Scope, request: WatchOrderRequest) -> Result<(OrderStream, Resume), ApiError> {
         let (order_id, view) = parse(&request)?;
         let after_version = request.after_version;
+        if !scope.reaches(order_id) {
+            return Err(ApiError::order_not_found(order_id));
+        }
         // Before the store is asked: what happens in between then waits in the subscription.
         let subscription = self.hub.watch_order(order_id);
         let opening = self.store.opening(&scope, order_id, after_version, view).await?;

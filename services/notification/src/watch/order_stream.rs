@@ -122,7 +122,7 @@ impl OrderStream {
             status: order.status.clone(),
             ..Order::default()
         };
-        let frame = Frame::message(&WatchOrderResponse { event: Some(Response::Current(order)) });
+        let frame = Frame::message(&WatchOrderResponse { event: Some(Response::Current(self.scope.shown(order))) });
         self.send(frame, version, phase, output).await?;
         if !self.ended {
             // In a box, which is gone afterwards: a stream keeps the room of everything that it ever awaits.

@@ -133,7 +133,8 @@ async fn a_mail_names_nobody_where_nobody_comes_any_more() -> Result<()> {
         }
         let text = sent(&world, order).await?;
         assert!(text.contains("Estado de tu pedido: confirmado."), "{text}");
-        assert!(!text.contains("Luz") && !text.contains("Recogida"), "{text}");
+        // Not only the name: the boundary between the parts of a mail is random and may contain three letters.
+        assert!(!text.contains("Te atiende") && !text.contains("ABCD-12") && !text.contains("Recogida"), "{text}");
     }
     Ok(())
 }

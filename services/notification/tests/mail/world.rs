@@ -197,7 +197,7 @@ impl World {
     /// Starts the service for callers of a tenant.
     pub async fn start_for(&self, tenant: &str, config: Config) -> Result<Service> {
         let (tasks, pool) = (Tasks::new(), postgres::pool(&self.environment.postgres, "notification")?);
-        let app = App::build(&config, &self.environment.kafka, pool)?;
+        let app = App::build(&config, &self.environment.kafka, pool, None)?;
         let (ready, routes) = (watch::Sender::new(true).subscribe(), Routes::new(app.service(&tasks)));
         app.start(&tasks);
         let replica = {

@@ -354,7 +354,7 @@ async fn a_stop_ends_every_stream_with_its_place() {
 #[tokio::test]
 async fn a_replica_without_a_topic_serves_single_orders_and_is_not_ready() {
     let env = Environment::without_topics().await.expect("Postgres runs");
-    let world = World { sql: env.sql().await.expect("the database answers"), env };
+    let world = World { sql: env.sql().await.expect("the database answers"), env, tracking: tracking() };
     let (replica, mut ready) = world.start(config()).await;
     let order_id = world.silent_order("ana").await;
     let mut client = client(&replica).await;

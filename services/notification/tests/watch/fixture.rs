@@ -1,6 +1,6 @@
 //! A world for one test: a database, a topic, replicas, and orders that move when the test says so.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use clap::Parser;
 use comanda_kit::{
@@ -9,6 +9,7 @@ use comanda_kit::{
     server::Endpoint,
     shutdown::Tasks,
     testing::{Environment, PATIENCE, Replica},
+    tracking::{Keys, new_key},
 };
 use comanda_notification::watch::{self, Config};
 use comanda_proto::{
@@ -49,9 +50,16 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for: {what}"))
 }
 
+/// New keys for tracking tokens.
+pub fn tracking() -> Arc<Keys> {
+    let pem = new_key().expect("a key");
+    Arc::new(Keys::of_pem(pem.as_bytes(), Duration::from_secs(3600)).expect("valid"))
+}
+
 pub struct World {
     pub env: Environment,
     pub sql: PgPool,
+    pub tracking: Arc<Keys>,
 }
 
 impl World {
@@ -63,7 +71,7 @@ impl World {
             .execute(&sql)
             .await
             .expect("inserted");
-        Self { env, sql }
+        Self { env, sql, tracking: tracking() }
     }
 
     /// A replica that is not ready yet.
@@ -77,7 +85,7 @@ impl World {
         let pool = postgres::pool(&self.env.postgres, watch::store::SCHEMA).expect("a valid URL");
         let (service, ready) = watch::start(&config, &self.env.kafka, pool, &tasks);
         let endpoint = Endpoint { routes: Routes::new(service), services: vec![watch::SERVICE], ready: ready.clone() };
-        let access = Access::everyone_is(caller);
+        let access = Access::everyone_is(caller).with_tracking(Some(self.tracking.clone()));
         (Replica::serve_to(access, vec![endpoint], tasks).expect("port 0 is free"), ready)
     }
 

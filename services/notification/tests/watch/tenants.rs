@@ -1,8 +1,14 @@
 //! Two tenants on one installation: nothing of one reaches the other.
 
-use comanda_kit::{access::Scope, testing::Replica};
-use comanda_proto::{access::Role, v1::watch_orders_request::Start};
-use tonic::{Code, Status};
+use comanda_kit::{
+    access::{DEFAULT_TENANT, Scope},
+    testing::Replica,
+};
+use comanda_proto::{
+    access::Role,
+    v1::{WatchOrderRequest, watch_order_response::Event as OneEvent, watch_orders_request::Start},
+};
+use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::fixture::{Told::*, *};
@@ -35,6 +41,31 @@ async fn an_order_of_another_tenant_is_like_one_that_does_not_exist() {
         let unknown = watch(&mut client, missing, after_version).await.expect_err("no order");
         assert_eq!(error(&foreign), refused(Code::NotFound, "ORDER_NOT_FOUND", None));
         assert_eq!(anonymous(&foreign, mine), anonymous(&unknown, missing));
+    }
+}
+
+#[tokio::test]
+async fn a_tracking_token_watches_its_order_and_sees_nothing_of_who_ordered() {
+    let world = World::new().await;
+    let replica = world.replica(config()).await;
+    let (mine, other) = (world.order("ana").await, world.order("ben").await);
+    let token = world.tracking.token(DEFAULT_TENANT, mine).expect("signed");
+    let mut client = client(&replica).await;
+    let mut open = async |order_id: Uuid| {
+        let request = WatchOrderRequest { order_id: order_id.to_string(), ..Default::default() };
+        let mut request = Request::new(request);
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+        soon("the watch opens", client.watch_order(request)).await.map(tonic::Response::into_inner)
+    };
+    let foreign = open(other).await.expect_err("another order");
+    assert_eq!(error(&foreign), refused(Code::NotFound, "ORDER_NOT_FOUND", None));
+    let mut stream = open(mine).await.expect("its order");
+    loop {
+        let response = soon("the order", stream.message()).await.expect("open").expect("not ended");
+        if let Some(OneEvent::Current(order)) = response.event {
+            assert_eq!((order.order_id, order.customer), (mine.to_string(), None));
+            break;
+        }
     }
 }
 

@@ -14,4 +14,5 @@ mod silent;
 mod slow_reads;
 mod stop;
 mod tenants;
+mod tracking;
 mod trip;

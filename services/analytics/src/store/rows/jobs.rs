@@ -10,10 +10,7 @@ use sqlx::{
 use time::OffsetDateTime;
 
 use super::{Encoded, Stored};
-use crate::{
-    durations::Durations,
-    fold::{JobKey, JobSums},
-};
+use crate::fold::{JobKey, JobSums};
 
 /// Sums of jobs, by columns.
 #[derive(Debug, Default)]
@@ -33,7 +30,7 @@ pub struct Jobs {
     pickup_us: Vec<String>,
     idle_us: Vec<String>,
     busy_us: Vec<String>,
-    pickups: Vec<Option<Durations>>,
+    pickups: Vec<Vec<i64>>,
 }
 
 /// By columns, in the order of the keys.
@@ -55,18 +52,18 @@ pub fn jobs(sums: BTreeMap<JobKey<'_>, JobSums>) -> Jobs {
         rows.pickup_us.push(sums.pickup_us.to_string());
         rows.idle_us.push(sums.idle_us.to_string());
         rows.busy_us.push(sums.busy_us.to_string());
-        rows.pickups.push(sums.pickup);
+        rows.pickups.push(sums.pickups);
     }
     rows
 }
 
 impl Jobs {
-    /// The histogram of each row.
-    pub fn histograms(&self) -> &[Option<Durations>] {
+    /// The durations of each row, in microseconds.
+    pub fn durations(&self) -> &[Vec<i64>] {
         &self.pickups
     }
 
-    /// The histograms that are stored already, where another one is to be merged.
+    /// The histograms that are stored already, where durations are to be added.
     pub fn stored(&self, generation: i32) -> QueryAs<'_, Postgres, Stored, PgArguments> {
         sqlx::query_as(
             "SELECT k.place, c.pickup
@@ -89,7 +86,7 @@ impl Jobs {
         .bind(&self.picked_up)
     }
 
-    /// Adds the sums, and puts merged histograms in the place of those that are stored.
+    /// Adds the sums, and puts new histograms in the place of those that are stored.
     pub fn upsert<'q>(&'q self, generation: i32, pickups: &'q Encoded) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(
             "INSERT INTO couriers AS c (generation, tenant, span, span_time, workflow, courier_id, offered, refused, allotted,

@@ -10,10 +10,7 @@ use sqlx::{
 use time::OffsetDateTime;
 
 use super::{Encoded, Stored};
-use crate::{
-    durations::Durations,
-    fold::{MoveKey, MoveSums},
-};
+use crate::fold::{MoveKey, MoveSums};
 
 /// Sums of transitions, by columns.
 #[derive(Debug, Default)]
@@ -32,7 +29,7 @@ pub struct Moves {
     total_units: Vec<String>,
     total_nanos: Vec<String>,
     dwell_us: Vec<String>,
-    dwells: Vec<Option<Durations>>,
+    dwells: Vec<Vec<i64>>,
 }
 
 /// By columns, in the order of the keys.
@@ -53,18 +50,18 @@ pub fn moves(sums: BTreeMap<MoveKey<'_>, MoveSums>) -> Moves {
         rows.total_units.push(sums.total_units.to_string());
         rows.total_nanos.push(sums.total_nanos.to_string());
         rows.dwell_us.push(sums.dwell_us.to_string());
-        rows.dwells.push(sums.dwell);
+        rows.dwells.push(sums.dwells);
     }
     rows
 }
 
 impl Moves {
-    /// The histogram of each row.
-    pub fn histograms(&self) -> &[Option<Durations>] {
+    /// The durations of each row, in microseconds.
+    pub fn durations(&self) -> &[Vec<i64>] {
         &self.dwells
     }
 
-    /// The histograms that are stored already, where another one is to be merged.
+    /// The histograms that are stored already, where durations are to be added.
     pub fn stored(&self, generation: i32) -> QueryAs<'_, Postgres, Stored, PgArguments> {
         sqlx::query_as(
             "SELECT k.place, t.dwell
@@ -91,10 +88,10 @@ impl Moves {
         .bind(&self.phases)
         .bind(&self.triggers)
         .bind(&self.currencies)
-        .bind(self.dwells.iter().map(Option::is_some).collect::<Vec<_>>())
+        .bind(self.dwells.iter().map(|dwells| !dwells.is_empty()).collect::<Vec<_>>())
     }
 
-    /// Adds the sums, and puts merged histograms in the place of those that are stored.
+    /// Adds the sums, and puts new histograms in the place of those that are stored.
     pub fn upsert<'q>(&'q self, generation: i32, dwells: &'q Encoded) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(
             "INSERT INTO transitions AS t (generation, tenant, span, span_time, workflow, from_status, to_status, phase, trigger,

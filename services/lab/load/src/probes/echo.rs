@@ -47,7 +47,7 @@ impl Constant {
         let order_id = uuid::Uuid::now_v7().to_string();
         let status = "received".into();
         let order = Order { order_id, customer, items, workflow, labels, status, version: 1, ..Order::default() };
-        Self(CreateOrderResponse { order: Some(order), replayed: false })
+        Self(CreateOrderResponse { order: Some(order), ..Default::default() })
     }
 }
 

@@ -114,7 +114,7 @@ proptest! {
     fn the_html_holds_no_tag_but_ours(name in name(), locale in prop::sample::select(&[Locale::Es, Locale::En][..])) {
         let tags = |name: &str| {
             let items = [Item { name: name.into(), quantity: 2, ..Item::default() }];
-            let facts = Facts { number: 7, name, items: &items, total: None, status: name, courier: None };
+            let facts = Facts { number: 7, name, items: &items, total: None, status: name, courier: None, page: None };
             let (_, html) = COMPOSER.templates.render("status", locale, &facts).expect("rendered");
             html.matches(['<', '>', '"', '\'']).count()
         };
@@ -132,7 +132,7 @@ proptest! {
         prop_assert_eq!(found, HEADERS);
         let tags = |row: &CourierRow| {
             let courier = Some(arrival::courier(row, arrivals::now(), &TimeZone::UTC, locale));
-            let facts = Facts { number: 7, name: "", items: &[], total: None, status: "s", courier };
+            let facts = Facts { number: 7, name: "", items: &[], total: None, status: "s", courier, page: None };
             let (_, html) = COMPOSER.templates.render("courier", locale, &facts).expect("rendered");
             html.matches(['<', '>', '"', '\'']).count()
         };

@@ -45,7 +45,7 @@ pub(super) fn composer() -> Composer {
         config: Config,
     }
     let cli: Cli = clap::Parser::parse_from(["test"]);
-    Composer::new(&cli.config).expect("valid templates")
+    Composer::new(&cli.config, None).expect("valid templates")
 }
 
 fn text(mail: &Claimed) -> String {

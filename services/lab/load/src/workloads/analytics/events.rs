@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
     types::RDKafkaErrorCode,
 };
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// The last hours are left out, so that what happens now is not confused with it.
 const YEAR: Duration = Duration::from_secs(364 * 24 * 3600);
@@ -42,12 +42,18 @@ pub(super) fn publish(kafka: &Config, orders: u64) -> Result<()> {
     let now = SystemTime::now();
     for n in 0..orders {
         let created = now - YEAR + YEAR.mul_f64(n as f64 / (orders + 1) as f64);
-        let order_id = Uuid::new_v4().to_string();
+        let order_id = order_id(created)?.to_string();
         for version in 1..=PER_ORDER {
             send(&producer, &topic, &transition(&order_id, n, version, created))?;
         }
     }
     Ok(producer.flush(FLUSH)?)
+}
+
+/// As ordering makes them: by time.
+fn order_id(created: SystemTime) -> Result<Uuid> {
+    let since = created.duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos())))
 }
 
 fn transition(order_id: &str, n: u64, version: u64, created: SystemTime) -> OrderTransition {

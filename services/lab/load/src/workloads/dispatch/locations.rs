@@ -24,6 +24,7 @@ use super::{DispatchArgs, Kind, rides};
 use crate::{
     clients::Connections,
     cost::Meter,
+    http,
     map::Place,
     report::{Better, Run},
     stage::Stage,
@@ -116,17 +117,23 @@ async fn send(
 /// The age of positions when the grid takes them, as the server's own metrics have it.
 async fn lag(stage: &Stage, run: &mut Run) -> Result<()> {
     let admin = stage.admin.context("dispatch was started with its metrics")?;
-    let text = reqwest::get(format!("http://{admin}/metrics")).await?.text().await?;
-    for (quantile, name) in [("0.5", "grid lag p50"), ("0.99", "grid lag p99")] {
+    let text = http::client()?.get(format!("http://{admin}/metrics")).send().await?.text().await?;
+    for (quantile, name) in [(0.5, "grid lag p50, at most"), (0.99, "grid lag p99, at most")] {
         let seconds = quantile_of(&text, quantile).with_context(|| format!("dispatch has no metric {LAG}"))?;
         run.figure(name, "ms", seconds * 1000.0, Better::Lower);
     }
     Ok(())
 }
 
-fn quantile_of(text: &str, quantile: &str) -> Option<f64> {
-    let start = format!("{LAG}{{quantile=\"{quantile}\"}} ");
-    text.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+/// The upper bound of the bucket in which a quantile lies.
+fn quantile_of(text: &str, quantile: f64) -> Option<f64> {
+    let buckets = text.lines().filter_map(|line| {
+        let (bound, count) = line.strip_prefix(LAG)?.strip_prefix("_bucket{le=\"")?.split_once("\"} ")?;
+        Some((bound.parse().ok()?, count.parse().ok()?))
+    });
+    let buckets: Vec<(f64, f64)> = buckets.collect();
+    let (_, all) = buckets.last().filter(|(_, all)| *all > 0.0)?;
+    buckets.iter().find(|(_, count)| *count >= all * quantile).map(|(bound, _)| *bound)
 }
 
 #[cfg(test)]
@@ -135,11 +142,12 @@ mod tests {
 
     #[test]
     fn a_quantile_is_read_from_the_metrics() {
-        let text = format!(
-            "# TYPE {LAG} summary\n{LAG}{{quantile=\"0.5\"}} 0.012\n{LAG}{{quantile=\"0.99\"}} 0.4\n{LAG}_sum 7\n"
-        );
-        assert_eq!(quantile_of(&text, "0.99"), Some(0.4));
-        assert_eq!(quantile_of(&text, "0.9"), None);
+        let buckets = [("0.1", 50), ("0.5", 98), ("1", 99), ("+Inf", 100)];
+        let buckets = buckets.map(|(bound, count)| format!("{LAG}_bucket{{le=\"{bound}\"}} {count}\n")).concat();
+        let text = format!("# TYPE {LAG} histogram\n{buckets}{LAG}_sum 7\n{LAG}_count 100\n");
+        let quantiles = [0.5, 0.51, 0.99, 1.0].map(|quantile| quantile_of(&text, quantile));
+        assert_eq!(quantiles, [Some(0.1), Some(0.5), Some(1.0), Some(f64::INFINITY)]);
+        assert_eq!(quantile_of(&format!("{LAG}_bucket{{le=\"+Inf\"}} 0"), 0.5), None);
     }
 
     #[tokio::test(start_paused = true)]
