@@ -65,7 +65,7 @@ impl Acceptor {
     }
 }
 
-/// A connection that is closed unless its preface comes within [`PREFACE_TIMEOUT`].
+/// A connection that is closed unless its preface comes within `PREFACE_TIMEOUT`.
 pub struct Socket {
     stream: TcpStream,
     silence: Option<(usize, Pin<Box<Sleep>>)>,
