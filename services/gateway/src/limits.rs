@@ -31,7 +31,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// So many calls, and so many streams.
+    /// Allows at most this many calls and this many streams at a time.
     pub fn new(calls: usize, streams: usize) -> Self {
         let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self { calls: semaphore(calls), streams: semaphore(streams) }

@@ -28,7 +28,7 @@ impl<S> Patient<S> {
         Self { inner, waiting: None }
     }
 
-    /// What a write came to, or the end of patience.
+    /// The result of a write, or an error once the peer has not read for too long.
     fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = None;

@@ -1,5 +1,5 @@
-//! The page of one order, for whoever has its tracking token: `/t/{token}`. The token is in the address, as links in mails need it; calls behind it
-//! carry it as their credentials, so the servers decide what it is good for.
+//! The tracking page of one order: `/t/{token}`. The token is part of the URL, so that a link in a mail is enough. The gateway passes it on as the
+//! caller's credentials; the servers verify it.
 //!
 //! Whatever is wrong with a token is 404. Nothing can be changed here: programs that check mails follow their links.
 

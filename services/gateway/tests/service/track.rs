@@ -1,4 +1,4 @@
-//! The page of one order, as whoever has its tracking token sees it.
+//! The tracking page of one order, and what its token gives access to.
 
 use std::time::Duration;
 
