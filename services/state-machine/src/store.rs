@@ -3,6 +3,8 @@
 //!
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
+mod adopt;
+mod facts;
 mod fire;
 pub(crate) mod operator;
 mod outbox;
@@ -16,6 +18,7 @@ use comanda_kit::{
     access::Scope,
     dedicated::{Commit, Dedicated},
     postgres::{StoreError, bounded},
+    relay::Kept,
 };
 use comanda_proto::{
     transition_columns,
@@ -26,8 +29,9 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::facts::{Facts, Known};
 pub use self::{
-    fire::Fired,
+    fire::Due,
     steps::{Found, StepKey},
     workflows::{Chooser, Current, Stored},
 };
@@ -101,12 +105,21 @@ pub struct Store {
     calls: Dedicated,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
+    kept: Kept,
+    known: Known,
 }
 
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool, step }
+        let (dedicated, calls) = (Dedicated::new(&pool, Commit::Durable), Dedicated::for_calls(&pool));
+        Self { dedicated, calls, pool, step, kept: Kept::new(0), known: Known::new(0) }
+    }
+
+    /// Keeps what adoption and timers write for the relay, and in so many bytes what that needs to know of orders.
+    #[must_use]
+    pub fn with_kept(self, kept: Kept, known_bytes: usize) -> Self {
+        Self { kept, known: Known::new(known_bytes), ..self }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.

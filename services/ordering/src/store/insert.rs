@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::columns::Columns;
-use super::{Store, order_columns};
+use super::{Store, order_columns, outbox};
 use crate::order::NewOrder;
 
 /// An order that was stored.
@@ -47,7 +47,8 @@ impl Store {
         let columns = Columns::of(&sorted);
         let stored: Vec<Stored> =
             self.dedicated.repeated(|mut c| async { (columns.insert::<Stored>().fetch_all(&mut *c).await, c) }).await?;
-        let stored = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
+        let stored: HashMap<_, _> = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
+        self.kept.keep(orders.iter().filter_map(|order| Some(outbox::record(order, stored.get(&order.order_id)?))));
         if planted!("request-id-in-second-transaction") {
             self.note_requests(orders, &stored).await?;
         }

@@ -11,7 +11,8 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Store;
+use super::{Store, Stored};
+use crate::order::NewOrder;
 
 #[derive(FromRow)]
 struct PlacedRow {
@@ -58,6 +59,27 @@ impl Outbox for Store {
         .await;
         Ok(connection.end(rows)?.into_iter().map(outgoing).collect())
     }
+}
+
+/// The record of an order that was stored just now: the same as is made of its rows.
+pub(super) fn record(order: &NewOrder, stored: &Stored) -> Outgoing {
+    let total = order.content.total.clone().unwrap_or_default();
+    outgoing(PlacedRow {
+        order_id: order.order_id,
+        version: 1,
+        tenant: order.scope.tenant().to_owned(),
+        number: stored.number,
+        customer_id: order.customer.customer_id.clone(),
+        workflow: order.workflow.name.clone(),
+        workflow_revision: order.workflow.revision,
+        first_status: order.first_status().to_owned(),
+        create_time: stored.create_time,
+        currency: total.currency_code,
+        total_units: total.units,
+        total_nanos: total.nanos,
+        item_count: order.content.items.len() as i32,
+        start_time: order.start_time,
+    })
 }
 
 fn outgoing(row: PlacedRow) -> Outgoing {

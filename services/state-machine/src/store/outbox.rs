@@ -37,7 +37,8 @@ impl Outbox for Store {
     }
 }
 
-fn outgoing(row: TransitionRow) -> Outgoing {
+/// The record of a transition.
+pub(super) fn outgoing(row: TransitionRow) -> Outgoing {
     let (key, version) = (row.order_id, row.version);
     let event = OrderTransition::from(row);
     Outgoing { key, version, headers: kafka::headers(&event), payload: event.encode_to_vec() }

@@ -1,67 +1,12 @@
-//! Orders' states and transitions, the one writer of each.
+//! Transitions that were asked for, and the request ids of commands.
 
 use comanda_kit::{access::Scope, dedicated::Dedicated, planted_sql, point_at, postgres::StoreError};
-use comanda_proto::v1::{Phase, Trigger};
+use comanda_proto::v1::Phase;
 use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar};
 
-use super::{Asked, Move, Placed, State, Store};
-use crate::machine::Dwell;
+use super::{Asked, Move, State, Store};
 
 impl Store {
-    /// Writes version 1 of orders that have none. Returns how many had none; orders that ordering does not know are left out.
-    pub async fn adopt(&self, mut orders: Vec<(Placed, Dwell)>) -> Result<u64, StoreError> {
-        orders.sort_by_key(|(placed, _)| placed.order_id);
-        let ids: Vec<_> = orders.iter().map(|(placed, _)| placed.order_id).collect();
-        let workflows: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow.as_str()).collect();
-        let revisions: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow_revision).collect();
-        let statuses: Vec<_> = orders.iter().map(|(placed, _)| placed.first_status.as_str()).collect();
-        let times: Vec<_> = orders.iter().map(|(placed, _)| placed.create_time).collect();
-        let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
-        let starts: Vec<_> =
-            orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| dwell.counts_from_start())).collect();
-        let statement = || {
-            sqlx::query_scalar(concat!(
-                // The tenant is the one that ordering knows, whatever a record said.
-                "WITH placed AS (
-                     SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms, p.start_time
-                     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[], $9::timestamptz[])
-                          AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms, start_time)
-                     CROSS JOIN LATERAL (
-                         SELECT f.tenant FROM ordering.order_facts f WHERE f.order_id = p.order_id LIMIT 1
-                     ) f
-                 ), adopted AS (
-                     INSERT INTO states
-                         (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                     SELECT order_id, tenant, workflow, workflow_revision, 1, status, $7, create_time,
-                            coalesce(greatest(create_time, start_time) + dwell_ms * interval '1 millisecond', 'infinity')
-                     FROM placed
-                     ON CONFLICT DO NOTHING
-                     RETURNING order_id, tenant, status, status_time, due_at
-                 ), logged AS (
-                     INSERT INTO transitions
-                         (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-                     SELECT order_id, 1, tenant, '', status, $7, status_time, $8, 'system:ordering', '', due_at
-                     FROM adopted
-                 ), pointed AS (
-                     ",
-                point_at!("SELECT order_id, 1::bigint AS version FROM adopted"),
-                "
-                 )
-                 SELECT count(*) FROM adopted",
-            ))
-            .bind(&ids)
-            .bind(&workflows)
-            .bind(&revisions)
-            .bind(&statuses)
-            .bind(&times)
-            .bind(&dwells_ms)
-            .bind(Phase::Active as i16)
-            .bind(Trigger::Create as i16)
-            .bind(&starts)
-        };
-        written(&self.dedicated, statement).await
-    }
-
     /// Writes transitions that callers or dispatch asked for, each only if its order still has the version that was decided upon. At most one
     /// per order. Returns how many were written.
     pub async fn apply(&self, mut moves: Vec<Move>) -> Result<u64, StoreError> {

@@ -284,8 +284,12 @@ pub struct Stepper {
 
 impl Stepper {
     pub fn new(fixture: &Fixture) -> Result<Self> {
+        Self::with(fixture, fixture.store()?)
+    }
+
+    pub fn with(fixture: &Fixture, store: Store) -> Result<Self> {
         let (pool, kafka) = (postgres::pool(&fixture.environment.postgres, SCHEMA)?, fixture.environment.kafka.clone());
-        let (store, topic) = (Store::new(pool.clone(), None), kafka.topic(topics::ORDER_TRANSITIONS));
+        let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let (workflows, nudge) = (Workflows::new(pool.clone()), Arc::new(Notify::new()));
         Ok(Self {
             elector: Elector::new(pool.clone()),

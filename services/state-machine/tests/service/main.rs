@@ -7,6 +7,7 @@ mod command;
 mod deadlock;
 mod fixture;
 mod history;
+mod kept;
 mod lead;
 mod move_on;
 mod plans;

@@ -72,8 +72,8 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
     assert_eq!(store.history(&scope(), adopted[0], 1, 1).await?.len(), 1);
     let mut edges = Edges::default();
     edges.add(&Workflow { revision: 1, ..delivery });
-    assert_eq!(store.fire(&edges, None, 500, lease).await?.moved, 500);
-    assert!(store.fire(&edges, None, 500, lease).await?.late_seconds.is_empty());
+    assert_eq!(store.fire(&edges, None, 500, lease).await?.len(), 500);
+    assert!(store.fire(&edges, None, 500, lease).await?.is_empty());
     assert!(store.next_due_seconds(None).await?.is_some());
     let topic = fixture.environment.kafka.topic(topics::ORDER_TRANSITIONS);
     let mut relay = Relay::new(pool.clone(), store, fixture.environment.kafka.clone(), topic, Default::default())?;
