@@ -124,8 +124,8 @@ impl App {
         });
 
         let prepare = store_workflows(store.clone(), own_workflows, tasks.stop_token());
-        let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
-        let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
+        let commands = Commands::start(store.clone(), workflows, adoption, relay_nudge, tasks);
+        let service = LifecycleServiceServer::new(Api::new(commands, store));
         Ok(Endpoint {
             routes: Routes::new(
                 service

@@ -4,6 +4,7 @@ mod adopt;
 mod assignments;
 mod choice;
 mod command;
+mod crowds;
 mod deadlock;
 mod fixture;
 mod history;
