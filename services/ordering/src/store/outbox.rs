@@ -11,25 +11,25 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, Stored};
-use crate::order::NewOrder;
+use super::Store;
 
+/// What is published of an order.
 #[derive(FromRow)]
-struct PlacedRow {
-    order_id: Uuid,
-    version: i64,
-    tenant: String,
-    number: i64,
-    customer_id: String,
-    workflow: String,
-    workflow_revision: i32,
-    first_status: String,
-    create_time: OffsetDateTime,
-    currency: String,
-    total_units: i64,
-    total_nanos: i32,
-    item_count: i32,
-    start_time: Option<OffsetDateTime>,
+pub(super) struct PlacedRow {
+    pub order_id: Uuid,
+    pub version: i64,
+    pub tenant: String,
+    pub number: i64,
+    pub customer_id: String,
+    pub workflow: String,
+    pub workflow_revision: i32,
+    pub first_status: String,
+    pub create_time: OffsetDateTime,
+    pub currency: String,
+    pub total_units: i64,
+    pub total_nanos: i32,
+    pub item_count: i32,
+    pub start_time: Option<OffsetDateTime>,
 }
 
 #[async_trait::async_trait]
@@ -61,28 +61,8 @@ impl Outbox for Store {
     }
 }
 
-/// The record of an order that was stored just now: the same as is made of its rows.
-pub(super) fn record(order: &NewOrder, stored: &Stored) -> Outgoing {
-    let total = order.content.total.clone().unwrap_or_default();
-    outgoing(PlacedRow {
-        order_id: order.order_id,
-        version: 1,
-        tenant: order.scope.tenant().to_owned(),
-        number: stored.number,
-        customer_id: order.customer.customer_id.clone(),
-        workflow: order.workflow.name.clone(),
-        workflow_revision: order.workflow.revision,
-        first_status: order.first_status().to_owned(),
-        create_time: stored.create_time,
-        currency: total.currency_code,
-        total_units: total.units,
-        total_nanos: total.nanos,
-        item_count: order.content.items.len() as i32,
-        start_time: order.start_time,
-    })
-}
-
-fn outgoing(row: PlacedRow) -> Outgoing {
+/// The record of an order.
+pub(super) fn outgoing(row: PlacedRow) -> Outgoing {
     let event = OrderPlaced {
         order_id: row.order_id.to_string(),
         number: row.number,
