@@ -23,14 +23,13 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool,
+    PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
-use uuid::Uuid;
 
 use crate::{
     access::Access,
@@ -39,6 +38,7 @@ use crate::{
     shutdown::Tasks,
 };
 
+mod databases;
 pub mod outside;
 
 /// How long a test waits for something that must happen.
@@ -66,13 +66,13 @@ impl Environment {
     pub async fn without_topics() -> Result<Self> {
         show_logs();
         let server = server("COMANDA_TEST_DATABASE_URL", "postgres://comanda@127.0.0.1:5433/comanda");
-        let name = format!("test_{}", Uuid::new_v4().simple());
-        let mut connection =
-            PgConnection::connect(&server).await.context("no Postgres for tests: run `scripts/postgres start`")?;
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+        let name = databases::name();
+        databases::create(&server, &name).await?;
         let (base, _) = server.rsplit_once('/').context("the database's URL has no name")?;
         let postgres = postgres::Config { database_url: format!("{base}/{name}"), database_connections: 5 };
-        postgres::migrate(&postgres).await?;
+        let (migrated, dropped) = tokio::join!(postgres::migrate(&postgres), databases::drop_an_ended_one(&server));
+        migrated?;
+        dropped?;
         let kafka = kafka::Config {
             kafka_bootstrap_servers: server_list(),
             topic_prefix: format!("{name}."),
