@@ -8,7 +8,7 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
@@ -16,6 +16,7 @@ pub const NAMES: [&str; 22] = [
     "pointer-deleted-before-ack",
     "outbox-row-deleted-with-unacked-record",
     "unknown-commit-kept",
+    "republished-behind-later",
     "snapshot-before-register",
     "slow-watcher-drops-oldest",
     "timers-in-memory",

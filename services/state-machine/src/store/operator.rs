@@ -2,6 +2,7 @@
 //! own, and in chunks, so that no statement runs long.
 
 use comanda_kit::{
+    planted_sql,
     postgres::{StoreError, bounded},
     put_back,
 };
@@ -68,6 +69,13 @@ pub async fn transitions(connection: &mut PgConnection, order_ids: &[Uuid]) -> R
     bounded(statement.bind(order_ids).fetch_all(connection)).await
 }
 
+const PUT_BACK: &str = put_back!(
+    "state_machine.outbox",
+    "SELECT t.order_id, t.version
+     FROM unnest($1::uuid[]) AS k (order_id)
+     CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t"
+);
+
 /// Puts the outbox pointers of these orders' transitions back. The orders are locked before their transitions are read: so no later
 /// transition is committed, and published, before those that are put back can be seen.
 pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), StoreError> {
@@ -80,13 +88,8 @@ pub async fn put_back(connection: &mut PgConnection, order_ids: &[Uuid]) -> Resu
          ) s",
     );
     let locked: Vec<Uuid> = bounded(lock.bind(order_ids).fetch_all(&mut *transaction)).await?;
-    let statement = sqlx::query(put_back!(
-        "state_machine.outbox",
-        "SELECT t.order_id, t.version
-         FROM unnest($1::uuid[]) AS k (order_id)
-         CROSS JOIN LATERAL (SELECT order_id, version FROM state_machine.transitions t WHERE t.order_id = k.order_id) t"
-    ));
-    bounded(statement.bind(locked).execute(&mut *transaction)).await?;
+    let again = planted_sql!(PUT_BACK, "republished-behind-later": "-nextval" => "nextval");
+    bounded(sqlx::query(again).bind(locked).execute(&mut *transaction)).await?;
     bounded(transaction.commit()).await
 }
 

@@ -119,8 +119,9 @@ impl Cluster {
             ("KAFKA_BOOTSTRAP_SERVERS", self.endpoints.kafka_bootstrap_servers.clone()),
             ("COMANDA_TOPIC_PREFIX", self.endpoints.topic_prefix.clone()),
         ];
-        let environment =
-            direct.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let given = direct.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), value.clone()));
+        // Of the roles too: a bug that is planted in a command is active there.
+        let environment = self.shape.settings.iter().cloned().chain(given).collect();
         let arguments = [command].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let (folder, log) = (self.folder_path.clone(), self.folder_path.join(format!("{command}.log")));
         let program = program.to_owned();

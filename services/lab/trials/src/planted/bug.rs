@@ -11,7 +11,7 @@ use crate::{
     },
     nemesis::{
         Hurt::{Dead, Refusing, Reset, Slow},
-        Kind::{self, BrokerFrozen, BrokerKilled, Link, Mail, RoleFrozen, RoleKilled},
+        Kind::{self, BrokerFrozen, BrokerKilled, Link, Mail, RoleFrozen, RoleKilled, TopicsLost},
         Trouble::{CutsBeforeDot, HangsUp},
     },
     workload::Settings,
@@ -61,7 +61,7 @@ const PLAIN: Bug = Bug {
 };
 
 /// All of them.
-pub const BUGS: [Bug; 22] = [
+pub const BUGS: [Bug; 23] = [
     Bug {
         name: "offset-before-effect",
         wrong: "a consumer stores its offsets before it has applied the records",
@@ -144,6 +144,15 @@ pub const BUGS: [Bug; 22] = [
             Fault(11_800, 200, Link(Postgres, Reset), &["ordering-0"]),
             Fault(12_500, 200, Link(Postgres, Reset), &["ordering-0"]),
         ],
+        ..PLAIN
+    },
+    Bug {
+        name: "republished-behind-later",
+        wrong: "what is published again goes behind an order's later transitions that wait to be published",
+        caught_by: C5LogOrder,
+        // Transitions wait while the topics are away.
+        step_ms: 500,
+        faults: &[Fault(8_000, 0, TopicsLost, &[])],
         ..PLAIN
     },
     Bug {
