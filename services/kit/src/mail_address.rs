@@ -36,10 +36,10 @@ impl MailAddress {
         if !is_plain || local.contains('"') {
             return Err(NotAnAddress);
         }
-        let address = format!("{local}@{}", domain_in_ascii(domain).ok_or(NotAnAddress)?);
-        let is_mailable = address.len() <= MAX_OCTETS && is_mailbox(&address) && is_mailbox(text);
-        let address = address.parse().ok().filter(|_| is_mailable);
-        address.map(|address| Self { address }).ok_or(NotAnAddress)
+        let ascii = format!("{local}@{}", domain_in_ascii(domain).ok_or(NotAnAddress)?);
+        let address = mailbox(&ascii).filter(|_| ascii.len() <= MAX_OCTETS).ok_or(NotAnAddress)?;
+        let is_mailable = ascii == text || mailbox(text).is_some();
+        is_mailable.then_some(Self { address }).ok_or(NotAnAddress)
     }
 
     /// The part before the @.
@@ -73,10 +73,12 @@ fn domain_in_ascii(domain: &str) -> Option<String> {
     (!is_number).then_some(ascii)
 }
 
-/// Whether lettre reads a text, in a header, as this address alone. It reads its own headers again to know whom a mail goes to, with another
-/// parser than that of [`Address`].
-fn is_mailbox(text: &str) -> bool {
-    text.parse::<Address>().is_ok_and(|address| text.parse().is_ok_and(|read| Mailbox::new(None, address) == read))
+/// The address that lettre reads in a header of this text, if it reads nothing beside it. It reads its own headers again to know whom a mail
+/// goes to, with another parser than that of [`Address`].
+fn mailbox(text: &str) -> Option<Address> {
+    let address: Address = text.parse().ok()?;
+    let read: Mailbox = text.parse().ok()?;
+    (read.name.is_none() && read.email == address).then_some(address)
 }
 
 #[cfg(test)]

@@ -62,13 +62,13 @@ pub async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
 }
 
 async fn write(store: &Store, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outcome> {
-    match write_together(store, nudge, &orders).await {
-        Ok(outcomes) => outcomes,
+    match store.insert(&orders).await {
+        Ok(stored) => answer(store, nudge, orders, stored).await,
         // One order that the database refuses must not fail the others.
         Err(StoreError::Refused(_)) if orders.len() > 1 => {
             let mut outcomes = Vec::with_capacity(orders.len());
             for order in orders {
-                outcomes.push(write_alone(store, nudge, order).await);
+                outcomes.extend(Box::pin(write(store, nudge, vec![order])).await);
             }
             outcomes
         }
@@ -76,13 +76,7 @@ async fn write(store: &Store, nudge: &Notify, orders: Vec<NewOrder>) -> Vec<Outc
     }
 }
 
-async fn write_alone(store: &Store, nudge: &Notify, order: NewOrder) -> Outcome {
-    let mut outcomes = write_together(store, nudge, &[order]).await?;
-    outcomes.pop().unwrap_or_else(|| Err(ApiError::internal()))
-}
-
-async fn write_together(store: &Store, nudge: &Notify, orders: &[NewOrder]) -> Result<Vec<Outcome>, StoreError> {
-    let stored = store.insert(orders).await?;
+async fn answer(store: &Store, nudge: &Notify, orders: Vec<NewOrder>, stored: HashMap<Uuid, Stored>) -> Vec<Outcome> {
     if !stored.is_empty() {
         nudge.notify_one();
     }
@@ -95,12 +89,12 @@ async fn write_together(store: &Store, nudge: &Notify, orders: &[NewOrder]) -> R
             HashMap::new()
         }
     };
-    Ok(orders.iter().map(|order| outcome_of(order, &stored, &earlier)).collect())
+    orders.into_iter().map(|order| outcome_of(order, &stored, &earlier)).collect()
 }
 
-fn outcome_of(order: &NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap<Uuid, Earlier>) -> Outcome {
+fn outcome_of(order: NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap<Uuid, Earlier>) -> Outcome {
     if let Some(stored) = stored.get(&order.order_id) {
-        let order = order.clone().into_order(stored.number, timestamp(stored.create_time));
+        let order = order.into_order(stored.number, timestamp(stored.create_time));
         return Ok(CreateOrderResponse { order: Some(order), ..Default::default() });
     }
     let Some((request_id, hash)) = &order.request else { return Err(ApiError::internal()) };
