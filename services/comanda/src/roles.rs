@@ -180,6 +180,7 @@ pub async fn ordering(args: OrderingArgs) -> Result<()> {
     let tasks = start()?;
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
+    let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let endpoint = app.start(&tasks)?;
     serve(&args.listen, &args.postgres, keys, 50051, vec![endpoint], &tasks).await?;
     tasks.run().await
@@ -248,6 +249,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     }
     let keys = args.listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
+    let ordering = ordering.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
     let notification = comanda_notification::App::build(&args.notification, postgres, kafka, keys.clone())?;
     let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;

@@ -63,6 +63,7 @@ impl Commands {
 
     /// Carries out a command.
     pub async fn carry_out(&self, request: &Request) -> Result<Outcome, ApiError> {
+        self.check_reach(request).await?;
         for _ in 0..TRIES {
             let (state, answered) = self.read(request).await?;
             if let Some(answered) = answered {
@@ -76,6 +77,15 @@ impl Commands {
         }
         let message = "the order moved on each time this call decided; look at it and decide again";
         Err(ApiError::new(Code::Aborted, reason::CONTENTION, message).with("order_id", request.order_id))
+    }
+
+    /// States do not tell whose order it is; the history does, from the order's first moment.
+    async fn check_reach(&self, request: &Request) -> Result<(), ApiError> {
+        let Request { scope, order_id, .. } = request;
+        if scope.customer_id().is_some() && self.store.history(scope, *order_id, 0, 1).await?.is_empty() {
+            return Err(ApiError::order_not_found(order_id));
+        }
+        Ok(())
     }
 
     /// The order's state. An order whose record has not been consumed yet is adopted here.

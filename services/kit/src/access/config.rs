@@ -59,6 +59,10 @@ pub struct Config {
     /// Watches and other streams that each tenant may have open at this server; 0: any number.
     #[arg(long, env = "COMANDA_TENANT_MAX_STREAMS", value_name = "NUMBER", default_value_t = 0)]
     pub tenant_max_streams: usize,
+    /// How much of the queue of new orders one tenant may hold, in percent.
+    #[arg(long, env = "COMANDA_TENANT_QUEUE_PERCENT", value_name = "NUMBER", default_value_t = 100,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub tenant_queue_percent: u8,
     /// How often API keys are read again, in milliseconds: a revoked one is good no longer than that, and in open streams 20 s more.
     #[arg(long, env = "COMANDA_ACCESS_REFRESH_MS", default_value_t = 5000, hide = true,
           value_parser = clap::value_parser!(u64).range(1..=30_000))]

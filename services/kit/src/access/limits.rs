@@ -2,13 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use comanda_proto::errors::reason;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use metrics::counter;
-use tonic::Code;
 
 use crate::{
     errors::{ApiError, RETRY_AFTER},
@@ -41,7 +39,7 @@ impl Limits {
         }
         rate.check_key(&tenant.to_owned()).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            refused("calls", "this tenant calls more often than it may").retry_after(wait.max(RETRY_AFTER))
+            refused("calls").retry_after(wait.max(RETRY_AFTER))
         })
     }
 
@@ -49,20 +47,18 @@ impl Limits {
     pub fn take_stream(&self, tenant: &str) -> Result<Option<Share>, ApiError> {
         let Some(streams) = &self.streams else { return Ok(None) };
         let share = streams.take(tenant, 1);
-        share.map(Some).ok_or_else(|| {
-            refused("streams", "this tenant has as many streams open as it may").retry_after(10 * RETRY_AFTER)
-        })
+        share.map(Some).ok_or_else(|| refused("streams").retry_after(10 * RETRY_AFTER))
     }
 }
 
-fn refused(what: &'static str, message: &str) -> ApiError {
+fn refused(what: &'static str) -> ApiError {
     counter!("comanda_tenant_limits_total", "limit" => what).increment(1);
-    ApiError::new(Code::ResourceExhausted, reason::TENANT_LIMIT, format!("{message}: nothing was done"))
+    ApiError::tenant_limit()
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::Status;
+    use tonic::{Code, Status};
     use tonic_types::StatusExt;
 
     use super::*;
