@@ -56,7 +56,7 @@ impl FromStr for Role {
 pub enum Reach {
     /// Nothing that belongs to anybody: whether a service serves. Open to everyone.
     Public,
-    /// What the server is made of: the descriptions of its rpcs, the list of its services.
+    /// What the server is made of: the descriptions of its rpcs.
     Server,
     /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier, where
     /// dispatch serves it, only itself and its own assignments.
@@ -136,7 +136,6 @@ pub const TABLE: &[Rule] = &[
     rule("/comanda.v1.AnalyticsService/GetAnalyticsState", BUSINESS, Reach::Tenant),
     rule("/grpc.health.v1.Health/Check", EVERYONE, Reach::Public),
     rule("/grpc.health.v1.Health/Watch", EVERYONE, Reach::Public),
-    rule("/grpc.health.v1.Health/List", ALL_WITH_A_NAME, Reach::Server),
     rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ALL_WITH_A_NAME, Reach::Server),
     rule("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ALL_WITH_A_NAME, Reach::Server),
 ];

@@ -11,6 +11,7 @@ mod faults;
 mod fleets;
 mod gateway;
 mod load;
+mod matrix;
 mod operator;
 mod planted;
 mod rides;

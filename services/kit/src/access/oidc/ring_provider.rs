@@ -97,3 +97,42 @@ impl JwtVerifier for Verifier {
         self.algorithm
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{DecodingKey, Validation, decode};
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    /// Made by `openssl genrsa 2048` and signed by `openssl dgst -sha256`.
+    const MODULUS: &str = "3ihVo7ScGiy7RM_RMHq8bAykQE5RFGFjJg1jH7nveEwLGghATEcqruHuYT-CB8r1ju1sP8aYn15uQB6i9-_ckkN9hw5nSd7uQBdjQqaPr8UyPplqjPKPyc1yoBPGC35gjcyFTjPF6Qr7SCUFHI2V69FHsp62T6k5mj7oXog1txRUQcKd-1RaSfrZSH9tJvpsP2KV15rJQiz0xUeNseglq_bnkuZkCHLBI_mdcxB5i8Smcxnp0OBUjR1GYQ8SHQn3Yr9D1InaqUcW97tpZajmc1THqins-0f-Xeh89YjpP9XLkKfDtNpOfZyv0t7mxWuxXAeRj_PPZ4adMpnrwcRk9w";
+    const TOKEN: &str = "eyJhbGciOiAiUlMyNTYiLCAia2lkIjogInIifQ.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlIiwgImF1ZCI6ICJjb21hbmRhIiwgInN1YiI6ICJhbmEiLCAidGVuYW50IjogImFjbWUiLCAicm9sZSI6ICJzdGFmZiIsICJleHAiOiA0MTAyNDQ0ODAwfQ.HX7ZR2HdqTje1qMgaQo9yA5EznR75s27223wi7F5pjPd0b-bYiVWHLsCC6jNE1t6eCLdA5W8vJ5ZufF4jfuPiZRhGHTiVAcnHakk53w-0VtlgWj9UaQ2V38ydfz7d4_Fuj0hGvJi1Qxn5HlWM8AHVS2KKeSfDnzVSiIu_AmYxrrFt0yWXOGnPVbLFz3RvpzQnbpLwVj_XgnBEb9bFQgE-6mq3vJ_8bzKdOv9moJWUtGmAfQ6g_tablcvi0g4o3vY8JXfK2YOjQcNZOeKmwq8JXGGh_-y4XzEeUUI7XJyOaz3d6CRb-t5A-m0INqFUqTYeOQWPulDi-km3VBetd9jAw";
+
+    fn is_verified(token: &str, modulus: &str) -> bool {
+        install();
+        let key = DecodingKey::from_rsa_components(modulus, "AQAB").expect("numbers");
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_audience(&["comanda"]);
+        decode::<Map<String, Value>>(token, &key, &validation).is_ok()
+    }
+
+    #[test]
+    fn a_signature_of_openssl_is_verified_and_a_damaged_one_is_not() {
+        assert!(is_verified(TOKEN, MODULUS));
+        let damaged = format!("{}AAAA", &TOKEN[..TOKEN.len() - 4]);
+        assert!(!is_verified(&damaged, MODULUS));
+        assert!(!is_verified(TOKEN, &MODULUS.replace("3ihV", "3ihW")));
+    }
+
+    #[test]
+    fn every_algorithm_that_may_be_chosen_is_known_and_secrets_are_not() {
+        for known in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] {
+            assert!(is_known(known.parse().expect("an algorithm")), "{known}");
+        }
+        for unknown in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            assert!(!is_known(unknown));
+        }
+        assert_eq!(without_zeros(&[0, 0, 7, 0]), [7, 0]);
+    }
+}
