@@ -114,7 +114,7 @@ async fn run_roles(
     comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_dispatch::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
-    let again = republish(&all.postgres, Which::Unfinished).await?;
+    let again = republish(&all.postgres, Which::Unfinished, None).await?;
     let addresses = roles::start_all(&all, tasks).await?;
     banner(addresses, &all, database, again);
     let stop = tasks.stop_token();
