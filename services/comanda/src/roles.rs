@@ -8,7 +8,10 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
-    access::Access,
+    access::{
+        self,
+        config::{Door, Mode},
+    },
     kafka, postgres,
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
@@ -18,6 +21,12 @@ use comanda_kit::{
 use tracing::info;
 
 use crate::client::connect::Servers;
+
+/// The flags that say where a process listens.
+const LISTEN: &str = "--listen";
+const HTTP_LISTEN: &str = "--http-listen";
+/// No server speaks TLS yet.
+const HAS_TLS: bool = false;
 
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +38,9 @@ pub struct ListenArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
+    /// Who gets in.
+    #[command(flatten)]
+    pub access: access::Config,
     /// Tracking tokens.
     #[command(flatten)]
     pub tracking: tracking::Config,
@@ -107,6 +119,8 @@ pub struct GatewayArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    door: Door,
     // Last: its heading applies to every flag after it.
     #[command(flatten)]
     servers: Servers,
@@ -166,8 +180,9 @@ pub async fn ordering(args: OrderingArgs) -> Result<()> {
     let tasks = start()?;
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
+    let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50051, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.postgres, keys, 50051, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -176,7 +191,7 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -186,7 +201,7 @@ pub async fn notification(args: NotificationArgs) -> Result<()> {
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50053, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.postgres, keys, 50053, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -195,7 +210,7 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -204,14 +219,15 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the gateway until a signal.
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
-    let app = comanda_gateway::App::build(&args.gateway, args.servers.config())?;
+    args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], HAS_TLS)?;
+    let app = comanda_gateway::App::build(&args.gateway, args.door.access, args.servers.config())?;
     serve_metrics(args.admin_listen)?;
     app.start(&tasks)?;
     tasks.run().await
@@ -227,8 +243,13 @@ pub async fn all(args: AllArgs) -> Result<()> {
 /// Starts every role.
 pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
+    let door = args.listen.access.door;
+    if !args.http.no_http {
+        door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], HAS_TLS)?;
+    }
     let keys = args.listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
+    let ordering = ordering.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
     let notification = comanda_notification::App::build(&args.notification, postgres, kafka, keys.clone())?;
     let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;
@@ -240,16 +261,16 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, keys, 50051, endpoints, tasks).await?;
-    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, grpc, tasks)?) };
+    let grpc = serve(&args.listen, postgres, keys, 50051, endpoints, tasks).await?;
+    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, door, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
 
 /// The gateway calls the roles of its own process as it would call others.
-fn start_gateway(config: &comanda_gateway::Config, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+fn start_gateway(config: &comanda_gateway::Config, door: Door, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
     let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
     let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
-    comanda_gateway::App::build(config, comanda_client::Config::at(address))?.start(tasks)
+    comanda_gateway::App::build(config, door.access, comanda_client::Config::at(address))?.start(tasks)
 }
 
 /// A server that listens on every address is reached by this one from here.
@@ -269,17 +290,22 @@ fn start() -> Result<Tasks> {
 
 async fn serve(
     args: &ListenArgs,
+    postgres: &postgres::Config,
     keys: Option<Arc<Keys>>,
     default_port: u16,
     endpoints: Vec<Endpoint>,
     tasks: &Tasks,
 ) -> Result<SocketAddr> {
     let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
+    args.access.door.check(&[(LISTEN, address)], HAS_TLS)?;
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     serve_metrics(args.admin_listen)?;
-    info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
-    let access = Access::default().with_tracking(keys);
+    match args.access.door.access {
+        Mode::Open => info!("gRPC on {address}, without access control: let only those reach it who may do everything"),
+        Mode::Required => info!("gRPC on {address}, for those who show credentials"),
+    }
+    let access = args.access.start(postgres, keys, tasks)?;
     server::serve(listener, endpoints, &args.limits, access, tasks)?;
     Ok(address)
 }

@@ -182,7 +182,7 @@ impl Store {
         self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
-    /// An order's history after a version, oldest first.
+    /// An order's history after a version, oldest first; that of an order out of the caller's reach is empty.
     pub async fn history(
         &self,
         scope: &Scope,
@@ -206,7 +206,8 @@ impl Store {
         };
         let rows: Vec<TransitionRow> =
             self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        let transitions = rows.into_iter().map(OrderTransition::from);
+        Ok(transitions.filter(|transition| scope.reaches_customer(&transition.customer_id)).collect())
     }
 
     /// Single transitions, by order and version; those that do not exist are left out.

@@ -6,7 +6,7 @@ use clap::Parser;
 use comanda_client::{Address, Config as Servers, testing::Fake};
 use comanda_gateway::{App, Config};
 use comanda_kit::{
-    access::Access,
+    access::{Access, config::Mode},
     server::Limits,
     shutdown::Tasks,
     testing::{Environment, Replica, eventually},
@@ -41,7 +41,7 @@ impl Gateway {
         let flags = [&["test", "--http-listen", "127.0.0.1:0"], flags].concat();
         let config = Cli::try_parse_from(flags).expect("valid flags").gateway;
         let tasks = Tasks::new();
-        let address = App::build(&config, servers).expect("a free port").start(&tasks).expect("it starts");
+        let address = App::build(&config, Mode::Open, servers).expect("a free port").start(&tasks).expect("it starts");
         Self { address, http: http(), tasks }
     }
 
