@@ -11,7 +11,9 @@ use comanda_proto::{
     access::Role,
     topics,
     v1::{
-        BatchCreateOrdersRequest, BatchGetOrdersRequest, EraseCustomerRequest, GetOrderRequest, ListOrdersRequest, Order, batch_create_orders_response::result::Outcome, get_order_request::Key, order_service_client::OrderServiceClient,
+        BatchCreateOrdersRequest, BatchGetOrdersRequest, EraseCustomerRequest, GetOrderRequest, ListOrdersRequest,
+        Order, batch_create_orders_response::result::Outcome, get_order_request::Key,
+        order_service_client::OrderServiceClient,
     },
 };
 use futures::future::try_join_all;
