@@ -39,7 +39,7 @@ const (
 // case. INVALID_ARGUMENT also carries google.rpc.BadRequest, which names every wrong field by its path ("items[3].quantity"); where very
 // many are wrong, the first dozen. What a code says about the effect of the call:
 //
-//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
+//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
 //   - Unknown: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Repeat the call with the same request_id; it is applied once.
 //
 // RESOURCE_EXHAUSTED means too many calls at once. UNAVAILABLE means that something the server needs does not answer, that the server is
@@ -181,7 +181,7 @@ func (c *orderServiceClient) EraseCustomer(ctx context.Context, in *EraseCustome
 // case. INVALID_ARGUMENT also carries google.rpc.BadRequest, which names every wrong field by its path ("items[3].quantity"); where very
 // many are wrong, the first dozen. What a code says about the effect of the call:
 //
-//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
+//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
 //   - Unknown: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Repeat the call with the same request_id; it is applied once.
 //
 // RESOURCE_EXHAUSTED means too many calls at once. UNAVAILABLE means that something the server needs does not answer, that the server is

@@ -48,6 +48,15 @@ pub struct ListenArgs {
     limits: Limits,
 }
 
+impl ListenArgs {
+    /// Where gRPC is to listen, if it may listen there.
+    fn address(&self, default_port: u16) -> Result<SocketAddr> {
+        let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
+        self.access.door.check(&[(LISTEN, address)], HAS_TLS)?;
+        Ok(address)
+    }
+}
+
 /// `comanda ordering`.
 #[derive(Args, Clone, Debug)]
 pub struct OrderingArgs {
@@ -177,49 +186,49 @@ pub struct AllArgs {
 
 /// Runs ordering until a signal.
 pub async fn ordering(args: OrderingArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50051)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
     let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, &args.postgres, keys, 50051, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the state machine until a signal.
 pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50052)?, start()?);
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50053)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, &args.postgres, keys, 50053, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs dispatch until a signal.
 pub async fn dispatch(args: DispatchArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50054)?, start()?);
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs analytics until a signal.
 pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50055)?, start()?);
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, &args.postgres, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -243,7 +252,7 @@ pub async fn all(args: AllArgs) -> Result<()> {
 /// Starts every role.
 pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
-    let door = args.listen.access.door;
+    let (address, door) = (args.listen.address(50051)?, args.listen.access.door);
     if !args.http.no_http {
         door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], HAS_TLS)?;
     }
@@ -261,7 +270,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, postgres, keys, 50051, endpoints, tasks).await?;
+    let grpc = serve(&args.listen, address, postgres, keys, endpoints, tasks).await?;
     let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, door, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
@@ -290,14 +299,12 @@ fn start() -> Result<Tasks> {
 
 async fn serve(
     args: &ListenArgs,
+    address: SocketAddr,
     postgres: &postgres::Config,
     keys: Option<Arc<Keys>>,
-    default_port: u16,
     endpoints: Vec<Endpoint>,
     tasks: &Tasks,
 ) -> Result<SocketAddr> {
-    let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
-    args.access.door.check(&[(LISTEN, address)], HAS_TLS)?;
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     serve_metrics(args.admin_listen)?;

@@ -14,7 +14,6 @@ struct Fixture {
 impl Fixture {
     async fn start() -> Self {
         let world = World::new().await;
-        world.succeeds(&["migrate"]).await;
         let mut all = world.start(&["all", "--access", "required", "--no-http", "--no-mails"]);
         all.serves().await;
         let address = all.address().await.to_string();
