@@ -31,7 +31,7 @@ impl Kept {
         Self::new(kafka.outbox_cache_bytes())
     }
 
-    /// Of so many bytes; 0 keeps nothing.
+    /// A cache of at most `most_bytes`; with 0 nothing is kept.
     pub fn new(most_bytes: usize) -> Self {
         Self { state: Arc::new(Mutex::new(State { term: 0, leads: false, records: Recent::new(most_bytes) })) }
     }

@@ -33,7 +33,7 @@ impl Due {
         *self.last_seen() = Some(Instant::now());
     }
 
-    /// Tries of so many mails have ended: the next mails of their orders may be taken. Most orders have none, so nobody looks unless mails
+    /// Attempts to send mails have ended: the next mails of their orders may be taken. Most orders have none, so nobody looks unless mails
     /// were seen to wait lately.
     pub fn finished(&self, count: usize) {
         self.finished.fetch_add(count, Relaxed);

@@ -56,7 +56,7 @@ impl Facts {
 pub struct Known(Arc<Mutex<Recent<Uuid, Facts>>>);
 
 impl Known {
-    /// Of so many bytes; 0 keeps nothing.
+    /// A cache of at most `most_bytes`; with 0 nothing is kept.
     pub fn new(most_bytes: usize) -> Self {
         Self(Arc::new(Mutex::new(Recent::new(most_bytes))))
     }
