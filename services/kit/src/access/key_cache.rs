@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::store::{self, KeyRow};
-use crate::{backoff::sleep, errors::ApiError, postgres::StoreError};
+use crate::{backoff::sleep, errors::ApiError, planted, postgres::StoreError};
 
 /// How many keys are kept, known and unknown ones.
 const MOST: usize = 10_000;
@@ -133,8 +133,11 @@ impl KeyCache {
             let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.key_id.clone(), Arc::new(row))).collect();
             let mut entries = self.entries();
             for key_id in key_ids {
-                if let Some(entry) = entries.get_mut(key_id) {
-                    (entry.row, entry.seen) = (rows.remove(key_id), asked);
+                let (row, entry) = (rows.remove(key_id), entries.get_mut(key_id));
+                let Some(entry) = entry else { continue };
+                entry.seen = asked;
+                if !planted!("revoked-key-kept") {
+                    entry.row = row;
                 }
             }
         }

