@@ -236,7 +236,7 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
     args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], HAS_TLS)?;
-    let app = comanda_gateway::App::build(&args.gateway, args.door.access, args.servers.config())?;
+    let app = comanda_gateway::App::build(&args.gateway, args.door, args.servers.config())?;
     serve_metrics(args.admin_listen)?;
     app.start(&tasks)?;
     tasks.run().await
@@ -279,7 +279,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
 fn start_gateway(config: &comanda_gateway::Config, door: Door, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
     let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
     let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
-    comanda_gateway::App::build(config, door.access, comanda_client::Config::at(address))?.start(tasks)
+    comanda_gateway::App::build(config, door, comanda_client::Config::at(address))?.start(tasks)
 }
 
 /// A server that listens on every address is reached by this one from here.

@@ -5,7 +5,7 @@
 //!
 //! The [`authenticator`] finds out who calls: from an API key ([`key`], kept in [`store`], seen through the [`key_cache`]), from a token of an
 //! OpenID provider ([`oidc`]), or from the tracking token of an order. The [`layer`] does that for each call, asks the table, and holds
-//! the caller's tenant to its [`limits`]. A stream ends when what let it in does ([`ending`]). What was denied is noted in the audit ([`denials`]).
+//! the caller's tenant to its [`limits`], and addresses that show nothing good to theirs ([`strangers`]). A stream ends when what let it in does ([`ending`]). What was denied is noted in the audit ([`denials`]).
 
 pub mod authenticator;
 pub mod config;
@@ -21,11 +21,13 @@ pub mod principal;
 pub mod refusal;
 pub mod scope;
 pub mod store;
+pub mod strangers;
 
 pub use self::{
     config::Config,
     layer::{Access, Scoped},
     scope::Scope,
+    strangers::{Address, Strangers},
 };
 
 /// The tenant of an installation that has only one.

@@ -94,6 +94,8 @@ impl World {
             "required",
             "--access-refresh-ms",
             "200",
+            "--address-failures-per-minute",
+            "0",
             "--oidc-issuer",
             &provider.issuer,
             "--oidc-audience",
@@ -132,7 +134,7 @@ impl World {
 
     async fn courier(&self, token: &str, courier_id: &str) -> Result<()> {
         let courier = Courier { courier_id: courier_id.into(), name: "María".into(), ..Default::default() };
-        let register = RegisterCourierRequest { courier: Some(courier), ..Default::default() };
+        let register = RegisterCourierRequest { courier: Some(courier) };
         DispatchServiceClient::new(self.channel.clone()).register_courier(with(register, token)).await?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::{
     oidc::{self, Oidc},
     scope::Scope,
     store,
+    strangers::Strangers,
 };
 use crate::{postgres, shutdown::Tasks, tracking::Keys};
 
@@ -38,6 +39,10 @@ pub struct Door {
     /// Who gets in.
     #[arg(long, env = "COMANDA_ACCESS", value_enum, default_value_t = Mode::Open)]
     pub access: Mode,
+    /// Calls of one address that may fail in a minute for want of good credentials; further ones are not looked at, unless their
+    /// credentials were good lately. 0: any number.
+    #[arg(long, env = "COMANDA_ADDRESS_FAILURES_PER_MINUTE", value_name = "NUMBER", default_value_t = 600)]
+    pub address_failures_per_minute: u32,
     /// Listen on addresses that others can reach although there is no TLS or no access control.
     #[arg(long, env = "COMANDA_INSECURE")]
     pub insecure: bool,
@@ -73,6 +78,11 @@ pub struct Config {
 }
 
 impl Door {
+    /// What counts the calls that fail.
+    pub fn strangers(self) -> Strangers {
+        Strangers::new(if self.access == Mode::Required { self.address_failures_per_minute } else { 0 })
+    }
+
     /// Refuses addresses that others can reach, each given by a flag, unless there are TLS and access control.
     pub fn check(self, addresses: &[(&str, SocketAddr)], has_tls: bool) -> Result<()> {
         let Some((flag, address)) = addresses.iter().find(|(_, address)| !address.ip().is_loopback()) else {
@@ -119,7 +129,7 @@ impl Config {
             tasks.spawn("access provider", oidc.provider().run(tasks.stop_token()));
         }
         let authenticator = Authenticator::required(keys, oidc).with_tracking(tracking);
-        Ok(Access::new(authenticator).with_limits(limits).with_denials(denials))
+        Ok(Access::new(authenticator).with_limits(limits).with_strangers(self.door.strangers()).with_denials(denials))
     }
 
     fn freshness(&self) -> Freshness {
@@ -137,7 +147,9 @@ mod tests {
     fn check(access: Mode, insecure: bool, has_tls: bool, address: &str) -> Result<(), String> {
         let address = address.parse().expect("an address");
         let addresses = [("--listen", SocketAddr::from(([127, 0, 0, 1], 50051))), ("--http-listen", address)];
-        Door { access, insecure }.check(&addresses, has_tls).map_err(|error| error.to_string())
+        Door { access, insecure, address_failures_per_minute: 0 }
+            .check(&addresses, has_tls)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

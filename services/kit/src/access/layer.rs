@@ -14,7 +14,7 @@ use metrics::counter;
 use tonic::{
     Code, Status,
     body::Body,
-    codegen::http::{HeaderMap, Request, Response},
+    codegen::http::{HeaderMap, HeaderValue, Request, Response, header},
 };
 use tower::{Layer, Service};
 
@@ -26,6 +26,7 @@ use super::{
     principal::Principal,
     refusal::{Refusal, Why},
     scope::Scope,
+    strangers::{Address, Strangers},
 };
 use crate::{
     errors::{ApiError, Violations},
@@ -41,13 +42,19 @@ const ACTOR: &str = "comanda-actor";
 pub struct Access {
     authenticator: Arc<Authenticator>,
     limits: Limits,
+    strangers: Strangers,
     denials: Option<Arc<Denials>>,
 }
 
 impl Access {
     /// Lets in whom the authenticator knows.
     pub fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator: Arc::new(authenticator), limits: Limits::default(), denials: None }
+        Self {
+            authenticator: Arc::new(authenticator),
+            limits: Limits::default(),
+            strangers: Strangers::new(0),
+            denials: None,
+        }
     }
 
     /// Everyone who shows no credentials is `caller`.
@@ -68,6 +75,12 @@ impl Access {
         Self { limits, ..self }
     }
 
+    /// Holds addresses that show no good credentials to this limit.
+    #[must_use]
+    pub fn with_strangers(self, strangers: Strangers) -> Self {
+        Self { strangers, ..self }
+    }
+
     /// Notes what is denied.
     #[must_use]
     pub fn with_denials(self, denials: Arc<Denials>) -> Self {
@@ -75,20 +88,33 @@ impl Access {
     }
 
     /// Who calls; `None` where that makes no difference.
-    async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+    async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        address: Option<Address>,
+    ) -> Result<Option<Principal>, ApiError> {
         let rule = rule_of(path);
         if rule.is_some_and(|rule| rule.reach == Reach::Public) {
             return Ok(None);
         }
+        let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.strangers.admit(address, shown)?;
         match self.judge(rule, headers).await {
             Ok(principal) => {
+                self.strangers.passed(shown);
                 // As gRPC has it: clients find out by this code what a server does not have.
                 let unknown = || ApiError::new(Code::Unimplemented, reason::UNKNOWN_RPC, "this server has no such rpc");
                 rule.ok_or_else(unknown)?;
                 self.limits.take_call(principal.scope.tenant())?;
                 Ok(Some(principal))
             }
-            Err(refusal) => Err(self.refused(rule, refusal)),
+            Err(refusal) => {
+                if refusal.is_of_credentials() {
+                    self.strangers.failed(address);
+                }
+                Err(self.refused(rule, refusal))
+            }
         }
     }
 
@@ -165,7 +191,8 @@ where
         let rest = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, rest);
         Box::pin(async move {
-            match access.admit(request.uri().path(), request.headers()).await {
+            let address = request.extensions().get().copied();
+            match access.admit(request.uri().path(), request.headers(), address).await {
                 Ok(None) => pass(inner, request).await,
                 Ok(Some(principal)) => access.serve(inner, request, principal).await,
                 Err(error) => Ok(Status::from(error).into_http()),
@@ -216,7 +243,6 @@ fn pass<S: Service<Request<Body>, Response = Response<Body>>>(mut inner: S, requ
 mod tests {
     use std::time::Duration;
 
-    use tonic::codegen::http::header;
     use uuid::Uuid;
 
     use super::*;
@@ -226,7 +252,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a value")));
-        let admitted = access.admit(path, &headers.collect()).await;
+        let admitted = access.admit(path, &headers.collect(), None).await;
         admitted.map(|p| p.map(|p| p.scope)).map_err(|error| Status::from(error).code())
     }
 

@@ -137,10 +137,8 @@ impl Oidc {
     }
 
     fn validation(&self, key: &VerifyingKey) -> Validation {
-        let mut validation = Validation::default();
-        validation.algorithms = key.algorithms.clone();
-        validation.leeway = LEEWAY.as_secs();
-        validation.validate_nbf = true;
+        let (algorithms, leeway) = (key.algorithms.clone(), LEEWAY.as_secs());
+        let mut validation = Validation { algorithms, leeway, validate_nbf: true, ..Validation::default() };
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);

@@ -77,6 +77,11 @@ impl Refusal {
         Self::Denied { why, who: None }
     }
 
+    /// Whether the credentials are no good, for whatever call.
+    pub fn is_of_credentials(&self) -> bool {
+        matches!(self, Self::Denied { why, .. } if !matches!(why, Why::Role | Why::Actor))
+    }
+
     /// Of a caller that is known.
     pub fn to(who: Scope, why: Why) -> Self {
         Self::Denied { why, who: Some(Box::new(who)) }

@@ -48,8 +48,9 @@ where
     S::Future: Send,
     S::Error: Send,
 {
-    let (answers, ends) = (connection.answers.clone(), connection.ends.clone());
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+    let (answers, ends, address) = (connection.answers.clone(), connection.ends.clone(), socket.address());
+    let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(address);
         let answer = connection.clone().answer(service.clone(), request.map(Body::new));
         async { Ok::<_, std::convert::Infallible>(answer.await) }
     });
