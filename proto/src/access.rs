@@ -58,8 +58,8 @@ pub enum Reach {
     Public,
     /// What the server is made of: the descriptions of its rpcs.
     Server,
-    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier, where
-    /// dispatch serves it, only itself and its own assignments.
+    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier
+    /// looks at all orders, moves those that are assigned to it, and where dispatch serves it reaches itself and its own assignments alone.
     Tenant,
     /// What belongs to the installation.
     Installation,

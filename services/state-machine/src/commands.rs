@@ -17,7 +17,7 @@ use comanda_kit::{
     shutdown::Tasks,
     workflows::Workflows,
 };
-use comanda_proto::v1::OrderTransition;
+use comanda_proto::{access::Role, v1::OrderTransition};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
@@ -131,9 +131,12 @@ impl Commands {
         done.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
     }
 
-    /// States do not tell whose order it is; the history does, from the order's first moment.
+    /// States do not tell whose order it is; the history does, from the order's first moment. Whose job it is, dispatch tells.
     async fn check_reach(&self, request: &Request) -> Result<(), ApiError> {
-        let Request { scope, order_id, .. } = request;
+        let Request { scope, order_id, request_id, .. } = request;
+        if scope.role() == Role::Courier && !self.store.is_assigned(scope, *order_id, *request_id).await? {
+            return Err(refusals::not_assigned());
+        }
         if scope.customer_id().is_some() && self.store.history(scope, *order_id, 0, 1).await?.is_empty() {
             return Err(ApiError::order_not_found(order_id));
         }

@@ -4,6 +4,7 @@
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
 mod adopt;
+mod assigned;
 mod facts;
 mod find;
 mod fire;
