@@ -122,6 +122,7 @@ fn a_call_that_names_what_is_foreign_must_be_refused() {
     assert_eq!(answered("OK"), [C10Tenants]);
     assert_eq!(answered("INVALID_ARGUMENT"), []);
     assert_eq!(answered("UNAVAILABLE"), []);
+    assert_eq!(answered("UNAUTHENTICATED"), []);
 }
 
 /// Streams of many orders show those of their own tenant alone, and miss nothing by it.
