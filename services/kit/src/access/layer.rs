@@ -243,10 +243,14 @@ fn pass<S: Service<Request<Body>, Response = Response<Body>>>(mut inner: S, requ
 mod tests {
     use std::time::Duration;
 
+    use clap::Parser;
     use uuid::Uuid;
 
     use super::*;
-    use crate::tracking;
+    use crate::{
+        access::key_cache::{Freshness, KeyCache},
+        postgres, tracking,
+    };
 
     async fn admit(access: &Access, path: &str, headers: &[(&'static str, &str)]) -> Result<Option<Scope>, Code> {
         let headers = headers
@@ -320,5 +324,46 @@ mod tests {
         let token = brief.token("acme", order_id).expect("signed");
         let access = Access::default().with_tracking(Some(brief));
         assert_eq!(with(&access, "OrderService/GetOrder", bearer(&token)).await, Err(Code::Unauthenticated));
+    }
+
+    /// Of a database that is not there: what is shown here needs none.
+    fn closed() -> Access {
+        let mut postgres = Cli::parse_from(["test"]).postgres;
+        postgres.database_url = "postgres://nobody@127.0.0.1:1/nothing".into();
+        let freshness = Freshness { interval: Duration::from_secs(5), stale: Duration::from_secs(300) };
+        let keys = KeyCache::new(postgres::pool(&postgres, "access").expect("lazy"), freshness);
+        Access::new(Authenticator::required(Arc::new(keys), None))
+    }
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        postgres: postgres::Config,
+    }
+
+    #[tokio::test]
+    async fn an_address_that_only_guesses_is_not_listened_to_and_keeps_nobody_out() {
+        let pem = tracking::new_key().expect("a key");
+        let tracking = Arc::new(Keys::of_pem(pem.as_bytes(), Duration::from_secs(60)).expect("valid"));
+        let token = |_| format!("Bearer {}", tracking.token("acme", Uuid::now_v7()).expect("signed"));
+        let (known, fresh) = (token(1), token(2));
+        let access = closed().with_tracking(Some(tracking.clone())).with_strangers(Strangers::new(3));
+        let from = async |address: [u8; 4], shown: &str| {
+            let value = HeaderValue::from_str(shown).expect("a value");
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+            let admitted = access.admit(GET, &headers, Some(Address(address.into()))).await;
+            admitted.map(drop).map_err(|error| Status::from(error).code())
+        };
+        let (guesser, other) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        assert_eq!(from(guesser, &known).await, Ok(()));
+        for _ in 0..3 {
+            assert_eq!(from(guesser, "Bearer guess").await, Err(Code::Unauthenticated));
+        }
+        for shown in ["Bearer guess", &fresh] {
+            assert_eq!(from(guesser, shown).await, Err(Code::ResourceExhausted), "{shown}");
+        }
+        assert_eq!(from(guesser, &known).await, Ok(()));
+        assert_eq!(from(other, &fresh).await, Ok(()));
+        assert_eq!(from(other, "Bearer guess").await, Err(Code::Unauthenticated));
     }
 }

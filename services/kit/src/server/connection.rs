@@ -48,9 +48,11 @@ where
     S::Future: Send,
     S::Error: Send,
 {
-    let (answers, ends, address) = (connection.answers.clone(), connection.ends.clone(), socket.address());
+    let (answers, ends) = (connection.answers.clone(), connection.ends.clone());
+    // What comes from this machine is a gateway's or a proxy's, which tells its callers apart itself.
+    let address = Some(socket.address()).filter(|address| !address.0.to_canonical().is_loopback());
     let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(address);
+        address.into_iter().for_each(|address| _ = request.extensions_mut().insert(address));
         let answer = connection.clone().answer(service.clone(), request.map(Body::new));
         async { Ok::<_, std::convert::Infallible>(answer.await) }
     });
