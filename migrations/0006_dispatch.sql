@@ -156,7 +156,7 @@ CREATE TABLE dispatch.dead_letters (
 CREATE VIEW dispatch.log_epoch AS
 SELECT topic_epoch FROM dispatch.topic_log;
 
--- Who has an order, for its mails and its watchers: the active assignment, without a position. Readers know from the order's status whether it
+-- Who has an order, for its mails, its watchers and the commands of couriers: the active assignment, without a position. Readers know from the order's status whether it
 -- is confirmed: they may see that status before dispatch has.
 CREATE VIEW dispatch.order_couriers AS
 SELECT

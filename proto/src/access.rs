@@ -2,6 +2,8 @@
 //!
 //! A server denies every rpc that has no row here. A test compares the table with the descriptors, both ways.
 
+use std::str::FromStr;
+
 /// What a caller is to a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -21,13 +23,43 @@ pub enum Role {
     Operator,
 }
 
+impl Role {
+    /// Every role that a credential may give, the one that may do most first.
+    pub const ALL: [Self; 6] = [Self::Owner, Self::Staff, Self::Service, Self::Operator, Self::Courier, Self::Customer];
+
+    /// As it is written in settings, claims and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Staff => "staff",
+            Self::Courier => "courier",
+            Self::Customer => "customer",
+            Self::Service => "service",
+            Self::Tracker => "tracker",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    /// A role that a credential may give: a tracker has a token of its own kind.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("must be one of {names}"))
+    }
+}
+
 /// What a call may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Nothing that belongs to anybody: health and reflection. Open to everyone.
+    /// Nothing that belongs to anybody: whether a service serves. Open to everyone.
     Public,
-    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier, where
-    /// dispatch serves it, only itself and its own assignments.
+    /// What the server is made of: the descriptions of its rpcs.
+    Server,
+    /// What belongs to the caller's tenant. Of that, a customer reaches only its own orders, a tracker only its one order, and a courier
+    /// looks at all orders, moves those that are assigned to it, and where dispatch serves it reaches itself and its own assignments alone.
     Tenant,
     /// What belongs to the installation.
     Installation,
@@ -49,6 +81,10 @@ const BUSINESS: &[Role] = &[Role::Owner, Role::Staff, Role::Service];
 const BUSINESS_AND_COURIER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier];
 const BUSINESS_AND_CUSTOMER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Customer];
 const ALL_OF_A_TENANT: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer];
+
+/// Whoever has shown who it is, but for trackers.
+const ALL_WITH_A_NAME: &[Role] =
+    &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer, Role::Operator];
 
 /// Who looks at one order.
 const ALL_AND_TRACKER: &[Role] =
@@ -100,9 +136,8 @@ pub const TABLE: &[Rule] = &[
     rule("/comanda.v1.AnalyticsService/GetAnalyticsState", BUSINESS, Reach::Tenant),
     rule("/grpc.health.v1.Health/Check", EVERYONE, Reach::Public),
     rule("/grpc.health.v1.Health/Watch", EVERYONE, Reach::Public),
-    rule("/grpc.health.v1.Health/List", EVERYONE, Reach::Public),
-    rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", EVERYONE, Reach::Public),
-    rule("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", EVERYONE, Reach::Public),
+    rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ALL_WITH_A_NAME, Reach::Server),
+    rule("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ALL_WITH_A_NAME, Reach::Server),
 ];
 
 /// The row of an rpc; `None` is a denial.
@@ -147,11 +182,23 @@ mod tests {
     }
 
     #[test]
-    fn only_health_and_reflection_are_open_to_everyone() {
+    fn only_the_health_of_a_service_is_open_to_everyone() {
+        let open = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
         for rule in TABLE {
-            let is_ours = rule.path.starts_with("/comanda.");
-            assert_eq!(rule.roles.is_empty(), !is_ours, "{}", rule.path);
-            assert_eq!(rule.reach == Reach::Public, !is_ours, "{}", rule.path);
+            let is_open = open.contains(&rule.path);
+            assert_eq!(rule.roles.is_empty(), is_open, "{}", rule.path);
+            assert_eq!(rule.reach == Reach::Public, is_open, "{}", rule.path);
+            assert_eq!(rule.reach == Reach::Tenant, rule.path.starts_with("/comanda."), "{}", rule.path);
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_as_it_is_written() {
+        for role in Role::ALL {
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+        for wrong in ["tracker", "Owner", "", "root"] {
+            assert!(wrong.parse::<Role>().expect_err("refused").contains("owner, staff"), "{wrong}");
         }
     }
 

@@ -28,6 +28,7 @@ pub mod reason {
     pub const INTERNAL: &str = "INTERNAL";
     pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
     pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub const TENANT_LIMIT: &str = "TENANT_LIMIT";
     pub const UNKNOWN_RPC: &str = "UNKNOWN_RPC";
     pub const WORKFLOW_NOT_FOUND: &str = "WORKFLOW_NOT_FOUND";
     pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";

@@ -12,7 +12,7 @@
 //! | `state_machine.workflow_definitions` | state-machine | [`WorkflowRow`] |
 //! | `ordering.order_trips` | ordering | [`TripRow`]: where an order with a trip is picked up and goes: coordinates, no addresses |
 //! | `ordering.order_contents` | ordering | what a courier carries, and where to: an [`Order`] with items and trip |
-//! | `dispatch.order_couriers` | dispatch | [`CourierRow`]: who has an order, for its mails and watchers |
+//! | `dispatch.order_couriers` | dispatch | [`CourierRow`]: who has an order, for its mails, watchers and the commands of couriers |
 //! | `dispatch.assignment_history` | dispatch | every assignment event, as it is published |
 //! | `ordering.log_epoch`, `state_machine.log_epoch`, `dispatch.log_epoch` | each its own | epoch of the service's topic: rises when the topic's log was lost |
 

@@ -56,7 +56,8 @@ const (
 // CANCELLED or INTERNAL the outcome is unknown: repeat the call with the same request_id.
 type LifecycleServiceClient interface {
 	// Moves an order one step ahead, before its timer would, or to the named next status. Without to_status either
-	// request_id or expected_version is required, so that a repeated call cannot advance twice.
+	// request_id or expected_version is required, so that a repeated call cannot advance twice. A courier may advance only
+	// an order that is assigned to it; for every other one it is answered PERMISSION_DENIED.
 	AdvanceOrder(ctx context.Context, in *AdvanceOrderRequest, opts ...grpc.CallOption) (*AdvanceOrderResponse, error)
 	// Cancels an order where its workflow allows it.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*CancelOrderResponse, error)
@@ -168,7 +169,8 @@ func (c *lifecycleServiceClient) GetWorkflow(ctx context.Context, in *GetWorkflo
 // CANCELLED or INTERNAL the outcome is unknown: repeat the call with the same request_id.
 type LifecycleServiceServer interface {
 	// Moves an order one step ahead, before its timer would, or to the named next status. Without to_status either
-	// request_id or expected_version is required, so that a repeated call cannot advance twice.
+	// request_id or expected_version is required, so that a repeated call cannot advance twice. A courier may advance only
+	// an order that is assigned to it; for every other one it is answered PERMISSION_DENIED.
 	AdvanceOrder(context.Context, *AdvanceOrderRequest) (*AdvanceOrderResponse, error)
 	// Cancels an order where its workflow allows it.
 	CancelOrder(context.Context, *CancelOrderRequest) (*CancelOrderResponse, error)

@@ -39,7 +39,7 @@ const (
 // case. INVALID_ARGUMENT also carries google.rpc.BadRequest, which names every wrong field by its path ("items[3].quantity"); where very
 // many are wrong, the first dozen. What a code says about the effect of the call:
 //
-//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
+//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
 //   - Unknown: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Repeat the call with the same request_id; it is applied once.
 //
 // RESOURCE_EXHAUSTED means too many calls at once. UNAVAILABLE means that something the server needs does not answer, that the server is
@@ -51,10 +51,13 @@ const (
 // OUT_OF_RANGE, and bytes that are no protobuf INTERNAL: both are wrong for good, so do not repeat them. One order is at most about
 // 150 KiB; a response that shows many is cut at about 1 MiB and says what was left out.
 //
-// CREDENTIALS. There is no login yet: every caller may do everything, but for one who sends a tracking token (CreateOrderResponse), who may do
-// what it is for. A token that is wrong or has expired is UNAUTHENTICATED, reason UNAUTHENTICATED; a call that it is not for is PERMISSION_DENIED.
+// CREDENTIALS. A server that requires them takes an API key, a token of an OpenID provider or a tracking token (CreateOrderResponse) in the header
+// "authorization: Bearer TOKEN". None, wrong or expired ones are UNAUTHENTICATED, reason UNAUTHENTICATED; a call that they are not for is
+// PERMISSION_DENIED. A stream whose credentials end is ended with UNAUTHENTICATED within a minute; resume it, with others, where it was. A tenant that takes
+// more than it may is answered RESOURCE_EXHAUSTED, reason TENANT_LIMIT, with a RetryInfo.
 //
-// TENANTS. A call reaches the orders of its caller's tenant only. An order of another tenant is answered exactly as one that does not exist.
+// TENANTS. A call reaches the orders of its caller's tenant only, and that of a customer its own orders only. Any other order is answered exactly as one
+// that does not exist.
 type OrderServiceClient interface {
 	// Stores an order and returns it. OK means that it is committed to disk: it will be published and will move through its workflow,
 	// whatever fails afterwards.
@@ -178,7 +181,7 @@ func (c *orderServiceClient) EraseCustomer(ctx context.Context, in *EraseCustome
 // case. INVALID_ARGUMENT also carries google.rpc.BadRequest, which names every wrong field by its path ("items[3].quantity"); where very
 // many are wrong, the first dozen. What a code says about the effect of the call:
 //
-//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
+//   - Not applied: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
 //   - Unknown: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Repeat the call with the same request_id; it is applied once.
 //
 // RESOURCE_EXHAUSTED means too many calls at once. UNAVAILABLE means that something the server needs does not answer, that the server is
@@ -190,10 +193,13 @@ func (c *orderServiceClient) EraseCustomer(ctx context.Context, in *EraseCustome
 // OUT_OF_RANGE, and bytes that are no protobuf INTERNAL: both are wrong for good, so do not repeat them. One order is at most about
 // 150 KiB; a response that shows many is cut at about 1 MiB and says what was left out.
 //
-// CREDENTIALS. There is no login yet: every caller may do everything, but for one who sends a tracking token (CreateOrderResponse), who may do
-// what it is for. A token that is wrong or has expired is UNAUTHENTICATED, reason UNAUTHENTICATED; a call that it is not for is PERMISSION_DENIED.
+// CREDENTIALS. A server that requires them takes an API key, a token of an OpenID provider or a tracking token (CreateOrderResponse) in the header
+// "authorization: Bearer TOKEN". None, wrong or expired ones are UNAUTHENTICATED, reason UNAUTHENTICATED; a call that they are not for is
+// PERMISSION_DENIED. A stream whose credentials end is ended with UNAUTHENTICATED within a minute; resume it, with others, where it was. A tenant that takes
+// more than it may is answered RESOURCE_EXHAUSTED, reason TENANT_LIMIT, with a RetryInfo.
 //
-// TENANTS. A call reaches the orders of its caller's tenant only. An order of another tenant is answered exactly as one that does not exist.
+// TENANTS. A call reaches the orders of its caller's tenant only, and that of a customer its own orders only. Any other order is answered exactly as one
+// that does not exist.
 type OrderServiceServer interface {
 	// Stores an order and returns it. OK means that it is committed to disk: it will be published and will move through its workflow,
 	// whatever fails afterwards.

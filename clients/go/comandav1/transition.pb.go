@@ -117,7 +117,8 @@ type OrderTransition struct {
 	TransitionTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=transition_time,json=transitionTime,proto3" json:"transition_time,omitempty"`
 	// What set it off.
 	Trigger Trigger `protobuf:"varint,11,opt,name=trigger,proto3,enum=comanda.v1.Trigger" json:"trigger,omitempty"`
-	// Who: "system:ordering", "system:timer", or the subject of the caller who gave the command. Set by the server.
+	// Who: "system:ordering", "system:timer", or the subject of the caller who gave the command; where that is another
+	// program, whom it named in the header comanda-actor. Set by the server.
 	Actor string `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why, in the words of the caller who gave the command; empty elsewhere.
 	Reason string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`

@@ -13,12 +13,14 @@ use tokio::{
 };
 use tonic::{
     Code, Request, Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
 
 use crate::{
     address::{Address, Role},
+    credentials::{Connection, Credentials},
     error::Error,
     retry::{Waits, may_repeat},
 };
@@ -56,6 +58,8 @@ pub struct Config {
     pub longest_wait: Duration,
     /// A stream that sends nothing for so long, not even a heartbeat, is opened again. Default: 45 s, three heartbeats.
     pub silence: Duration,
+    /// What is shown with each call. Default: nothing.
+    pub credentials: Credentials,
 }
 
 impl Config {
@@ -71,6 +75,7 @@ impl Config {
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(15),
             silence: Duration::from_secs(45),
+            credentials: Credentials::none(),
         }
     }
 
@@ -119,39 +124,39 @@ impl Client {
     }
 
     /// The generated client of OrderService, without deadlines and repetitions.
-    pub async fn order_service(&self) -> Result<OrderServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::Ordering).await?;
-        Ok(OrderServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn order_service(&self) -> Result<OrderServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::Ordering).await?;
+        Ok(OrderServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// The generated client of LifecycleService, without deadlines and repetitions.
-    pub async fn lifecycle_service(&self) -> Result<LifecycleServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::StateMachine).await?;
-        Ok(LifecycleServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn lifecycle_service(&self) -> Result<LifecycleServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::StateMachine).await?;
+        Ok(LifecycleServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// The generated client of MailService, without deadlines and repetitions.
-    pub async fn mail_service(&self) -> Result<MailServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::Notification).await?;
-        Ok(MailServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn mail_service(&self) -> Result<MailServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::Notification).await?;
+        Ok(MailServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// The generated client of WatchService: its streams do not resume.
-    pub async fn watch_service(&self) -> Result<WatchServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::Notification).await?;
-        Ok(WatchServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn watch_service(&self) -> Result<WatchServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::Notification).await?;
+        Ok(WatchServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// The generated client of DispatchService, without deadlines and repetitions. Its streams do not resume.
-    pub async fn dispatch_service(&self) -> Result<DispatchServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::Dispatch).await?;
-        Ok(DispatchServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn dispatch_service(&self) -> Result<DispatchServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::Dispatch).await?;
+        Ok(DispatchServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// The generated client of AnalyticsService, without deadlines and repetitions.
-    pub async fn analytics_service(&self) -> Result<AnalyticsServiceClient<Channel>, Error> {
-        let channel = self.channel(Role::Analytics).await?;
-        Ok(AnalyticsServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    pub async fn analytics_service(&self) -> Result<AnalyticsServiceClient<Connection>, Error> {
+        let connection = self.connection(Role::Analytics).await?;
+        Ok(AnalyticsServiceClient::new(connection).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// Calls until there is an answer, an error that repeating cannot change, or the deadline. `send` starts one try. The message must be
@@ -201,7 +206,11 @@ impl Client {
         Waits::new(self.config().first_wait, self.config().longest_wait)
     }
 
-    /// The connection to a role, for calls that the generated clients do not have. It is the one that they use.
+    async fn connection(&self, role: Role) -> Result<Connection, Error> {
+        Ok(InterceptedService::new(self.channel(role).await?, self.config().credentials.clone()))
+    }
+
+    /// The connection to a role, without credentials, for calls that the generated clients do not have. It is the one that they use.
     pub async fn channel(&self, role: Role) -> Result<Channel, Error> {
         let address = self.config().address(role);
         let (_, cell) =
@@ -209,7 +218,7 @@ impl Client {
         cell.get_or_try_init(|| self.connect(role, address.endpoint())).await.cloned()
     }
 
-    /// A further connection to a role, for up to 200 streams whose readers may be slow: what a server may send ahead is 64 KiB for each stream
+    /// A further connection to a role, without credentials, for up to 200 streams whose readers may be slow: what a server may send ahead is 64 KiB for each stream
     /// and 16 MiB for all, so that streams which nobody reads hold up no other. With the windows of an ordinary connection three would.
     pub async fn connection_for_streams(&self, role: Role) -> Result<Channel, Error> {
         let endpoint = self.config().address(role).endpoint();

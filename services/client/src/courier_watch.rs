@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use comanda_proto::v1::{WatchCourierRequest, WatchCourierResponse, dispatch_service_client::DispatchServiceClient};
-use tonic::transport::Channel;
 
 use crate::{
     client::Client,
+    credentials::Connection,
     error::Error,
-    retry::{Waits, may_resume},
+    opened::Opened,
+    retry::Waits,
     stream::Stream,
     update::{Interruption, Resume, Update},
 };
@@ -17,7 +18,8 @@ use crate::{
 /// [`Client::watch_courier`].
 #[derive(Debug)]
 pub struct CourierWatch {
-    service: DispatchServiceClient<Channel>,
+    service: DispatchServiceClient<Connection>,
+    opened: Opened,
     request: WatchCourierRequest,
     stream: Stream<WatchCourierResponse>,
     /// What was handed out last.
@@ -30,6 +32,7 @@ impl Client {
     pub async fn watch_courier(&self, request: WatchCourierRequest) -> Result<CourierWatch, Error> {
         let mut watch = CourierWatch {
             service: self.dispatch_service().await?,
+            opened: Opened::with(&self.config().credentials),
             request,
             stream: Stream::new(self.config().silence),
             told: None,
@@ -63,6 +66,7 @@ impl CourierWatch {
     }
 
     fn open(&mut self, wait: Duration) {
+        self.opened.note();
         let (mut service, request) = (self.service.clone(), self.request.clone());
         self.stream.open(wait, async move { service.watch_courier(request).await });
     }
@@ -79,7 +83,7 @@ impl CourierWatch {
 
     fn interrupt(&mut self, error: Error) -> Result<Update<WatchCourierResponse>, Error> {
         self.stream.close();
-        if !may_resume(&error) {
+        if !self.opened.may_resume(&error) {
             return Err(error);
         }
         let wait = self.waits.after(&error);
@@ -94,11 +98,16 @@ mod tests {
     use tonic::{Status, transport::Endpoint};
 
     use super::*;
+    use crate::credentials::Credentials;
 
     /// A watch that never connects.
     fn watch() -> CourierWatch {
         CourierWatch {
-            service: DispatchServiceClient::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy()),
+            service: DispatchServiceClient::with_interceptor(
+                Endpoint::from_static("http://127.0.0.1:1").connect_lazy(),
+                Credentials::none(),
+            ),
+            opened: Opened::with(&Credentials::none()),
             request: WatchCourierRequest::default(),
             stream: Stream::new(Duration::from_secs(1)),
             told: None,

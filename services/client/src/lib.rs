@@ -50,6 +50,10 @@
 //!
 //! **Errors.** [`Error::outcome`] says whether a failed call was applied. After [`Outcome::Unknown`] repeat it with the same request id.
 //!
+//! **Credentials.** [`Config::credentials`] are shown with each call: an API key, a tracking token or a token of an OpenID provider, also from a
+//! file that is read again. A watch that ends because its credentials did goes on by itself once the file holds others; else the error is
+//! final, and the next call tries again from the same place.
+//!
 //! **Watches** never end by themselves before the order has. A stream that ends in any way but an error about the request is opened again
 //! after the last response, also where it ended without an error but before a terminal phase, or sent nothing for three heartbeats. Each
 //! break is handed out as [`Update::Interrupted`]. The rules, with an example of each, are in `clients/scenarios.json`: tests run them
@@ -61,8 +65,10 @@ mod batch;
 mod calls;
 mod client;
 mod courier_watch;
+mod credentials;
 mod error;
 mod health;
+mod opened;
 mod order_watch;
 mod orders_watch;
 mod phase;
@@ -84,6 +90,7 @@ pub use self::{
     batch::Batch,
     client::{Client, Config},
     courier_watch::CourierWatch,
+    credentials::{Connection, Credentials},
     error::{Error, Outcome, Violation},
     order_watch::OrderWatch,
     orders_watch::OrdersWatch,

@@ -5,13 +5,14 @@ use std::time::Duration;
 use comanda_proto::v1::{
     WatchOrderRequest, WatchOrderResponse, watch_order_response::Event, watch_service_client::WatchServiceClient,
 };
-use tonic::transport::Channel;
 
 use crate::{
     client::Client,
+    credentials::Connection,
     error::Error,
+    opened::Opened,
     phase::is_terminal,
-    retry::{Waits, may_resume},
+    retry::Waits,
     stream::Stream,
     update::{Interruption, Resume, Update},
 };
@@ -23,7 +24,8 @@ const AFTER_THE_END: Duration = Duration::from_secs(5);
 /// [`Client::watch_order`].
 #[derive(Debug)]
 pub struct OrderWatch {
-    service: WatchServiceClient<Channel>,
+    service: WatchServiceClient<Connection>,
+    opened: Opened,
     /// Asks for what comes after the last version seen.
     request: WatchOrderRequest,
     stream: Stream<WatchOrderResponse>,
@@ -38,6 +40,7 @@ impl Client {
     pub async fn watch_order(&self, request: WatchOrderRequest) -> Result<OrderWatch, Error> {
         let mut watch = OrderWatch {
             service: self.watch_service().await?,
+            opened: Opened::with(&self.config().credentials),
             request,
             stream: Stream::new(self.config().silence),
             is_current_told: false,
@@ -76,6 +79,7 @@ impl OrderWatch {
     }
 
     fn open(&mut self, wait: Duration) {
+        self.opened.note();
         let (mut service, request) = (self.service.clone(), self.request.clone());
         self.stream.open(wait, async move { service.watch_order(request).await });
     }
@@ -101,7 +105,7 @@ impl OrderWatch {
 
     fn interrupt(&mut self, error: Error) -> Result<Update<WatchOrderResponse>, Error> {
         self.stream.close();
-        if !may_resume(&error) {
+        if !self.opened.may_resume(&error) {
             return Err(error);
         }
         let wait = self.waits.after(&error);

@@ -9,15 +9,17 @@ use comanda_proto::{
         watch_service_client::WatchServiceClient,
     },
 };
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
 use crate::{
     backlog::Backlog,
     client::Client,
+    credentials::Connection,
     error::Error,
+    opened::Opened,
     phase::is_terminal,
     reader::{self, Reader},
-    retry::{Waits, may_resume},
+    retry::Waits,
     seen::Seen,
     stream::Stream,
     token::ResumeToken,
@@ -28,7 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct OrdersWatch {
     client: Client,
-    service: WatchServiceClient<Channel>,
+    service: WatchServiceClient<Connection>,
+    opened: Opened,
     /// Its start is where the next stream starts.
     request: WatchOrdersRequest,
     stream: Stream<WatchOrdersResponse>,
@@ -51,6 +54,7 @@ impl Client {
         let mut watch = OrdersWatch {
             client: self.clone(),
             service: self.watch_service().await?,
+            opened: Opened::with(&self.config().credentials),
             request,
             stream: Stream::new(self.config().silence),
             backlog: Backlog::None,
@@ -105,6 +109,7 @@ impl OrdersWatch {
     }
 
     fn open(&mut self, wait: Duration) {
+        self.opened.note();
         if matches!(self.request.start, Some(Start::Snapshot(_))) {
             self.seen.begin_snapshot();
         }
@@ -189,7 +194,7 @@ impl OrdersWatch {
             self.backlog = Backlog::None;
             return Some(Resume::Snapshot);
         }
-        may_resume(error).then(|| self.resume_in_place(error))
+        self.opened.may_resume(error).then(|| self.resume_in_place(error))
     }
 
     /// Before the first token only the error can tell where the stream was.
@@ -211,7 +216,7 @@ impl OrdersWatch {
 
     /// The stream goes on; the reader repeats what failed.
     fn interrupt_reading(&self, error: Error, wait: Duration) -> Result<Update<WatchOrdersResponse>, Error> {
-        if !may_resume(&error) {
+        if !self.opened.may_resume(&error) {
             return Err(error);
         }
         Ok(Update::Interrupted(Interruption { error, wait, resume: Resume::Pages }))

@@ -21,7 +21,10 @@ use crate::{
     },
     failure::{Exit, Failure},
     migrate::MigrateArgs,
-    operate::{dead_letters::DeadLettersArgs, purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs},
+    operate::{
+        audit::AuditArgs, dead_letters::DeadLettersArgs, keys::AccessArgs, keys::KeyArgs, purge::PurgeArgs,
+        republish::RepublishArgs, status::StatusArgs,
+    },
     roles::{AllArgs, AnalyticsArgs, DispatchArgs, GatewayArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
 
@@ -89,6 +92,12 @@ enum Command {
     Republish(RepublishArgs),
     /// Remove orders that ended long ago.
     Purge(PurgeArgs),
+    /// Let a tenant in: make its first key.
+    Access(AccessArgs),
+    /// Make, list, roll and revoke API keys.
+    Key(KeyArgs),
+    /// Show what was done with keys, and which calls were denied.
+    Audit(AuditArgs),
     /// List, retry or drop records that could not be applied.
     DeadLetters(DeadLettersArgs),
     /// Show what waits: outboxes, lags, timers, mails.
@@ -140,6 +149,9 @@ impl Command {
             Self::Migrate(args) => block_on(migrate::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),
             Self::Purge(args) => block_on(operate::purge::run(args)),
+            Self::Access(args) => block_on(operate::keys::run_access(args)),
+            Self::Key(args) => block_on(operate::keys::run(args)),
+            Self::Audit(args) => block_on(operate::audit::run(args)),
             Self::DeadLetters(args) => block_on(operate::dead_letters::run(args)),
             Self::Status(args) => block_on(status(args)),
             #[cfg(feature = "load")]

@@ -8,7 +8,10 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
-    access::Access,
+    access::{
+        self,
+        config::{Door, Mode},
+    },
     kafka, postgres,
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
@@ -18,6 +21,12 @@ use comanda_kit::{
 use tracing::info;
 
 use crate::client::connect::Servers;
+
+/// The flags that say where a process listens.
+const LISTEN: &str = "--listen";
+const HTTP_LISTEN: &str = "--http-listen";
+/// No server speaks TLS yet.
+const HAS_TLS: bool = false;
 
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
@@ -29,11 +38,23 @@ pub struct ListenArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
+    /// Who gets in.
+    #[command(flatten)]
+    pub access: access::Config,
     /// Tracking tokens.
     #[command(flatten)]
     pub tracking: tracking::Config,
     #[command(flatten)]
     limits: Limits,
+}
+
+impl ListenArgs {
+    /// Where gRPC is to listen, if it may listen there.
+    fn address(&self, default_port: u16) -> Result<SocketAddr> {
+        let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
+        self.access.door.check(&[(LISTEN, address)], HAS_TLS)?;
+        Ok(address)
+    }
 }
 
 /// `comanda ordering`.
@@ -107,6 +128,8 @@ pub struct GatewayArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    door: Door,
     // Last: its heading applies to every flag after it.
     #[command(flatten)]
     servers: Servers,
@@ -163,55 +186,57 @@ pub struct AllArgs {
 
 /// Runs ordering until a signal.
 pub async fn ordering(args: OrderingArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50051)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
+    let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50051, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the state machine until a signal.
 pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50052)?, start()?);
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50053)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50053, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs dispatch until a signal.
 pub async fn dispatch(args: DispatchArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50054)?, start()?);
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs analytics until a signal.
 pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
-    let tasks = start()?;
+    let (address, tasks) = (args.listen.address(50055)?, start()?);
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the gateway until a signal.
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
-    let app = comanda_gateway::App::build(&args.gateway, args.servers.config())?;
+    args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], HAS_TLS)?;
+    let app = comanda_gateway::App::build(&args.gateway, args.door, args.servers.config())?;
     serve_metrics(args.admin_listen)?;
     app.start(&tasks)?;
     tasks.run().await
@@ -227,8 +252,13 @@ pub async fn all(args: AllArgs) -> Result<()> {
 /// Starts every role.
 pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
+    let (address, door) = (args.listen.address(50051)?, args.listen.access.door);
+    if !args.http.no_http {
+        door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], HAS_TLS)?;
+    }
     let keys = args.listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
+    let ordering = ordering.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let state_machine = comanda_state_machine::App::build(&args.state_machine, postgres, kafka)?;
     let notification = comanda_notification::App::build(&args.notification, postgres, kafka, keys.clone())?;
     let dispatch = comanda_dispatch::App::build(&args.dispatch, postgres, kafka)?;
@@ -240,16 +270,16 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, keys, 50051, endpoints, tasks).await?;
-    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, grpc, tasks)?) };
+    let grpc = serve(&args.listen, address, postgres, keys, endpoints, tasks).await?;
+    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, door, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
 
 /// The gateway calls the roles of its own process as it would call others.
-fn start_gateway(config: &comanda_gateway::Config, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+fn start_gateway(config: &comanda_gateway::Config, door: Door, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
     let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
     let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
-    comanda_gateway::App::build(config, comanda_client::Config::at(address))?.start(tasks)
+    comanda_gateway::App::build(config, door, comanda_client::Config::at(address))?.start(tasks)
 }
 
 /// A server that listens on every address is reached by this one from here.
@@ -269,17 +299,20 @@ fn start() -> Result<Tasks> {
 
 async fn serve(
     args: &ListenArgs,
+    address: SocketAddr,
+    postgres: &postgres::Config,
     keys: Option<Arc<Keys>>,
-    default_port: u16,
     endpoints: Vec<Endpoint>,
     tasks: &Tasks,
 ) -> Result<SocketAddr> {
-    let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     serve_metrics(args.admin_listen)?;
-    info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
-    let access = Access::default().with_tracking(keys);
+    match args.access.door.access {
+        Mode::Open => info!("gRPC on {address}, without access control: let only those reach it who may do everything"),
+        Mode::Required => info!("gRPC on {address}, for those who show credentials"),
+    }
+    let access = args.access.start(postgres, keys, tasks)?;
     server::serve(listener, endpoints, &args.limits, access, tasks)?;
     Ok(address)
 }

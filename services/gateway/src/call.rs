@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use comanda_client::{Client, Error, Role};
-use comanda_kit::errors::ApiError;
+use comanda_kit::{access::config::Mode, errors::ApiError};
 use comanda_proto::errors::reason;
 use futures::Stream;
 use prost_reflect::MethodDescriptor;
@@ -40,6 +40,7 @@ const MOST_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Servers {
     client: Client,
+    access: Mode,
     lanes: Arc<Mutex<Vec<Lane>>>,
 }
 
@@ -66,9 +67,21 @@ impl Responses {
 }
 
 impl Servers {
-    /// Those that the client knows.
-    pub fn new(client: Client) -> Self {
-        Self { client, lanes: Arc::default() }
+    /// Those that the client knows, and whether they require credentials.
+    pub fn new(client: Client, access: Mode) -> Self {
+        Self { client, access, lanes: Arc::default() }
+    }
+
+    /// Refuses a request without credentials. A server that requires none would take it for its owner's: then one that was forgotten to be
+    /// closed is not open to everyone whom the gateway serves, since servers that require no credentials refuse all they are shown.
+    fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let shown = metadata.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_bearer = shown.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+        if self.access == Mode::Open || is_bearer {
+            return Ok(());
+        }
+        let message = "this server needs credentials: send the header \"authorization: Bearer\" with a key or token";
+        Err(ApiError::new(Code::Unauthenticated, reason::UNAUTHENTICATED, message).into())
     }
 
     /// One request, one response.
@@ -79,6 +92,7 @@ impl Servers {
         metadata: MetadataMap,
         deadline: Duration,
     ) -> Result<Bytes, Status> {
+        self.check(&metadata)?;
         let calling = async {
             let channel = self.client.channel(schema::role_of(method)).await.map_err(unreachable)?;
             let mut grpc = ready(channel).await?;
@@ -97,6 +111,7 @@ impl Servers {
         message: Bytes,
         metadata: MetadataMap,
     ) -> Result<Responses, Status> {
+        self.check(&metadata)?;
         let calling = async {
             let (channel, place) = self.place(schema::role_of(method)).await?;
             let mut grpc = ready(channel).await?;
@@ -115,6 +130,7 @@ impl Servers {
         metadata: MetadataMap,
         deadline: Option<Duration>,
     ) -> Result<Bytes, Status> {
+        self.check(&metadata)?;
         let (channel, _place) =
             timeout(OPENING, self.place(schema::role_of(method))).await.map_err(|_| ApiError::timed_out())??;
         let mut grpc = ready(channel).await?;
@@ -146,13 +162,13 @@ impl Servers {
     }
 }
 
-/// What a request of HTTP hands on: who calls.
+/// What a request of HTTP hands on: who calls, and for whom.
 pub fn metadata_of(headers: &HeaderMap) -> MetadataMap {
     let mut metadata = MetadataMap::new();
-    let credentials =
-        headers.get(header::AUTHORIZATION).and_then(|value| MetadataValue::try_from(value.as_bytes()).ok());
-    if let Some(value) = credentials {
-        metadata.insert("authorization", value);
+    for name in ["authorization", "comanda-actor"] {
+        for value in headers.get_all(name) {
+            MetadataValue::try_from(value.as_bytes()).into_iter().for_each(|value| _ = metadata.append(name, value));
+        }
     }
     metadata
 }
@@ -192,6 +208,8 @@ fn explained(status: Status) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     #[test]
@@ -213,5 +231,21 @@ mod tests {
         let metadata = metadata_of(&headers);
         assert_eq!(metadata.len(), 1);
         assert_eq!(metadata.get("authorization").map(|value| value.as_bytes()), Some(&b"Bearer x"[..]));
+    }
+
+    #[test]
+    fn before_servers_that_require_credentials_a_request_must_show_some() {
+        let servers = |access| {
+            let address = "http://127.0.0.1:1".parse().expect("an address");
+            Servers::new(Client::new(comanda_client::Config::at(address)), access)
+        };
+        let with = |value: &str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().expect("a value"))]);
+            servers(Mode::Required).check(&metadata_of(&headers)).is_ok()
+        };
+        assert!(servers(Mode::Open).check(&MetadataMap::new()).is_ok());
+        assert!(servers(Mode::Required).check(&MetadataMap::new()).is_err());
+        assert!(with("Bearer x") && with("bearer x"));
+        assert!(!with("Basic YTpi") && !with("Bearer") && !with(""));
     }
 }

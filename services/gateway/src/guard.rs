@@ -1,6 +1,6 @@
 //! What pages of other origins may do: nothing, unless they are allowed to.
 //!
-//! There is no login, and that a server listens on loopback keeps no browser out: a page from anywhere runs beside it. So each request is
+//! That a server listens on loopback, and asks for no key, keeps no browser out: a page from anywhere runs beside it. So each request is
 //! looked at: the name it was sent to (a foreign name may have been pointed at this machine), the page it comes from, and what the browser
 //! says about where it comes from.
 

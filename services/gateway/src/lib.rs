@@ -11,7 +11,11 @@ use anyhow::{Context as _, Result};
 use axum::http::HeaderValue;
 use clap::Args;
 use comanda_client::Client;
-use comanda_kit::{server::bind, shutdown::Tasks};
+use comanda_kit::{
+    access::config::{Door, Mode},
+    server::bind,
+    shutdown::Tasks,
+};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -90,33 +94,38 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
 /// The gateway, not yet running.
 pub struct App {
     config: Config,
+    door: Door,
     listener: TcpListener,
     client: Client,
 }
 
 impl App {
-    /// Listens. The servers behind it may come later; their deadline is that of each call.
-    pub fn build(config: &Config, servers: comanda_client::Config) -> Result<Self> {
+    /// Listens. The servers behind it may come later; their deadline is that of each call. Where they require credentials, a request that
+    /// shows none goes no further than here.
+    pub fn build(config: &Config, door: Door, servers: comanda_client::Config) -> Result<Self> {
         let listener = bind(config.http_listen).context("the gateway needs an address of its own: --http-listen")?;
-        Ok(Self { config: config.clone(), listener, client: Client::new(servers) })
+        Ok(Self { config: config.clone(), door, listener, client: Client::new(servers) })
     }
 
     /// Serves until the stop.
     pub fn start(self, tasks: &Tasks) -> Result<SocketAddr> {
-        let Self { config, listener, client } = self;
+        let Self { config, door, listener, client } = self;
         let address = listener.local_addr()?;
         let context = Arc::new(Context {
             schema: Schema::new(),
             deadline: client.config().deadline,
-            servers: Servers::new(client),
+            servers: Servers::new(client, door.access),
             places: Places::new(config.http_max_calls, config.http_max_streams),
         });
         let seed = Seed { context: context.clone(), defaults: Arc::new(config.new_order) };
         let guard = Guard { hosts: config.http_host, origins: config.cors_origin };
-        let router = routes::router(context, seed, guard, &tasks.stop_token());
-        info!(
-            "HTTP on {address}, without authentication and without TLS: let only those reach it who may do everything"
-        );
+        let router = routes::router(context, seed, guard, door.strangers(), &tasks.stop_token());
+        match door.access {
+            Mode::Open => {
+                info!("HTTP on {address}, without access control: let only those reach it who may do everything")
+            }
+            Mode::Required => info!("HTTP on {address}, for those who show credentials"),
+        }
         server::serve(listener, router, config.http_max_connections, tasks);
         Ok(address)
     }

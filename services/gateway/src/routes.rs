@@ -11,6 +11,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, get, on, post},
 };
 use comanda_client::Code;
+use comanda_kit::access::Strangers;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
@@ -30,18 +31,31 @@ use crate::{
 /// How long a browser may remember what other origins are allowed.
 const CORS_AGE: Duration = Duration::from_secs(3600);
 
+/// Pages of one order each.
+const TRACKED: &str = "/t/";
+/// The code as gRPC-Web writes it.
+const UNAUTHENTICATED: &str = "16";
+
 /// The routes of the API and all others.
-pub fn router(context: Arc<Context>, seed: Seed, guard: Guard, stop: &CancellationToken) -> Router {
-    let mut router = Router::new()
+pub fn router(
+    context: Arc<Context>,
+    seed: Seed,
+    guard: Guard,
+    strangers: Strangers,
+    stop: &CancellationToken,
+) -> Router {
+    let mut calls = Router::new()
         .route("/new_order", post(seed::new_order).with_state(seed.clone()))
         .route("/orders", get(seed::orders).with_state(seed))
-        .route("/healthz", get(health).with_state(stop.clone()))
         .merge(rpc::routes(&context, stop))
-        .merge(track::routes(&context, stop))
-        .merge(pages::routes());
+        .merge(track::routes(&context, stop));
     for route in &TABLE {
-        router = router.route(route.path, served(route, &context, stop));
+        calls = calls.route(route.path, served(route, &context, stop));
     }
+    let router = calls
+        .route_layer(middleware::from_fn_with_state((strangers, context.clone()), counted))
+        .route("/healthz", get(health).with_state(stop.clone()))
+        .merge(pages::routes());
     let router = router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed);
     let router = if guard.origins.is_empty() { router } else { router.layer(cors(&guard)) };
     router.layer(middleware::from_fn_with_state(Arc::new(guard), guarded))
@@ -73,6 +87,36 @@ async fn no_such_route() -> Response<Body> {
 async fn method_not_allowed() -> Response<Body> {
     let (status, detail) = (StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; see the header Allow");
     Problem::new(status, Code::Unimplemented, only_here::METHOD_NOT_ALLOWED, detail).into_response()
+}
+
+/// Refuses further requests of an address of which too many had no good credentials. The servers behind see only this gateway.
+async fn counted(
+    State((strangers, context)): State<(Strangers, Arc<Context>)>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let (address, shown) = (request.extensions().get().copied(), credentials(&request));
+    if let Err(error) = strangers.admit(address, shown.as_deref()) {
+        return Problem::of_call(&error.into(), false, &context.schema).into_response();
+    }
+    let is_page = request.uri().path().starts_with(TRACKED);
+    let response = next.run(request).await;
+    let of_grpc = response.headers().get("grpc-status").is_some_and(|status| status == UNAUTHENTICATED);
+    // A page of an order says of no token that it was one.
+    let is_gone = is_page && response.status() == StatusCode::NOT_FOUND;
+    if response.status() == StatusCode::UNAUTHORIZED || of_grpc || is_gone {
+        strangers.failed(address);
+    } else if response.status().is_success() {
+        strangers.passed(shown.as_deref());
+    }
+    response
+}
+
+/// What a request shows: in its header, or for the page of an order in its path.
+fn credentials(request: &Request) -> Option<Vec<u8>> {
+    let in_path = request.uri().path().strip_prefix(TRACKED).and_then(|rest| rest.split('/').next());
+    let header = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    in_path.map(str::as_bytes).or(header).map(<[u8]>::to_vec)
 }
 
 /// Looks at each request before anything else does.

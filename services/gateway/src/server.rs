@@ -45,7 +45,11 @@ pub fn serve(listener: TcpListener, router: Router, max_connections: usize, task
 }
 
 async fn connection(socket: Socket, router: Router, stop: CancellationToken) {
-    let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let address = socket.address();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(address);
+        router.clone().oneshot(request.map(Body::new))
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(Patient::new(socket)), service));

@@ -70,6 +70,12 @@ impl ApiError {
         .retry_after(RETRY_AFTER)
     }
 
+    /// RESOURCE_EXHAUSTED: the caller's tenant takes as much as it may; nothing was done.
+    pub fn tenant_limit() -> Self {
+        let message = "this tenant takes as much of this server as it may: nothing was done; try again a little later";
+        Self::new(Code::ResourceExhausted, reason::TENANT_LIMIT, message).retry_after(RETRY_AFTER)
+    }
+
     /// UNAVAILABLE: a dependency did not answer; whether the call was applied is unknown.
     pub fn unavailable() -> Self {
         let message = "a dependency of this call does not answer; try again with the same request_id";

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     access::Scope,
     errors::{ApiError, Violations},
+    planted,
 };
 
 const HASH_BYTES: usize = 8;
@@ -20,11 +21,19 @@ struct Token {
     position: Vec<u8>,
 }
 
-/// Stable hash of a filter and the tenant that it was used for, so that a token cannot be used with another filter or by another tenant.
+/// Stable hash of a filter and of what its caller may reach, so that a token cannot be used with another filter, by another tenant, or by
+/// another customer.
 pub fn filter_hash(scope: &Scope, filter: &impl Message) -> Vec<u8> {
     let mut hash = Sha256::new();
-    hash.update(scope.tenant());
-    hash.update([0]);
+    if !planted!("page-token-without-tenant") {
+        hash.update(scope.tenant());
+        hash.update([0]);
+    }
+    if let Some(customer_id) = scope.customer_id() {
+        hash.update(customer_id);
+        // No filter begins with it: no field of a message has the number 0.
+        hash.update([0]);
+    }
     hash.update(filter.encode_to_vec());
     hash.finalize()[..HASH_BYTES].to_vec()
 }
@@ -73,11 +82,16 @@ mod tests {
     fn a_token_returns_its_position_with_its_own_filter_and_tenant_only() {
         let (mine, other) = ("mine".to_string(), "other".to_string());
         let (scope, foreign) = (Scope::built_in(), Scope::new("acme", "owner", Role::Owner));
+        let customer = |name| Scope::new(scope.tenant(), name, Role::Customer);
         let here = "here".to_string();
         let token = token(&scope, &mine, &here);
-        assert_eq!(position(&scope, &mine, &token).expect("own token"), Some(here));
+        assert_eq!(position(&scope, &mine, &token).expect("own token"), Some(here.clone()));
         assert!(position::<String>(&scope, &other, &token).is_err());
         assert!(position::<String>(&foreign, &mine, &token).is_err());
+        assert!(position::<String>(&customer("ana"), &mine, &token).is_err());
+        let of_ana = super::token(&customer("ana"), &mine, &here);
+        assert!(position::<String>(&customer("ana"), &mine, &of_ana).is_ok());
+        assert!(position::<String>(&customer("bob"), &mine, &of_ana).is_err());
         assert!(position::<String>(&scope, &mine, "no token!").is_err());
         assert_eq!(position::<String>(&scope, &mine, "").expect("first page"), None);
     }

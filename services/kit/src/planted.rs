@@ -8,7 +8,7 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 26] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
@@ -32,6 +32,9 @@ pub const NAMES: [&str; 23] = [
     "position-after-end",
     "analytics-offset-before-effect",
     "event-after-resume-skipped",
+    "watch-without-tenant",
+    "page-token-without-tenant",
+    "revoked-key-kept",
 ];
 
 #[cfg(feature = "planted")]

@@ -27,18 +27,10 @@ use self::{
     connection::Age,
     gate::{Connection, Gate},
 };
-use crate::{access::Access, shutdown::Tasks};
+use crate::{access::Access, rpcs::DESCRIPTORS, shutdown::Tasks};
 
 /// What connections get to finish after the stop, before they are dropped. Less than the hard stop of the process.
 const DRAIN: Duration = Duration::from_secs(8);
-
-/// What reflection and the server know of each call.
-const DESCRIPTORS: [&[u8]; 4] = [
-    comanda_proto::DESCRIPTORS,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-];
 
 /// Settings of the server.
 #[derive(Args, Clone, Debug)]
@@ -108,7 +100,7 @@ pub fn serve(
     }
     let (stop, reported) = (tasks.stop_token(), Arc::new(Notify::new()));
     tasks.spawn("health", health::report(health, roles, reported.clone(), stop.clone()));
-    let (service, gate) = (access.layer(routes.prepare()), Arc::new(Gate::new(limits.max_calls, &DESCRIPTORS)));
+    let (service, gate) = (access.layer(routes.prepare()), Arc::new(Gate::new(limits.max_calls)));
     let (acceptor, age) = (Acceptor::new(listener, limits.max_connections), limits.age());
     tasks.spawn("server", async move {
         // tonic-health says SERVING until it is told otherwise.

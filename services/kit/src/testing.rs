@@ -40,6 +40,7 @@ use crate::{
 
 mod databases;
 pub mod outside;
+pub mod provider;
 
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);

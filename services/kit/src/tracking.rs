@@ -64,6 +64,8 @@ pub struct Claims {
     pub tenant: String,
     /// The order.
     pub order_id: Uuid,
+    /// When the token is good no more.
+    pub expires: SystemTime,
 }
 
 /// Why a token is refused.
@@ -139,16 +141,15 @@ impl Keys {
         if !self.verifiers.iter().any(|key| key.verify(signed, signature).is_ok()) {
             return Err(Refused::Invalid);
         }
-        let (claims, expiry) = read(signed).ok_or(Refused::Invalid)?;
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        if now < expiry { Ok(claims) } else { Err(Refused::Expired) }
+        let claims = read(signed).ok_or(Refused::Invalid)?;
+        if now < claims.expires { Ok(claims) } else { Err(Refused::Expired) }
     }
 }
 
 /// The order that a token says it is for. Whether that is true, only [`Keys::verify`] knows.
 pub fn order_of(token: &str) -> Option<Uuid> {
     let bytes = bytes_of(token)?;
-    Some(read(&bytes[..bytes.len() - SIGNATURE])?.0.order_id)
+    Some(read(&bytes[..bytes.len() - SIGNATURE])?.order_id)
 }
 
 fn bytes_of(token: &str) -> Option<Vec<u8>> {
@@ -156,11 +157,12 @@ fn bytes_of(token: &str) -> Option<Vec<u8>> {
     (bytes.len() > ORDER_ID + EXPIRY + SIGNATURE).then_some(bytes)
 }
 
-fn read(signed: &[u8]) -> Option<(Claims, u64)> {
+fn read(signed: &[u8]) -> Option<Claims> {
     let (order_id, rest) = signed.split_first_chunk::<ORDER_ID>()?;
     let (expiry, tenant) = rest.split_first_chunk::<EXPIRY>()?;
     let tenant = String::from_utf8(tenant.to_vec()).ok()?;
-    Some((Claims { tenant, order_id: Uuid::from_bytes(*order_id) }, u64::from_be_bytes(*expiry)))
+    let expires = UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_be_bytes(*expiry)))?;
+    Some(Claims { tenant, order_id: Uuid::from_bytes(*order_id), expires })
 }
 
 /// A new private key, as a PEM file.
@@ -202,7 +204,7 @@ mod tests {
         let token = keys.token("acme", order_id).expect("it has a private key");
         assert_eq!(keys.token("acme", order_id), Some(token.clone()), "it is always the same");
         assert_eq!(order_of(&token), Some(order_id));
-        let claims = Claims { tenant: "acme".into(), order_id };
+        let claims = Claims { tenant: "acme".into(), order_id, expires: at(DAY.as_secs()) };
         assert_eq!(keys.verify(&token, at(DAY.as_secs() - 1)), Ok(claims));
         assert_eq!(keys.verify(&token, at(DAY.as_secs())), Err(Refused::Expired));
     }

@@ -133,7 +133,9 @@ impl OrderService for Api {
             }
             None => return Err(violations.check().err().unwrap_or_else(ApiError::internal).into()),
         };
-        let found = found.map_err(ApiError::from)?.filter(|row| scope.reaches(row.order_id));
+        let found = found
+            .map_err(ApiError::from)?
+            .filter(|row| scope.reaches(row.order_id) && scope.reaches_customer(&row.customer_id));
         let row = found.ok_or_else(|| ApiError::order_not_found(key))?;
         let order = row.into_order(view).map_err(|error| ApiError::from(StoreError::from(error)))?;
         Ok(Response::new(GetOrderResponse { order: Some(scope.shown(order)) }))

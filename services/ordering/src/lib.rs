@@ -52,13 +52,15 @@ pub struct App {
     share: Share,
     kafka: kafka::Config,
     tracking: Option<Arc<Keys>>,
+    tenant_percent: u8,
 }
 
 impl App {
     /// Checks the settings. A database or broker that is down is waited for later, while the server answers NOT_SERVING.
     pub fn build(postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let pool = postgres::pool(postgres, store::SCHEMA)?;
-        Ok(Self { pool, share: Share::of(postgres.database_connections), kafka: kafka.clone(), tracking: None })
+        let share = Share::of(postgres.database_connections);
+        Ok(Self { pool, share, kafka: kafka.clone(), tracking: None, tenant_percent: 100 })
     }
 
     /// Orders get tracking tokens of these keys.
@@ -67,13 +69,19 @@ impl App {
         Self { tracking, ..self }
     }
 
+    /// One tenant may hold so many percent of the queue of new orders.
+    #[must_use]
+    pub fn with_tenant_percent(self, tenant_percent: u8) -> Self {
+        Self { tenant_percent, ..self }
+    }
+
     /// Starts writers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, share, kafka, tracking } = self;
+        let Self { pool, share, kafka, tracking, tenant_percent } = self;
         let kept = Kept::of(&kafka);
         let store = Store::new(pool.clone()).with_kept(kept.clone());
         let nudge = Arc::new(Notify::new());
-        let writer = Writer::start(store.clone(), nudge.clone(), tasks);
+        let writer = Writer::start(store.clone(), nudge.clone(), tenant_percent, tasks);
 
         let elector = Elector::new(pool.clone());
         let topic = kafka.topic(topics::ORDERS);

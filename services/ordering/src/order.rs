@@ -46,9 +46,14 @@ pub fn workflow_of(request: &CreateOrderRequest) -> &str {
 
 impl NewOrder {
     /// Checks a request. `workflow` is the current revision of its workflow, if there is such a workflow.
-    pub fn parse(scope: Scope, request: CreateOrderRequest, workflow: Option<Arc<Workflow>>) -> Result<Self, ApiError> {
+    pub fn parse(
+        scope: Scope,
+        mut request: CreateOrderRequest,
+        workflow: Option<Arc<Workflow>>,
+    ) -> Result<Self, ApiError> {
         let (mut violations, now) = (Violations::default(), OffsetDateTime::now_utc());
         let request_id = violations.request_id("request_id", &request.request_id);
+        claim(&scope, &mut request, &mut violations);
         check_customer(request.customer.as_ref().unwrap_or(&Customer::default()), &mut violations);
         check_items(&request.items, &mut violations);
         violations.visible_text("workflow", &request.workflow, 0, 63);
@@ -104,6 +109,16 @@ impl NewOrder {
 fn hash(request: &CreateOrderRequest) -> Vec<u8> {
     let content = CreateOrderRequest { request_id: String::new(), ..request.clone() };
     Sha256::digest(content.encode_to_vec()).to_vec()
+}
+
+/// An order of a customer is its own.
+fn claim(scope: &Scope, request: &mut CreateOrderRequest, violations: &mut Violations) {
+    let Some(own) = scope.customer_id() else { return };
+    let customer = request.customer.get_or_insert_default();
+    if customer.customer_id.is_empty() {
+        customer.customer_id = own.to_owned();
+    }
+    violations.require(customer.customer_id == own, "customer.customer_id", "must be the caller's own, or empty");
 }
 
 fn check_customer(customer: &Customer, violations: &mut Violations) {

@@ -7,6 +7,7 @@ use comanda_kit::{
     errors::ApiError,
     planted,
     postgres::StoreError,
+    shares::{Share, Shares},
     shutdown::Tasks,
 };
 use comanda_proto::{errors::reason, v1::CreateOrderResponse, views::timestamp};
@@ -29,25 +30,40 @@ pub type Outcome = Result<CreateOrderResponse, ApiError>;
 /// The way into the database.
 #[derive(Clone)]
 pub struct Writer {
-    batcher: Batcher<NewOrder, Outcome>,
+    batcher: Batcher<Queued, Outcome>,
+    shares: Option<Shares>,
+}
+
+/// An order, and the part of the queue that its tenant holds with it.
+struct Queued {
+    order: NewOrder,
+    _share: Option<Share>,
 }
 
 impl Writer {
-    /// Starts the writers; `nudge` is notified after each commit.
-    pub fn start(store: Store, nudge: Arc<Notify>, tasks: &Tasks) -> Self {
-        let batcher = Batcher::start(tasks, "create orders", LIMITS, move |orders| {
+    /// Starts the writers; `nudge` is notified after each commit. One tenant may hold so many percent of the queue.
+    pub fn start(store: Store, nudge: Arc<Notify>, tenant_percent: u8, tasks: &Tasks) -> Self {
+        let batcher = Batcher::start(tasks, "create orders", LIMITS, move |queued: Vec<Queued>| {
             let (store, nudge) = (store.clone(), nudge.clone());
+            let orders = queued.into_iter().map(|queued| queued.order).collect();
             async move { write(&store, &nudge, orders).await }
         });
-        Self { batcher }
+        let shares = (tenant_percent < 100).then(|| Shares::new(LIMITS.queue * usize::from(tenant_percent) / 100));
+        Self { batcher, shares }
     }
 
-    /// Queues an order; a full queue refuses it at once. An order whose receiver is dropped before its batch begins is not written.
+    /// Queues an order; a full queue, or one of which the tenant holds as much as it may, refuses it at once. An order whose receiver is dropped before its batch begins is not written.
     pub fn enqueue(&self, order: NewOrder) -> Result<oneshot::Receiver<Outcome>, ApiError> {
-        self.batcher.enqueue(order).map_err(|not_written| match not_written {
+        let share = self.share(order.scope.tenant())?;
+        self.batcher.enqueue(Queued { order, _share: share }).map_err(|not_written| match not_written {
             NotWritten::Full => ApiError::overloaded(),
             NotWritten::Stopped => ApiError::shutting_down(),
         })
+    }
+
+    fn share(&self, tenant: &str) -> Result<Option<Share>, ApiError> {
+        let Some(shares) = &self.shares else { return Ok(None) };
+        shares.take(tenant, 1).map(Some).ok_or_else(ApiError::tenant_limit)
     }
 
     /// Whether the queue has room for this many orders now.
@@ -102,15 +118,24 @@ fn outcome_of(order: NewOrder, stored: &HashMap<Uuid, Stored>, earlier: &HashMap
         Some(earlier) if earlier.hash == *hash || planted!("replay-without-hash") => {
             Ok(CreateOrderResponse { order: Some(earlier.order.clone()), replayed: true, ..Default::default() })
         }
-        Some(earlier) => Err(mismatch(*request_id, &earlier.order.order_id)),
+        Some(earlier) => Err(mismatch(*request_id, shown(&order, earlier))),
         // Not found in time, or forgotten between the two statements: the next try will tell.
         None => Err(ApiError::unavailable()),
     }
 }
 
-fn mismatch(request_id: Uuid, order_id: &str) -> ApiError {
+/// The id of the earlier order, if its caller may reach that.
+fn shown<'e>(order: &NewOrder, earlier: &'e Earlier) -> Option<&'e str> {
+    let customer_id = earlier.order.customer.as_ref().map_or("", |customer| &customer.customer_id);
+    order.scope.reaches_customer(customer_id).then_some(earlier.order.order_id.as_str())
+}
+
+fn mismatch(request_id: Uuid, order_id: Option<&str>) -> ApiError {
     let message = format!("request_id {request_id} was used before, with another request; nothing was done");
-    ApiError::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
-        .with("request_id", request_id)
-        .with("order_id", order_id)
+    let error =
+        ApiError::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message).with("request_id", request_id);
+    match order_id {
+        Some(order_id) => error.with("order_id", order_id),
+        None => error,
+    }
 }

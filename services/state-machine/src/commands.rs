@@ -17,7 +17,7 @@ use comanda_kit::{
     shutdown::Tasks,
     workflows::Workflows,
 };
-use comanda_proto::v1::OrderTransition;
+use comanda_proto::{access::Role, v1::OrderTransition};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
@@ -109,24 +109,38 @@ impl From<StoreError> for NotDone {
 #[derive(Clone, Debug)]
 pub struct Commands {
     batcher: Batcher<Arc<Request>, Result<Outcome, NotDone>>,
+    store: Store,
 }
 
 impl Commands {
     /// Starts the writer. `relay` is notified of what was written.
     pub fn start(store: Store, workflows: Workflows, adoption: Adoption, relay: Arc<Notify>, tasks: &Tasks) -> Self {
-        let writer = Arc::new(Writer { store, workflows, adoption, relay });
+        let writer = Arc::new(Writer { store: store.clone(), workflows, adoption, relay });
         let batcher = Batcher::start(tasks, "commands", LIMITS, move |requests| {
             let writer = writer.clone();
             async move { writer.carry_out(&requests).await }
         });
-        Self { batcher }
+        Self { batcher, store }
     }
 
     /// Carries out a command. A full queue refuses it at once. One whose caller leaves before its batch begins does nothing; once a batch
     /// has begun, all of it is written. If no answer comes in time, the outcome is unknown.
     pub async fn carry_out(&self, request: Request) -> Result<Outcome, ApiError> {
+        self.check_reach(&request).await?;
         let done = timeout(PATIENCE, self.try_until_done(Arc::new(request)));
         done.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
+    }
+
+    /// States do not tell whose order it is; the history does, from the order's first moment. Whose job it is, dispatch tells.
+    async fn check_reach(&self, request: &Request) -> Result<(), ApiError> {
+        let Request { scope, order_id, request_id, .. } = request;
+        if scope.role() == Role::Courier && !self.store.is_assigned(scope, *order_id, *request_id).await? {
+            return Err(refusals::not_assigned());
+        }
+        if scope.customer_id().is_some() && self.store.history(scope, *order_id, 0, 1).await?.is_empty() {
+            return Err(ApiError::order_not_found(order_id));
+        }
+        Ok(())
     }
 
     async fn try_until_done(&self, request: Arc<Request>) -> Result<Outcome, ApiError> {

@@ -4,6 +4,7 @@
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
 mod adopt;
+mod assigned;
 mod facts;
 mod find;
 mod fire;
@@ -182,7 +183,7 @@ impl Store {
         self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
-    /// An order's history after a version, oldest first.
+    /// An order's history after a version, oldest first; that of an order out of the caller's reach is empty.
     pub async fn history(
         &self,
         scope: &Scope,
@@ -206,7 +207,8 @@ impl Store {
         };
         let rows: Vec<TransitionRow> =
             self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        let transitions = rows.into_iter().map(OrderTransition::from);
+        Ok(transitions.filter(|transition| scope.reaches_customer(&transition.customer_id)).collect())
     }
 
     /// Single transitions, by order and version; those that do not exist are left out.

@@ -1,9 +1,37 @@
 //! Where the servers are, as flags.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use comanda_client::{Address, Config, Role};
+use comanda_client::{Address, Config, Credentials, Role};
+use comanda_kit::secret::Secret;
+
+use crate::failure::Failure;
+
+/// The variable that holds a token. There is no flag for it: everyone on the machine can read a command line.
+const TOKEN: &str = "COMANDA_TOKEN";
+
+/// Who calls.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Access")]
+pub struct TokenArgs {
+    /// A file with the API key or token that is shown to the servers. It is read again, so that a watch goes on when another token was put
+    /// there. The variable COMANDA_TOKEN may hold the token itself.
+    #[arg(long, value_name = "FILE", env = "COMANDA_TOKEN_FILE", global = true)]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// As the client takes them.
+    pub fn credentials(&self) -> Result<Credentials, Failure> {
+        let credentials = match (&self.token_file, Secret::from_environment(TOKEN)) {
+            (Some(path), _) => Credentials::file(path),
+            (None, Some(token)) => Credentials::token(token.reveal()),
+            (None, None) => Ok(Credentials::none()),
+        };
+        credentials.map_err(|error| Failure::refused(error.message))
+    }
+}
 
 /// Where the servers are and how long to wait for an answer.
 #[derive(Args, Clone, Debug)]

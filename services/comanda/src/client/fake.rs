@@ -10,5 +10,6 @@ use super::{Client, ClientArgs, connect::tests::servers};
 pub async fn serve(fake: Fake, flags: &[&str]) -> (Arc<Fake>, Client) {
     let (fake, address) = fake.serve().await;
     let servers = servers(&[&["--addr", &address.to_string()], flags].concat());
-    (fake, ClientArgs { json: true, servers }.into())
+    let args = ClientArgs { json: true, token: Default::default(), servers };
+    (fake, args.try_into().expect("no token to read"))
 }

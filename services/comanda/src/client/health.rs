@@ -37,7 +37,7 @@ pub struct HealthArgs {
 
 /// Fails unless all serve.
 pub async fn run(args: HealthArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     if let Some(address) = args.http {
         return check_gateway(&client, &address).await;
     }

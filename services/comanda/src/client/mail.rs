@@ -104,7 +104,7 @@ struct Filter {
 
 /// Does it.
 pub async fn run(args: MailArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::List(args) => list(&client, args).await,
         Verb::Resend(ResendArgs { order: Some(order), version: Some(version), request_id, .. }) => {

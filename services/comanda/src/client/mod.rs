@@ -35,7 +35,11 @@ pub mod workflow;
 
 use clap::Args;
 
-use self::{connect::Servers, print::Printer};
+use self::{
+    connect::{Servers, TokenArgs},
+    print::Printer,
+};
+use crate::failure::Failure;
 
 /// The customer where none is named: the API requires one, and a first try should not.
 const DEFAULT_CUSTOMER: &str = "guest";
@@ -46,6 +50,8 @@ pub struct ClientArgs {
     /// Print one JSON object a line (the canonical JSON of the API's messages) instead of text.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    token: TokenArgs,
     // Last: its heading applies to every flag after it.
     #[command(flatten)]
     servers: Servers,
@@ -59,9 +65,11 @@ pub struct Client {
     print: Printer,
 }
 
-impl From<ClientArgs> for Client {
-    fn from(args: ClientArgs) -> Self {
-        let api = comanda_client::Client::new(args.servers.config());
-        Self { servers: args.servers, api, print: Printer::new(args.json) }
+impl TryFrom<ClientArgs> for Client {
+    type Error = Failure;
+
+    fn try_from(args: ClientArgs) -> Result<Self, Failure> {
+        let config = comanda_client::Config { credentials: args.token.credentials()?, ..args.servers.config() };
+        Ok(Self { servers: args.servers, api: comanda_client::Client::new(config), print: Printer::new(args.json) })
     }
 }

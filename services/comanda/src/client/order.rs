@@ -77,7 +77,7 @@ Example:
 
 /// Does it.
 pub async fn run(args: OrderArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::Create(args) => create::run(&client, *args).await,
         Verb::Import(args) => import::run(&client, args).await,

@@ -69,7 +69,7 @@ struct RideOrder {
 
 /// Does it.
 pub async fn run(args: RideArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::Request(args) => {
             let order = create::create(&client, request(*args)).await?;

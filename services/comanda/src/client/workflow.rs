@@ -45,7 +45,7 @@ enum Verb {
 
 /// Does it.
 pub async fn run(args: WorkflowArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::List => list(&client).await,
         Verb::Show { name, revision } => show(&client, name, revision.unwrap_or_default()).await,

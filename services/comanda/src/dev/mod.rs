@@ -12,6 +12,7 @@ use std::{fs, io::IsTerminal, path::PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use comanda_kit::{
+    access::config::Mode,
     kafka, postgres,
     shutdown::{Tasks, stop_on_signals},
     tracking,
@@ -114,7 +115,7 @@ async fn run_roles(
     comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
     comanda_dispatch::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
-    let again = republish(&all.postgres, Which::Unfinished).await?;
+    let again = republish(&all.postgres, Which::Unfinished, None).await?;
     let addresses = roles::start_all(&all, tasks).await?;
     banner(addresses, &all, database, again);
     let stop = tasks.stop_token();
@@ -177,7 +178,11 @@ fn banner(addresses: Addresses, all: &AllArgs, database: &database::Database, ag
         _ => "to the mail server of --smtp-url".into(),
     };
     let address = addresses.grpc;
-    println!("{bold}comanda dev{plain}: every role on {address}, without authentication or TLS");
+    let access = match all.listen.access.door.access {
+        Mode::Open => "without access control or TLS",
+        Mode::Required => "for those who show credentials, without TLS",
+    };
+    println!("{bold}comanda dev{plain}: every role on {address}, {access}");
     println!("  kept:   orders, states, history, couriers, jobs and mails-to-send, in {}", database.describe());
     println!(
         "  lost at exit: the event log. The broker ({}) is librdkafka's mock, in memory:",

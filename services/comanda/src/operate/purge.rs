@@ -29,6 +29,9 @@ pub struct PurgeArgs {
     /// Orders that ended at least this many days ago, by the database's clock; at least 15.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_DAYS)..))]
     older_than: u16,
+    /// Only orders of this tenant.
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     /// The system runs with `--no-mails`, so that orders without any mail owe none.
     #[arg(long, env = "COMANDA_NO_MAILS")]
     no_mails: bool,
@@ -41,7 +44,8 @@ pub async fn run(args: PurgeArgs) -> Result<()> {
     let bar = ProgressBar::new_spinner().with_message("orders removed");
     let (mut after, mut removed) = (None, 0);
     loop {
-        let chunk = state_machine::ended(&mut connection, after, args.older_than, CHUNK).await?;
+        let chunk =
+            state_machine::ended(&mut connection, after, args.tenant.as_deref(), args.older_than, CHUNK).await?;
         let Some(last) = chunk.last() else { break };
         after = Some(last.order_id);
         let old = chunk.iter().filter(|order| order.is_old).map(|order| (order.order_id, order.version));

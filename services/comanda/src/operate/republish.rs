@@ -26,6 +26,9 @@ pub struct RepublishArgs {
     postgres: postgres::Config,
     #[command(flatten)]
     which: WhichArgs,
+    /// Only orders of this tenant.
+    #[arg(long, value_name = "NAME", conflicts_with = "order")]
+    tenant: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -67,20 +70,21 @@ pub async fn run(args: RepublishArgs) -> Result<()> {
         WhichArgs { since: Some(since), .. } => Which::Since(since),
         _ => Which::All,
     };
-    let orders = republish(&args.postgres, which).await?;
+    let orders = republish(&args.postgres, which, args.tenant.as_deref()).await?;
     println!("{orders} orders will be published again, with all their transitions and assignments");
     Ok(())
 }
 
-/// Puts the pointers of orders back; returns how many orders.
-pub async fn republish(postgres: &postgres::Config, which: Which) -> Result<usize> {
+/// Puts the pointers of orders back, of one tenant or of all; returns how many orders.
+pub async fn republish(postgres: &postgres::Config, which: Which, tenant: Option<&str>) -> Result<usize> {
     let mut connection = Exclusive::begin(postgres, "comanda republish").await?;
     ordering::Operator::connect(postgres)?.relay.begin_term().await?;
     state_machine::Operator::connect(postgres)?.relay.begin_term().await?;
     let assignments = dispatch::Operator::connect(postgres)?.relay;
     assignments.begin_term().await?;
     let waiting = if matches!(which, Which::Unfinished) { assignments.waiting().await? } else { None };
-    put_back(&mut connection, which, waiting).await.context("nothing, or not everything, was put back; run it again")
+    let put_back = put_back(&mut connection, which, tenant, waiting).await;
+    put_back.context("nothing, or not everything, was put back; run it again")
 }
 
 /// `waiting` are the orders with assignments that are not published, where only unfinished orders are chosen: without it every order counts
@@ -88,6 +92,7 @@ pub async fn republish(postgres: &postgres::Config, which: Which) -> Result<usiz
 async fn put_back(
     connection: &mut Exclusive,
     which: Which,
+    tenant: Option<&str>,
     waiting: Option<HashSet<Uuid>>,
 ) -> Result<usize, StoreError> {
     if let Which::Order(order_id) = which {
@@ -97,7 +102,7 @@ async fn put_back(
     let since = if let Which::Since(since) = which { Some(since) } else { None };
     let (mut after, mut orders) = (None, 0);
     loop {
-        let chunk = ordering::orders(connection, after, since, CHUNK).await?;
+        let chunk = ordering::orders(connection, after, since, tenant, CHUNK).await?;
         let Some((last, _)) = chunk.last() else { return Ok(orders) };
         after = Some(*last);
         let mut order_ids: Vec<Uuid> =

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod access;
 mod client;
 mod delivery;
 mod dev;
@@ -11,6 +12,7 @@ mod faults;
 mod fleets;
 mod gateway;
 mod load;
+mod matrix;
 mod operator;
 mod planted;
 mod rides;

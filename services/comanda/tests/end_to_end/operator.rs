@@ -127,7 +127,16 @@ async fn purging_removes_what_ended_long_ago_and_owes_nothing() {
         sqlx::query(statement).execute(&world.sql).await.expect("rows");
     }
     assert_eq!(world.succeeds(&["purge", "--older-than", "15"]).await, "0 orders removed\n");
-    assert_eq!(world.succeeds(&["purge", "--older-than", "15", "--no-mails"]).await, "4 orders removed\n");
+    let other = ["purge", "--older-than", "15", "--no-mails", "--tenant", "acme"];
+    assert_eq!(world.succeeds(&other).await, "0 orders removed\n");
+    let republish = async |tenant| world.succeeds(&["republish", "--all", "--tenant", tenant]).await;
+    assert!(republish("acme").await.starts_with("0 orders") && republish("default").await.starts_with("4 orders"));
+    for schema in ["ordering", "state_machine"] {
+        let outbox = sqlx::AssertSqlSafe(format!("DELETE FROM {schema}.outbox"));
+        sqlx::query(outbox).execute(&world.sql).await.expect("rows");
+    }
+    let own = ["purge", "--older-than", "15", "--no-mails", "--tenant", "default"];
+    assert_eq!(world.succeeds(&own).await, "4 orders removed\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,6 +150,9 @@ async fn an_operator_without_a_database_is_told_so() {
         &["republish", "--all"],
         &["purge", "--older-than", "15"],
         &["dead-letters", "list"],
+        &["access", "init", "--tenant", "acme"],
+        &["key", "list"],
+        &["audit", "list"],
     ] {
         let ended = world.run(command).await;
         assert_eq!(ended.code, Some(1), "{command:?}: {ended:?}");

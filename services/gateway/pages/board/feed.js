@@ -1,12 +1,14 @@
 // The stream of events of all orders: one that lasts. It says honestly whether it is connected.
 
-import { Problem, get } from "../shared/api.js";
+import { get } from "../shared/api.js";
+import { Source } from "../shared/source.js";
 
 /** Servers send something every 15 s. */
 const SILENCE = 45_000;
 const LONGEST_WAIT = 15_000;
 /** Pages of a list that are read where a snapshot would be too large. */
 const MOST_PAGES = 40;
+const NAMES = new Set(["transition", "current", "snapshot_complete", "heartbeat", "reset", "problem"]);
 
 /**
  * @typedef {object} Listener
@@ -23,7 +25,7 @@ export class Feed {
     this.wait = 1000;
     this.tooMany = false;
     this.isClosed = false;
-    /** @type {EventSource | null} */
+    /** @type {Source | null} */
     this.source = null;
     /** When something last came. */
     this.heard = 0;
@@ -66,29 +68,26 @@ export class Feed {
     this.#shut();
     this.listener.state("connecting");
     this.heard = Date.now();
-    const source = new EventSource(this.#url());
-    this.source = source;
-    // The browser comes again by itself too, and then also begins with a snapshot where it has no id.
-    source.onopen = () => source === this.source && !this.lastId && this.listener.event("snapshot_begin", null, "");
-    for (const name of ["transition", "current", "snapshot_complete", "heartbeat", "reset", "problem"]) {
-      source.addEventListener(name, (event) => source === this.source && this.#take(name, event));
-    }
-    source.onerror = () => source === this.source && this.#broken(source);
+    this.source = new Source(this.#url(), {
+      open: () => this.lastId || this.listener.event("snapshot_begin", null, ""),
+      event: (name, data, id) => NAMES.has(name) && this.#take(name, data, id),
+      end: (problem) => this.#reopen(problem?.reason),
+    });
     this.#listenForSilence();
   }
 
-  /** @param {string} name @param {MessageEvent} event */
-  #take(name, event) {
+  /** @param {string} name @param {string} data @param {string} id */
+  #take(name, data, id) {
     this.heard = Date.now();
     this.wait = 1000;
     this.#listenForSilence();
     const isFirst = this.tooMany && !this.lastId;
     // A snapshot has none, so that a break in it begins it again.
-    this.lastId = event.lastEventId;
+    this.lastId = id;
     if (name === "problem") return this.listener.state("broken");
     if (name === "reset") this.listener.event("snapshot_begin", null, "");
     this.listener.state("live");
-    this.listener.event(name, JSON.parse(event.data), this.lastId);
+    this.listener.event(name, JSON.parse(data), id);
     if (isFirst) this.#readPages();
   }
 
@@ -97,17 +96,11 @@ export class Feed {
     this.timers.silence = setTimeout(() => this.#reopen(), SILENCE);
   }
 
-  /** @param {EventSource} source */
-  #broken(source) {
-    this.listener.state("broken");
-    // Otherwise the browser comes again by itself.
-    if (source.readyState === EventSource.CLOSED) this.#reopen();
-  }
-
-  async #reopen() {
+  /** @param {string} [reason] why it was refused */
+  #reopen(reason) {
     this.#shut();
     this.listener.state("broken");
-    if (!this.lastId && !this.tooMany) this.tooMany = await isTooMany(this.filter);
+    if (reason === "SNAPSHOT_TOO_LARGE") this.tooMany = true;
     if (this.isClosed) return;
     const wait = this.wait * (1 + Math.random());
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
@@ -136,19 +129,5 @@ export class Feed {
       this.lastId = "";
       this.#reopen();
     }
-  }
-}
-
-/** A browser does not tell a script why a stream was refused, so it is asked again by hand. @param {URLSearchParams} filter */
-async function isTooMany(filter) {
-  const aborter = new AbortController();
-  try {
-    const response = await fetch(`/v1/events?${filter}`, { signal: aborter.signal, cache: "no-store" });
-    if (response.ok) return false;
-    return new Problem(await response.json()).reason === "SNAPSHOT_TOO_LARGE";
-  } catch {
-    return false;
-  } finally {
-    aborter.abort();
   }
 }

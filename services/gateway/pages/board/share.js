@@ -2,6 +2,7 @@
 //
 // The tab that holds a lock reads the stream and tells the others. When it goes, another one gets the lock and goes on where it was.
 
+import { key } from "../shared/login.js";
 import { Feed } from "./feed.js";
 
 /** @typedef {import("./feed.js").Listener & {dump: () => any[], load: (cards: any[]) => void}} Listener */
@@ -22,7 +23,13 @@ export class Share {
       this.#read();
       return;
     }
-    const name = `comanda-board?${filter}`;
+    this.#join();
+  }
+
+  async #join() {
+    // Only tabs with the same key share: what another one shows may be of another tenant.
+    const name = `comanda-board?${this.filter}#${await digest(key())}`;
+    if (this.ended.signal.aborted) return;
     this.channel = new BroadcastChannel(name);
     this.channel.onmessage = (event) => this.#hear(event.data);
     this.channel.postMessage({ kind: "hello" });
@@ -84,4 +91,10 @@ export class Share {
     this.lastState = state;
     this.listener.state(state);
   }
+}
+
+/** What tells keys apart and says nothing of them. @param {string} text */
+async function digest(text) {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,5 +1,9 @@
 // Calls of the API.
 
+import { ask, credentials } from "./login.js";
+
+const UNAUTHENTICATED = 401;
+
 /** An error as the API tells it. */
 export class Problem extends Error {
   /** @param {any} document */
@@ -21,14 +25,24 @@ async function read(response) {
   // The header has whole seconds: what is less is no difference.
   if (!Number.isNaN(date) && Math.abs(date - Date.now()) > 2000) ahead = date - Date.now();
   if (response.ok) return response.json();
-  const document = await response.json().catch(() => ({ status: response.status, detail: response.statusText }));
-  throw new Problem(document);
+  throw await problemOf(response);
 }
+
+/** What a response that is none tells. Where a key is missing, or is good no more, it is asked for. @param {Response} response */
+export async function problemOf(response) {
+  if (response.status === UNAUTHENTICATED) ask();
+  const document = await response.json().catch(() => ({ status: response.status, detail: response.statusText }));
+  return new Problem(document);
+}
+
+/** Any error as a problem: where there was no response, nobody knows what became of the request. @param {any} error */
+export const failure = (error) => (error instanceof Problem ? error : new Problem({ status: 0, detail: error.message, outcome: "unknown" }));
 
 /** @param {string} path @param {RequestInit} [options] */
 async function send(path, options) {
-  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(20_000), ...options }).catch((error) => {
-    throw new Problem({ status: 0, detail: error.message, outcome: "unknown" });
+  const headers = { ...credentials(), ...options?.headers };
+  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(20_000), ...options, headers }).catch((error) => {
+    throw failure(error);
   });
   return read(response);
 }

@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { language, setLanguage, word } from "./i18n.js";
+import { logOut } from "./login.js";
 
 const KEPT = "comanda-theme";
 
@@ -30,5 +31,5 @@ export function setUpHeader(here) {
     location.reload();
   });
   if (here) byId("links").replaceChildren(link("board"), link("insights"), link("docs"));
-  byId("settings").append(theme, other);
+  byId("settings").append(...[theme, other, here && logOut()].filter((button) => button !== null));
 }

@@ -61,6 +61,11 @@ const WORDS = {
     gone: "This link is not valid any more, or never was.",
     goneHelp: "Links work for some days after an order. Ask the shop for news of older ones.",
     away: "No connection, as of {time}. Trying again.",
+    logIn: "Log in",
+    logOut: "Log out",
+    key: "Key or token",
+    keyHelp: "This server needs a key, as `comanda key create` makes them. This tab keeps it until it is closed.",
+    keyRefused: "The server does not take this key, or takes it no more.",
     keys: "Arrow keys move between orders, Enter opens one, / searches.",
   },
   es: {
@@ -123,6 +128,11 @@ const WORDS = {
     gone: "Este enlace ya no vale, o nunca valió.",
     goneHelp: "Los enlaces sirven algunos días después del pedido. Pregunta a la tienda por pedidos anteriores.",
     away: "Sin conexión, datos de las {time}. Se vuelve a intentar.",
+    logIn: "Entrar",
+    logOut: "Salir",
+    key: "Clave",
+    keyHelp: "Este servidor pide una clave, como las que crea `comanda key create`. Esta pestaña la guarda hasta que se cierre.",
+    keyRefused: "El servidor no acepta esta clave, o ya no la acepta.",
     keys: "Las flechas pasan de pedido en pedido, Intro abre uno, / busca.",
   },
 };

@@ -73,6 +73,26 @@ export class Gateway {
   }
 }
 
+/** Every role in one process that wants keys, beside the servers of the other tests and with the same database and topics. */
+export class Secured extends Gateway {
+  static async start() {
+    const server = new Secured();
+    server.port = await freePort();
+    server.grpc = await freePort();
+    await server.again();
+    return server;
+  }
+
+  async again() {
+    const words = ["all", "--access", "required", "--no-mails", "--access-refresh-ms", "200", "--step-ms", "3600000"];
+    const addresses = ["--listen", `127.0.0.1:${this.grpc}`, "--http-listen", `127.0.0.1:${this.port}`];
+    const env = { ...process.env, RUST_LOG: "warn" };
+    delete env.COMANDA_ADDR;
+    this.process = spawn(PROGRAM, [...words, ...addresses], { stdio: ["ignore", "ignore", "inherit"], env });
+    await eventually("the server serves", () => fetch(`${this.url}/healthz`).then((answer) => answer.ok, () => false));
+  }
+}
+
 export const item = (name, quantity = 1) => ({ name, quantity, unitPrice: { currencyCode: "USD", units: "9", nanos: 500_000_000 } });
 export const order = (customerId, ...items) => ({ customer: { customerId }, items: items.length ? items : [item("Pizza")] });
 

@@ -6,7 +6,7 @@ use clap::Parser;
 use comanda_client::{Address, Config as Servers, testing::Fake};
 use comanda_gateway::{App, Config};
 use comanda_kit::{
-    access::Access,
+    access::{Access, config::Door},
     server::Limits,
     shutdown::Tasks,
     testing::{Environment, Replica, eventually},
@@ -38,10 +38,15 @@ pub struct Gateway {
 impl Gateway {
     /// Before these servers, with flags.
     pub fn start(servers: Servers, flags: &[&str]) -> Self {
+        Self::with_door(Door::default(), servers, flags)
+    }
+
+    /// The same, which lets in whom this says.
+    pub fn with_door(door: Door, servers: Servers, flags: &[&str]) -> Self {
         let flags = [&["test", "--http-listen", "127.0.0.1:0"], flags].concat();
         let config = Cli::try_parse_from(flags).expect("valid flags").gateway;
         let tasks = Tasks::new();
-        let address = App::build(&config, servers).expect("a free port").start(&tasks).expect("it starts");
+        let address = App::build(&config, door, servers).expect("a free port").start(&tasks).expect("it starts");
         Self { address, http: http(), tasks }
     }
 

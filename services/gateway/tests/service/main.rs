@@ -10,4 +10,5 @@ mod resources;
 mod rpc;
 mod stalled;
 mod stopping;
+mod strangers;
 mod track;

@@ -49,7 +49,10 @@ where
     S::Error: Send,
 {
     let (answers, ends) = (connection.answers.clone(), connection.ends.clone());
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+    // What comes from this machine is a gateway's or a proxy's, which tells its callers apart itself.
+    let address = Some(socket.address()).filter(|address| !address.0.to_canonical().is_loopback());
+    let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        address.into_iter().for_each(|address| _ = request.extensions_mut().insert(address));
         let answer = connection.clone().answer(service.clone(), request.map(Body::new));
         async { Ok::<_, std::convert::Infallible>(answer.await) }
     });

@@ -1,10 +1,8 @@
 //! The way of a call through the server: what is refused before a service sees it, and what bounds it after.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use metrics::counter;
-use prost::Message;
-use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -19,7 +17,7 @@ use super::{
     protocol,
     time_limit::TimeLimit,
 };
-use crate::errors::ApiError;
+use crate::{errors::ApiError, rpcs};
 
 /// Calls of health are answered from memory, and must be answered when the server is overloaded too.
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -28,10 +26,6 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 pub struct Gate {
     places: Arc<Semaphore>,
     pub process: ProcessBytes,
-    /// Paths of the calls that answer with a stream.
-    streams: HashSet<String>,
-    /// Paths of the calls that take a stream and give one answer.
-    uploads: HashSet<String>,
 }
 
 /// What the calls of one connection share.
@@ -45,14 +39,9 @@ pub struct Connection {
 
 impl Gate {
     /// Lets at most this many calls in at a time, over all connections.
-    pub fn new(max_calls: usize, descriptors: &[&[u8]]) -> Self {
+    pub fn new(max_calls: usize) -> Self {
         let places = Arc::new(Semaphore::new(max_calls.min(Semaphore::MAX_PERMITS)));
-        let paths = |wanted: fn(&MethodDescriptorProto) -> bool| {
-            descriptors.iter().flat_map(|bytes| paths(bytes, wanted)).collect()
-        };
-        let streams = paths(MethodDescriptorProto::server_streaming);
-        let uploads = paths(|method| method.client_streaming() && !method.server_streaming());
-        Self { places, process: ProcessBytes::default(), streams, uploads }
+        Self { places, process: ProcessBytes::default() }
     }
 
     /// A place among the calls in progress, or a refusal at once.
@@ -62,19 +51,6 @@ impl Gate {
             ApiError::overloaded()
         })
     }
-}
-
-/// The paths of the calls that are wanted.
-fn paths(descriptors: &[u8], wanted: fn(&MethodDescriptorProto) -> bool) -> Vec<String> {
-    let files = FileDescriptorSet::decode(descriptors).map(|set| set.file).unwrap_or_default();
-    let mut paths = Vec::new();
-    for file in &files {
-        for service in &file.service {
-            let methods = service.method.iter().filter(|method| wanted(method));
-            paths.extend(methods.map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
-        }
-    }
-    paths
 }
 
 impl Connection {
@@ -98,8 +74,8 @@ impl Connection {
         S: Service<Request<Body>, Response = Response<Body>>,
     {
         let path = request.uri().path();
-        let (is_health, is_stream) = (path.starts_with(HEALTH), self.gate.streams.contains(path));
-        let is_upload = self.gate.uploads.contains(path);
+        let (is_health, is_stream) = (path.starts_with(HEALTH), rpcs::ours().is_stream(path));
+        let is_upload = rpcs::ours().is_upload(path);
         let limit = TimeLimit::of_call(request.headers())?;
         let limit = if is_upload { limit.for_upload() } else { limit };
         let place = if is_health { None } else { Some(self.enter(is_stream)?) };
@@ -119,25 +95,5 @@ impl Connection {
             self.answers.check_room()?;
         }
         self.gate.admit()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_known_by_the_descriptors() {
-        let gate = Gate::new(1, &[comanda_proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]);
-        for path in [
-            "/comanda.v1.WatchService/WatchOrder",
-            "/comanda.v1.WatchService/WatchOrders",
-            "/grpc.health.v1.Health/Watch",
-        ] {
-            assert!(gate.streams.contains(path), "{path}");
-        }
-        assert!(!gate.streams.contains("/comanda.v1.OrderService/ListOrders"));
-        let uploads: Vec<_> = gate.uploads.iter().map(String::as_str).collect();
-        assert_eq!(uploads, ["/comanda.v1.DispatchService/StreamLocations"]);
     }
 }

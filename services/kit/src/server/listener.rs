@@ -1,7 +1,7 @@
 //! Listening and accepting, with bounds: how many connections there are, and how long a new one may stay silent.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,6 +17,8 @@ use tokio::{
     time::Sleep,
 };
 use tracing::warn;
+
+use crate::access::Address;
 
 /// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind`, clients that connected at the same
 /// time after a restart waited for a second and more: the kernel drops what does not fit, and the client sends it again.
@@ -55,7 +57,7 @@ impl Acceptor {
         loop {
             let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
             match self.listener.accept().await {
-                Ok((stream, _)) => return Socket::new(stream, place),
+                Ok((stream, peer)) => return Socket::new(stream, peer.ip(), place),
                 Err(error) => {
                     warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -68,16 +70,23 @@ impl Acceptor {
 /// A connection that is closed unless its preface comes within `PREFACE_TIMEOUT`.
 pub struct Socket {
     stream: TcpStream,
+    address: IpAddr,
     silence: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, address: IpAddr, place: OwnedSemaphorePermit) -> Self {
         // Without it small answers wait for the peer's delayed acks. Fails only on a socket that is gone.
         let _ = stream.set_nodelay(true);
         gauge!("comanda_connections").increment(1.0);
-        Self { stream, silence: Some((0, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))), _place: place }
+        let silence = Some((0, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT))));
+        Self { stream, address, silence, _place: place }
+    }
+
+    /// Of the other end.
+    pub fn address(&self) -> Address {
+        Address(self.address)
     }
 }
 

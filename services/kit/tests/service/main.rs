@@ -1,5 +1,6 @@
 //! The parts that every service stands on, against a real Postgres and real or simulated brokers.
 
+mod access;
 mod broker;
 mod consumer;
 mod http2;

@@ -81,6 +81,7 @@ fn tell_op(op: &Op) -> String {
         Op::Get { .. } => "get".into(),
         Op::History { .. } => "history".into(),
         Op::Bad { what, .. } => format!("bad: {what}"),
+        Op::Foreign { what } => format!("foreign: {what}"),
     }
 }
 

@@ -231,6 +231,8 @@ pub enum Op {
     Courier { action: CourierAction, courier_id: String, order_id: String, attempt: i32 },
     /// A call that must be refused, or bytes that are no call at all.
     Bad { what: String, is_protobuf: bool },
+    /// A call that names what is another tenant's, or that shows a key which was revoked long enough ago.
+    Foreign { what: String },
 }
 
 /// An order as a client asks for it.

@@ -86,7 +86,9 @@ fn unanswered<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a str> {
     let mut answered: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for line in case.lines {
         match &line.what {
-            What::Invoke { call, replica, op, .. } if !matches!(op, Op::Bad { .. }) => _ = calls.insert(*call, replica),
+            What::Invoke { call, replica, op, .. } if !matches!(op, Op::Bad { .. } | Op::Foreign { .. }) => {
+                _ = calls.insert(*call, replica)
+            }
             What::Return { call, code, .. } => {
                 let Some(replica) = calls.remove(call) else { continue };
                 let (count, any) = answered.entry(replica).or_default();

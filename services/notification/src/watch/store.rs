@@ -174,7 +174,7 @@ impl Store {
         bounded(sqlx::query_scalar("SELECT topic_epoch FROM state_machine.log_epoch").fetch_one(&self.pool)).await
     }
 
-    /// The history of an order above a version and the order itself, of one moment; `None` if the caller's tenant has no such order.
+    /// The history of an order above a version and the order itself, of one moment; `None` if the caller reaches no such order.
     pub async fn opening(
         &self,
         scope: &Scope,
@@ -188,7 +188,7 @@ impl Store {
             let rows = bounded(statement.fetch_all(&mut *connection)).await;
             connection.end(rows)
         });
-        opening(rows.await?, view)
+        opening(scope, rows.await?, view)
     }
 
     /// The history of an order above a version, or the first part of it.
@@ -247,10 +247,13 @@ impl Store {
     }
 }
 
-fn opening(mut rows: Vec<PgRow>, view: OrderView) -> Result<Option<Opening>, StoreError> {
+fn opening(scope: &Scope, mut rows: Vec<PgRow>, view: OrderView) -> Result<Option<Opening>, StoreError> {
     // The order's row sorts last.
     let Some(last) = rows.pop().filter(|row| row.try_get("is_order").unwrap_or(false)) else { return Ok(None) };
     let order = OrderRow::from_row(&last)?;
+    if !scope.reaches_customer(&order.customer_id) {
+        return Ok(None);
+    }
     let complete = (rows.len() as i64) < HISTORY_PAGE;
     let transitions = rows.iter().map(TransitionRow::from_row).collect::<Result<Vec<_>, _>>()?;
     Ok(Some(Opening {

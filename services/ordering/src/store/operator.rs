@@ -9,22 +9,23 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The next orders by id, and whether each was created at or after `since`.
+/// The next orders by id, and whether each was created at or after `since` and is of the tenant, if one is given.
 pub async fn orders(
     connection: &mut PgConnection,
     after: Option<Uuid>,
     since: Option<OffsetDateTime>,
+    tenant: Option<&str>,
     limit: i64,
 ) -> Result<Vec<(Uuid, bool)>, StoreError> {
     let statement = sqlx::query_as(
-        "SELECT order_id, $2::timestamptz IS NULL OR create_time >= $2
+        "SELECT order_id, ($2::timestamptz IS NULL OR create_time >= $2) AND ($4::text IS NULL OR tenant = $4)
          FROM ordering.orders
          WHERE order_id > $1
          ORDER BY order_id
          LIMIT $3",
     );
     // Every id is a UUIDv7, so all lie above the nil UUID.
-    let statement = statement.bind(after.unwrap_or_default()).bind(since).bind(limit);
+    let statement = statement.bind(after.unwrap_or_default()).bind(since).bind(limit).bind(tenant);
     bounded(statement.fetch_all(connection)).await
 }
 

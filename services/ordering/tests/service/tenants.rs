@@ -1,17 +1,24 @@
 //! Nothing of one tenant can be reached, seen or guessed by another.
 
 use anyhow::Result;
-use comanda_kit::access::Scope;
-use comanda_ordering::{order::NewOrder, store::Store};
+use comanda_kit::{
+    access::{Access, Scope},
+    shutdown::Tasks,
+    testing::{Replica, eventually},
+};
+use comanda_ordering::{App, order::NewOrder, store::Store};
 use comanda_proto::{
     access::Role,
     topics,
     v1::{
-        BatchGetOrdersRequest, EraseCustomerRequest, GetOrderRequest, ListOrdersRequest, Order, get_order_request::Key,
+        BatchCreateOrdersRequest, BatchGetOrdersRequest, EraseCustomerRequest, GetOrderRequest, ListOrdersRequest,
+        Order, batch_create_orders_response::result::Outcome, get_order_request::Key,
+        order_service_client::OrderServiceClient,
     },
 };
 use futures::future::try_join_all;
-use tonic::Status;
+use tokio::time::timeout;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::fixture::{Client, Fixture, acme, create, new_order_for, request, request_with_id};
@@ -146,4 +153,41 @@ async fn batches_of_many_replicas_over_the_same_tenants_and_request_ids_never_de
         before
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_fills_its_part_of_the_queue_is_refused_the_rest() -> Result<()> {
+    let fixture = Fixture::without_topics().await?;
+    let tasks = Tasks::new();
+    let app = App::build(&fixture.environment.postgres, &fixture.environment.kafka)?.with_tenant_percent(1);
+    let replica = Replica::serve_to(Access::everyone_is(acme()), vec![app.start(&tasks)?], tasks)?;
+    let mut client = OrderServiceClient::new(replica.connect().await?);
+    // Other writers of the tenant's numbers wait for this row, so nothing leaves the queue.
+    let mut blocked = fixture.sql.begin().await?;
+    let numbers = "INSERT INTO ordering.numbers (tenant, last_number, last_create_time) VALUES ('acme', 0, now())";
+    sqlx::query(numbers).execute(&mut *blocked).await?;
+    let requests = (0..100).map(|_| request()).collect();
+    let (other, batch) = (client.clone(), BatchCreateOrdersRequest { requests });
+    let creating = tokio::spawn(async move { client.batch_create_orders(batch).await });
+    const BRIEF: std::time::Duration = std::time::Duration::from_millis(100);
+    eventually("the tenant's part is full", || async {
+        let one = timeout(BRIEF, other.clone().create_order(request())).await.ok()?;
+        (one.err()?.code() == Code::ResourceExhausted).then_some(())
+    })
+    .await;
+    blocked.rollback().await?;
+    let results = creating.await??.into_inner().results;
+    let mut counts = (0, 0);
+    for result in results {
+        match result.outcome {
+            Some(Outcome::Created(_)) => counts.0 += 1,
+            Some(Outcome::Error(error)) => {
+                assert_eq!(error.code, Code::ResourceExhausted as i32, "{error:?}");
+                counts.1 += 1;
+            }
+            None => panic!("a row without an outcome"),
+        }
+    }
+    assert!(counts.0 > 0 && counts.1 > 0, "{counts:?}");
+    replica.stop().await
 }

@@ -27,6 +27,12 @@ pub fn check_same_command(request: &Request, answered: &Answered) -> Result<(), 
         .with("version", answered.version))
 }
 
+/// A courier moves only orders that it has. Of all others it is told the same, whether they exist or not.
+pub fn not_assigned() -> ApiError {
+    let message = "a courier may move only orders that are assigned to it, and this is none";
+    ApiError::new(Code::PermissionDenied, reason::PERMISSION_DENIED, message)
+}
+
 /// The order has the version that the caller expects, if any.
 pub fn check_version(request: &Request, state: &State) -> Result<(), ApiError> {
     match request.expected_version {

@@ -30,22 +30,24 @@ pub struct Counts {
     pub stuck: i64,
 }
 
-/// The next orders by id, and which of them ended at least `days` ago by the database's clock.
+/// The next orders by id, and which of them, of one tenant or of all, ended at least `days` ago by the database's clock.
 pub async fn ended(
     connection: &mut PgConnection,
     after: Option<Uuid>,
+    tenant: Option<&str>,
     days: u16,
     limit: i64,
 ) -> Result<Vec<Ended>, StoreError> {
     let statement = sqlx::query_as(
         "SELECT s.order_id, s.version,
-                s.due_at IS NULL AND s.status_time < now() - make_interval(days => $2) AS is_old
+                s.due_at IS NULL AND s.status_time < now() - make_interval(days => $2)
+                    AND ($4::text IS NULL OR s.tenant = $4) AS is_old
          FROM state_machine.states s
          WHERE s.order_id > $1
          ORDER BY s.order_id
          LIMIT $3",
     );
-    let statement = statement.bind(after.unwrap_or_default()).bind(i32::from(days)).bind(limit);
+    let statement = statement.bind(after.unwrap_or_default()).bind(i32::from(days)).bind(limit).bind(tenant);
     bounded(statement.fetch_all(connection)).await
 }
 

@@ -12,7 +12,7 @@ use comanda_state_machine::Config;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::fixture::{Client, Fixture, Stepper, fields, reason};
+use crate::fixture::{Client, Fixture, Stepper, fields, reason, run};
 
 /// What a call about an order is answered with, its id left out.
 fn answer<T>(result: Result<T, Status>, id: Uuid) -> (Code, String, String) {
@@ -85,4 +85,45 @@ async fn one_batch_moves_orders_of_several_tenants_and_each_event_names_its_own(
     let wrong = "SELECT count(*) FROM state_machine.transitions t JOIN ordering.orders o USING (order_id) WHERE t.tenant <> o.tenant";
     assert_eq!(fixture.number(wrong).await, 0);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_courier_moves_only_an_order_that_it_has_and_repeats_what_it_did() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let maria = Access::everyone_is(Scope::new("default", "maria", Role::Courier));
+    let served = fixture.start_with(Config::default(), maria)?;
+    let mut client = Client::new(served.connect().await?);
+    let (hers, others, free, missing) =
+        (fixture.place_one().await?, fixture.place_one().await?, fixture.place_one().await?, Uuid::now_v7());
+    let sql = &fixture.sql;
+    let courier = "INSERT INTO dispatch.couriers (tenant, courier_id, name, vehicle, plate, vehicle_kind, zone, capacity, max_load, status)
+                   VALUES ('default', 'maria', '', '', '', '', '', 2, 9, 2), ('default', 'elena', '', '', '', '', '', 2, 9, 2),
+                          ('acme', 'maria', '', '', '', '', '', 2, 9, 2)";
+    run(sql, courier).await?;
+    for (id, tenant, courier_id) in [(hers, "default", "maria"), (others, "default", "elena")] {
+        let assign = format!(
+            "INSERT INTO dispatch.assignments (order_id, attempt, tenant, courier_id, slot, state, promised_pickup_time)
+             VALUES ('{id}', 1, '{tenant}', '{courier_id}', 1, 2, now())"
+        );
+        run(sql, &assign).await?;
+    }
+    let request_id = Uuid::new_v4().to_string();
+    let advance = |id: Uuid| AdvanceOrderRequest {
+        order_id: id.to_string(),
+        request_id: request_id.clone(),
+        ..Default::default()
+    };
+    for id in [others, free, missing] {
+        let refused = client.advance_order(advance(id)).await.expect_err("not hers");
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+        assert_eq!(refused.message(), "a courier may move only orders that are assigned to it, and this is none");
+    }
+    assert_eq!(fixture.number("SELECT count(*) FROM state_machine.states").await, 0, "asking moves nothing");
+    let moved = client.advance_order(advance(hers)).await?.into_inner();
+    assert_eq!(moved.transition.map(|transition| transition.actor), Some("maria".into()));
+    run(sql, "UPDATE dispatch.assignments SET state = 3, outcome = 1, ended_at = now()").await?;
+    assert!(client.advance_order(advance(hers)).await?.into_inner().replayed, "a repetition is answered after the job");
+    let again = AdvanceOrderRequest { request_id: Uuid::new_v4().to_string(), ..advance(hers) };
+    assert_eq!(client.advance_order(again).await.expect_err("the job is over").code(), Code::PermissionDenied);
+    served.stop().await
 }

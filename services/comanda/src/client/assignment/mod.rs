@@ -87,7 +87,7 @@ struct AssignArgs {
 
 /// Does it.
 pub async fn run(args: AssignmentArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::Show(args) => show(&client, args).await,
         Verb::List(args) => list::run(&client, args).await,

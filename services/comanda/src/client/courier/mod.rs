@@ -81,7 +81,7 @@ struct LocateArgs {
 
 /// Does it.
 pub async fn run(args: CourierArgs) -> Result<(), Failure> {
-    let client = Client::from(args.client);
+    let client = Client::try_from(args.client)?;
     match args.verb {
         Verb::Register(args) => register::run(&client, args).await,
         Verb::Status(args) => set_status(&client, args).await,

@@ -83,10 +83,10 @@ pub async fn run(args: StatsArgs) -> Result<(), Failure> {
         Verb::Rates => Report::Rates,
         Verb::Revenue => Report::Revenue,
         Verb::Couriers { courier } => Report::Couriers(courier),
-        Verb::State => return state::run(&Client::from(args.client)).await,
+        Verb::State => return state::run(&Client::try_from(args.client)?).await,
         Verb::Rebuild(args) => return Ok(crate::operate::rebuild::run(args).await?),
     };
-    let shown = Shown { client: Client::from(args.client), filter: args.filter.filter(now()), csv: args.csv };
+    let shown = Shown { client: Client::try_from(args.client)?, filter: args.filter.filter(now()), csv: args.csv };
     let api = &shown.client.api;
     match report {
         Report::Orders => shown.show(|filter| reports::orders(api, filter)).await,

@@ -53,7 +53,7 @@ impl World {
         let mut environment = Environment::without_topics().await.expect("Postgres and Kafka run");
         let sql = environment.sql().await.expect("Postgres runs");
         for statement in [
-            "DROP SCHEMA ordering, state_machine, notification, dispatch, analytics CASCADE",
+            "DROP SCHEMA ordering, state_machine, notification, dispatch, analytics, access CASCADE",
             "DROP TABLE public._sqlx_migrations",
         ] {
             sqlx::query(statement).execute(&sql).await.expect("a migrated database");

@@ -1,14 +1,18 @@
-//! C10: what belongs to one tenant is shown to no client of another, and every row and record names the tenant of its order.
+//! C10: what belongs to one tenant is shown to no client of another, a call that names it is refused, and every row and record names the
+//! tenant of its order.
+
+use std::collections::HashMap;
 
 use crate::{
     case::{Case, Occurrence, OrderCase, Outcome},
     findings::Findings,
-    history::{Answer, Event, RecordContent},
+    history::{Answer, Event, Op, RecordContent, What},
 };
 
 /// Looks at everything that clients were shown, and at everything that is kept.
 pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>) {
     shown(case, found);
+    foreign(case, found);
     for (order_id, order) in &case.orders {
         let Some(row) = order.row() else { continue };
         for (what, tenant) in kept(order).filter(|(_, tenant)| *tenant != row.tenant) {
@@ -50,6 +54,22 @@ fn shown(case: &Case<'_>, found: &mut Findings<'_, '_>) {
                 Event::Jobs { jobs, .. } => jobs.iter().for_each(|job| look(&job.order_id, stream.tenant, *at_us)),
                 Event::Heartbeat { .. } | Event::SnapshotComplete | Event::Courier { .. } => {}
             }
+        }
+    }
+}
+
+/// Calls that nobody may answer with OK.
+fn foreign(case: &Case<'_>, found: &mut Findings<'_, '_>) {
+    let mut sent: HashMap<u64, (&str, &str)> = HashMap::new();
+    for line in case.lines {
+        match &line.what {
+            What::Invoke { call, replica, op: Op::Foreign { what }, .. } => _ = sent.insert(*call, (what, replica)),
+            What::Return { call, code, .. } => {
+                if let Some((what, replica)) = sent.remove(call).filter(|_| code == "OK") {
+                    found.system(Some(line.at_us), format!("{what} was accepted by {replica}"));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -105,3 +105,46 @@ fn of_two_tenants() -> Vec<Line> {
 fn two_tenants_may_have_orders_of_the_same_number() {
     assert_eq!(violated(&verdict(of_two_tenants())), []);
 }
+
+#[test]
+fn a_call_that_names_what_is_foreign_must_be_refused() {
+    let answered = |code: &str| {
+        let op = Op::Foreign { what: "a page token of another tenant".into() };
+        let (client, tenant, replica) = ("neighbour-1".into(), "default".into(), "ordering-0".into());
+        let code = code.into();
+        after(|lines| {
+            let at_us = lines.last().map_or(0, |line| line.at_us);
+            let invoke = What::Invoke { call: 77_000, client, tenant, replica, op };
+            let back = What::Return { call: 77_000, code, reason: None, answer: None };
+            lines.extend([invoke, back].map(|what| Line { at_us, what }));
+        })
+    };
+    assert_eq!(answered("OK"), [C10Tenants]);
+    assert_eq!(answered("INVALID_ARGUMENT"), []);
+    assert_eq!(answered("UNAVAILABLE"), []);
+    assert_eq!(answered("UNAUTHENTICATED"), []);
+}
+
+/// Streams of many orders show those of their own tenant alone, and miss nothing by it.
+#[test]
+fn a_board_need_not_show_the_orders_of_another_tenant() {
+    let of_boards = |what: &What| match what {
+        What::Event { stream, event: Event::Transition { transition } } => {
+            *stream >= 900 && transition.order_id.contains("order-1")
+        }
+        What::Event { stream, event: Event::Current { order } } => *stream >= 900 && order.order_id.contains("order-1"),
+        _ => false,
+    };
+    let lines = || calm().into_iter();
+    let moved = |line: Line| {
+        let mut text = serde_json::to_string(&line).expect("a line");
+        if text.contains("order-1") || text.contains("customer-1") {
+            text = text.replace("\"tenant\":\"default\"", "\"tenant\":\"acme\"");
+        }
+        serde_json::from_str::<Line>(&text).expect("a line")
+    };
+    let shown: Vec<_> = lines().map(moved).collect();
+    assert!(violated(&verdict(shown)).contains(&C10Tenants));
+    let hidden: Vec<_> = lines().filter(|line| !of_boards(&line.what)).map(moved).collect();
+    assert_eq!(violated(&verdict(hidden)), []);
+}

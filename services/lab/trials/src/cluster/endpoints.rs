@@ -1,6 +1,8 @@
 //! Where the parts of a cluster are reached.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
+
+use tonic::metadata::MetadataMap;
 
 /// A role of the system; each runs as one or more processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,11 +56,53 @@ pub struct Replica {
     pub admin: SocketAddr,
 }
 
+/// Whose data clients may reach.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// As in the history.
+    pub name: String,
+    /// Its owner's key; none where no server asks for one.
+    pub key: Option<String>,
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tenant({})", self.name)
+    }
+}
+
+/// Tenants by their number. The first is the one that there is where servers ask for no key.
+const TENANTS: [&str; 4] = ["default", "acme", "bravo", "carmen"];
+
+impl Tenant {
+    /// So many, without keys.
+    pub fn some(tenants: usize) -> Vec<Self> {
+        TENANTS.iter().take(tenants.max(1)).map(|name| Self { name: (*name).to_owned(), key: None }).collect()
+    }
+
+    /// A call in its name.
+    pub fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        self.show(request.metadata_mut());
+        request
+    }
+
+    /// Shows its key with a call.
+    pub fn show(&self, metadata: &mut MetadataMap) {
+        if let Some(key) = &self.key {
+            let bearer = format!("Bearer {key}").parse().expect("keys are letters and digits");
+            metadata.insert("authorization", bearer);
+        }
+    }
+}
+
 /// What clients, and the dump at the end of a run, need to know of a cluster.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// All processes of all roles.
     pub replicas: Vec<Replica>,
+    /// Whose data there is.
+    pub tenants: Vec<Tenant>,
     /// The database itself, past the proxy.
     pub database_url: String,
     /// Kafka itself, past the proxy.

@@ -1,6 +1,6 @@
 //! How the process of a replica is started: what it is told of the others, all of it through links.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -15,6 +15,9 @@ use super::{
 /// The topics of the run.
 pub const TOPIC_PREFIX: &str = "trial.";
 
+/// For so long keys are good as they were last seen, where the database does not answer.
+pub const STALE: Duration = Duration::from_secs(8);
+
 /// The launch of one of `replicas`.
 pub fn launch(shape: &Shape, folder: &Path, replica: &Replica, replicas: &[Replica], wires: &[Wire]) -> Result<Launch> {
     let (name, program) = (replica.name.clone(), shape.binary.clone());
@@ -24,10 +27,23 @@ pub fn launch(shape: &Shape, folder: &Path, replica: &Replica, replicas: &[Repli
         Role::Gateway => of_gateway(replica, replicas)?,
         _ => of_server(replica, wires)?,
     });
+    if shape.tenants > 1 {
+        environment.extend(access());
+    }
     environment.extend(shape.settings.iter().cloned());
     let (log, folder) = (folder.join(format!("{name}.log")), folder.join(&name));
     fs::create_dir_all(&folder)?;
     Ok(Launch { name, program, arguments: vec![replica.role.name().into()], environment, folder, log, account: None })
+}
+
+/// Keys are asked for, and one that was revoked is refused soon.
+fn access() -> [(String, String); 3] {
+    [
+        ("COMANDA_ACCESS", "required".to_owned()),
+        ("COMANDA_ACCESS_REFRESH_MS", "500".to_owned()),
+        ("COMANDA_ACCESS_STALE_MS", STALE.as_millis().to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
 }
 
 fn of_server(replica: &Replica, wires: &[Wire]) -> Result<Vec<(String, String)>> {

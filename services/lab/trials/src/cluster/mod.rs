@@ -3,6 +3,7 @@
 mod endpoints;
 mod folder;
 mod kafka;
+mod keys;
 mod launch;
 mod ports;
 mod postgres;
@@ -14,8 +15,10 @@ mod wait;
 mod watch;
 mod wires;
 
-pub use endpoints::{Endpoints, Replica, Role};
+pub use endpoints::{Endpoints, Replica, Role, Tenant};
 pub use folder::Folder;
+pub use keys::Key;
+pub use launch::STALE;
 pub use process::{Process, Signal};
 pub use serving::{is_serving, page};
 pub use shape::{Shape, quick_settings, version};

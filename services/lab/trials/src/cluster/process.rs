@@ -101,13 +101,24 @@ impl Launch {
 
     /// Runs a command to its end.
     pub async fn run(&self, patience: Duration) -> Result<()> {
-        let mut child = self.command()?.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
-        let status =
-            timeout(patience, child.wait()).await.with_context(|| format!("{} takes too long", self.name))??;
-        if !status.success() {
-            bail!("{} failed ({status}):\n{}", self.name, self.end_of_log());
+        self.finish(self.command()?, patience).await.map(drop)
+    }
+
+    /// The same; what it prints on standard output is returned, and is not in the log.
+    pub async fn read(&self, patience: Duration) -> Result<String> {
+        let mut command = self.command()?;
+        command.stdout(Stdio::piped());
+        Ok(String::from_utf8(self.finish(command, patience).await?)?)
+    }
+
+    async fn finish(&self, mut command: Command, patience: Duration) -> Result<Vec<u8>> {
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let ended = timeout(patience, child.wait_with_output()).await;
+        let output = ended.with_context(|| format!("{} takes too long", self.name))??;
+        if !output.status.success() {
+            bail!("{} failed ({}):\n{}", self.name, output.status, self.end_of_log());
         }
-        Ok(())
+        Ok(output.stdout)
     }
 
     /// The last lines that it wrote.

@@ -18,6 +18,8 @@ pub struct Shape {
     pub replicas: usize,
     /// Gateways before them.
     pub gateways: usize,
+    /// Tenants whose clients there are. Where there are several, every server asks for keys.
+    pub tenants: usize,
     /// Partitions of each topic.
     pub partitions: i32,
     /// Replaces the delay of every timer.

@@ -8,7 +8,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    endpoints::{Endpoints, Replica, Role},
+    endpoints::{Endpoints, Replica, Role, Tenant},
     folder::Folder,
     kafka::{self, Broker},
     launch::{TOPIC_PREFIX, launch},
@@ -59,8 +59,9 @@ impl Cluster {
             postgres::start(&data, postgres_address, recorder, &tasks),
             kafka::start(path, &brokers, recorder, &tasks)
         )?;
-        let endpoints = Endpoints {
+        let mut endpoints = Endpoints {
             replicas,
+            tenants: Vec::new(),
             database_url: postgres::url(postgres_address),
             kafka_bootstrap_servers: kafka::servers(&brokers),
             topic_prefix: TOPIC_PREFIX.into(),
@@ -79,9 +80,13 @@ impl Cluster {
             .collect::<Result<_>>()?;
         let watching = tokio::spawn(watch(roles.clone(), recorder.clone()));
         let folder_path = path.to_owned();
-        let cluster =
+        endpoints.tenants = Tenant::some(shape.tenants);
+        let mut cluster =
             Self { endpoints, wires, roles, brokers: brokers_started, postgres, shape, folder_path, tasks, watching };
         cluster.migrate(&[]).await?;
+        if cluster.shape.tenants > 1 {
+            cluster.endpoints.tenants = cluster.make_keys().await?;
+        }
         try_join_all(cluster.roles.iter().map(Process::start)).await?;
         cluster.serves().await?;
         Ok(cluster)
@@ -114,6 +119,15 @@ impl Cluster {
         arguments: &[&str],
         settings: &[(&str, String)],
     ) -> Result<()> {
+        self.launch_of(program, command, arguments, settings).run(MIGRATE).await
+    }
+
+    /// Runs a command of the program to its end, past the proxy, and returns what it prints.
+    pub async fn read(&self, command: &str, arguments: &[&str]) -> Result<String> {
+        self.launch_of(&self.shape.binary, command, arguments, &[]).read(MIGRATE).await
+    }
+
+    fn launch_of(&self, program: &Path, command: &str, arguments: &[&str], settings: &[(&str, String)]) -> Launch {
         let direct = [
             ("DATABASE_URL", self.endpoints.database_url.clone()),
             ("KAFKA_BOOTSTRAP_SERVERS", self.endpoints.kafka_bootstrap_servers.clone()),
@@ -125,8 +139,7 @@ impl Cluster {
         let arguments = [command].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let (folder, log) = (self.folder_path.clone(), self.folder_path.join(format!("{command}.log")));
         let program = program.to_owned();
-        let launch = Launch { name: command.into(), program, arguments, environment, folder, log, account: None };
-        launch.run(MIGRATE).await
+        Launch { name: command.into(), program, arguments, environment, folder, log, account: None }
     }
 
     /// Waits until every replica says that it serves.

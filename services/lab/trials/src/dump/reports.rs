@@ -14,12 +14,10 @@ use comanda_proto::v1::{
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    cluster::{Endpoints, Role},
+    cluster::{Endpoints, Role, Tenant},
     recorder::Recorder,
 };
 
-/// The only tenant of a run.
-const TENANT: &str = "default";
 /// Longer than any run lasts.
 const PERIOD: Duration = Duration::from_secs(48 * 3600);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,22 +27,27 @@ pub(super) async fn dump(endpoints: &Endpoints, recorder: &Recorder) -> Result<(
     let Some(replica) = endpoints.of(Role::Analytics).next() else { return Ok(()) };
     let endpoint = Endpoint::from_shared(format!("http://{}", replica.direct))?.timeout(PATIENCE);
     let mut analytics = AnalyticsServiceClient::new(endpoint.connect().await?).max_decoding_message_size(64 << 20);
-    for row in rows(&mut analytics).await? {
-        recorder.record(What::ReportRow(row));
+    for tenant in &endpoints.tenants {
+        for row in rows(&mut analytics, tenant).await? {
+            recorder.record(What::ReportRow(ReportRow { tenant: tenant.name.clone(), ..row }));
+        }
     }
     Ok(())
 }
 
-async fn rows(analytics: &mut AnalyticsServiceClient<Channel>) -> Result<Vec<ReportRow>> {
+/// The tenant is not in them yet.
+async fn rows(analytics: &mut AnalyticsServiceClient<Channel>, tenant: &Tenant) -> Result<Vec<ReportRow>> {
     let from_time = Some((SystemTime::now() - PERIOD).into());
     let filter = Some(ReportFilter { from_time, ..ReportFilter::default() });
     let mut rows = Vec::new();
-    let answer = analytics.count_orders(CountOrdersRequest { filter: filter.clone() }).await?.into_inner();
+    let answer =
+        analytics.count_orders(tenant.request(CountOrdersRequest { filter: filter.clone() })).await?.into_inner();
     rows.extend(answer.rows.into_iter().map(|row| {
         let values = [("entered_count", row.entered_count), ("present_count", row.present_count)];
         line(Report::Orders, vec![row.workflow, row.status], &values)
     }));
-    let answer = analytics.report_dwell(ReportDwellRequest { filter: filter.clone() }).await?.into_inner();
+    let answer =
+        analytics.report_dwell(tenant.request(ReportDwellRequest { filter: filter.clone() })).await?.into_inner();
     rows.extend(answer.rows.into_iter().map(|row| {
         let values = [
             ("left_count", row.left_count),
@@ -55,7 +58,8 @@ async fn rows(analytics: &mut AnalyticsServiceClient<Channel>) -> Result<Vec<Rep
         ];
         line(Report::Dwell, vec![row.workflow, row.status], &values)
     }));
-    let answer = analytics.report_rates(ReportRatesRequest { filter: filter.clone() }).await?.into_inner();
+    let answer =
+        analytics.report_rates(tenant.request(ReportRatesRequest { filter: filter.clone() })).await?.into_inner();
     rows.extend(answer.rows.into_iter().map(|row| {
         let values = [
             ("created_count", row.created_count),
@@ -69,7 +73,8 @@ async fn rows(analytics: &mut AnalyticsServiceClient<Channel>) -> Result<Vec<Rep
         ];
         line(Report::Rates, vec![row.workflow], &values)
     }));
-    let answer = analytics.report_revenue(ReportRevenueRequest { filter: filter.clone() }).await?.into_inner();
+    let answer =
+        analytics.report_revenue(tenant.request(ReportRevenueRequest { filter: filter.clone() })).await?.into_inner();
     rows.extend(answer.rows.into_iter().map(|row| {
         let total = row.total.unwrap_or_default();
         let values = [
@@ -80,7 +85,7 @@ async fn rows(analytics: &mut AnalyticsServiceClient<Channel>) -> Result<Vec<Rep
         ];
         line(Report::Revenue, vec![row.workflow, total.currency_code], &values)
     }));
-    let request = ReportCouriersRequest { filter, courier_id: String::new() };
+    let request = tenant.request(ReportCouriersRequest { filter, courier_id: String::new() });
     rows.extend(analytics.report_couriers(request).await?.into_inner().rows.into_iter().map(|row| {
         let values = [
             ("offered_count", row.offered_count),
@@ -103,7 +108,7 @@ async fn rows(analytics: &mut AnalyticsServiceClient<Channel>) -> Result<Vec<Rep
 
 fn line(report: Report, key: Vec<String>, values: &[(&str, i64)]) -> ReportRow {
     let values: BTreeMap<_, _> = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    ReportRow { tenant: TENANT.into(), report, key, values }
+    ReportRow { tenant: String::new(), report, key, values }
 }
 
 fn microseconds(duration: Option<prost_types::Duration>) -> i64 {

@@ -80,7 +80,8 @@ async fn attack_all(options: &Options, binary: PathBuf, folder: &Folder) -> Resu
     let smtp = SmtpServer::start(recorder.clone(), options.seed).await?;
     let (seed, settings) = (options.seed, Vec::new());
     let (roles, partitions, step_ms) = (&Role::SERVERS, PARTITIONS, 1000);
-    let shape = Shape { brokers: 1, roles, replicas: 1, gateways: 0, partitions, step_ms, binary, seed, settings };
+    let (replicas, gateways, tenants) = (1, 0, 1);
+    let shape = Shape { brokers: 1, roles, replicas, gateways, tenants, partitions, step_ms, binary, seed, settings };
     let cluster = Cluster::start(shape, smtp.address(), folder, &recorder).await?;
     let reports = tokio::select! {
         reports = attack_each(&cluster, options) => reports?,

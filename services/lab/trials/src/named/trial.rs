@@ -121,6 +121,7 @@ impl Plan {
             roles: self.roles,
             replicas: self.replicas,
             gateways: 0,
+            tenants: 1,
             partitions: PARTITIONS,
             step_ms: self.step_ms,
             binary: self.program.unwrap_or_else(|| terms.program.clone()),

@@ -29,6 +29,7 @@ pub fn scenario(bug: &Bug, active: bool, binary: &Path, seed: u64, replay: Strin
         roles: bug.roles,
         replicas: bug.replicas,
         gateways: bug.gateways,
+        tenants: bug.tenants,
         partitions: PARTITIONS,
         step_ms: bug.step_ms,
         binary: binary.into(),

@@ -1,7 +1,8 @@
 //! The bugs that can be planted: where each lies, what brings it out, and which invariant must see it.
 
 use comanda_checker::Invariant::{
-    self, C3Idempotent, C4Chain, C5LogOrder, C6Timers, C7Watch, C8Mail, C11Liveness, C13Dispatch, C14Analytics,
+    self, C3Idempotent, C4Chain, C5LogOrder, C6Timers, C7Watch, C8Mail, C10Tenants, C11Liveness, C13Dispatch,
+    C14Analytics,
 };
 
 use crate::{
@@ -32,6 +33,8 @@ pub struct Bug {
     pub replicas: usize,
     /// Gateways before them.
     pub gateways: usize,
+    /// Tenants whose clients there are.
+    pub tenants: usize,
     /// How long an order stays in each status, in milliseconds.
     pub step_ms: u64,
     /// Further environment of every role.
@@ -54,6 +57,7 @@ const PLAIN: Bug = Bug {
     roles: &Role::NEEDED,
     replicas: 1,
     gateways: 0,
+    tenants: 1,
     step_ms: 1000,
     settings: &[],
     workload: |_| {},
@@ -61,7 +65,7 @@ const PLAIN: Bug = Bug {
 };
 
 /// All of them.
-pub const BUGS: [Bug; 23] = [
+pub const BUGS: [Bug; 26] = [
     Bug {
         name: "offset-before-effect",
         wrong: "a consumer stores its offsets before it has applied the records",
@@ -165,6 +169,7 @@ pub const BUGS: [Bug; 23] = [
         roles: &Role::NEEDED,
         replicas: 2,
         gateways: 0,
+        tenants: 1,
         step_ms: 300,
         workload: |settings| (settings.order_life_ms, settings.watched) = (900, 0.2),
         faults: &[
@@ -288,7 +293,21 @@ pub const BUGS: [Bug; 23] = [
         ],
         ..PLAIN
     },
+    Bug { name: "watch-without-tenant", wrong: "a watch of many orders shows those of every tenant", ..TENANTS },
+    Bug {
+        name: "page-token-without-tenant",
+        wrong: "a page token of one tenant, and a token to resume with, is taken from another",
+        ..TENANTS
+    },
+    Bug {
+        name: "revoked-key-kept",
+        wrong: "a key that was revoked is good for as long as a server remembers it",
+        ..TENANTS
+    },
 ];
+
+/// Two tenants, who try to reach what is the other's.
+const TENANTS: Bug = Bug { caught_by: C10Tenants, tenants: 2, ..PLAIN };
 
 /// Many rides for few couriers, most of them watched, many of them cancelled.
 const RIDES: Bug = Bug { caught_by: C13Dispatch, roles: &Role::SERVERS, workload: rides, ..PLAIN };
@@ -313,8 +332,8 @@ impl Bug {
         let workload = |bug: &Self| {
             let mut settings = Settings::default();
             (bug.workload)(&mut settings);
-            let Self { settings: environment, roles, replicas, gateways, step_ms, faults, .. } = bug;
-            format!("{settings:?} {environment:?} {roles:?} {replicas} {gateways} {step_ms} {faults:?}")
+            let Self { settings: environment, roles, replicas, gateways, tenants, step_ms, faults, .. } = bug;
+            format!("{settings:?} {environment:?} {roles:?} {replicas} {gateways} {tenants} {step_ms} {faults:?}")
         };
         workload(self) == workload(other)
     }
@@ -341,8 +360,11 @@ mod tests {
     fn equal_attacks_are_made_once_in_a_control() {
         let different = Bug::with_different_attacks(BUGS.into());
         let without_faults = different.iter().filter(|bug| bug.faults.is_empty()).count();
-        assert_eq!(without_faults, 2, "three bugs need no fault, and three nothing but rides");
-        assert_eq!(different.len(), BUGS.len() - 4);
+        assert_eq!(
+            without_faults, 3,
+            "three bugs need no fault, three nothing but rides, and three nothing but tenants"
+        );
+        assert_eq!(different.len(), BUGS.len() - 6);
     }
 
     #[test]

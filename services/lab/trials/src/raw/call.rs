@@ -2,7 +2,7 @@
 
 use prost::bytes::{Buf, BufMut};
 use tonic::{
-    Request, Status,
+    IntoRequest, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::http::uri::PathAndQuery,
@@ -11,10 +11,14 @@ use tonic::{
 
 /// Sends bytes to a method (`/comanda.v1.OrderService/GetOrder`) and waits for the first answer or the refusal; what follows is not
 /// waited for, so that a stream is as good as a single answer.
-pub async fn call(channel: Channel, path: &'static str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>, Status> {
+pub async fn call(
+    channel: Channel,
+    path: &'static str,
+    bytes: impl IntoRequest<Vec<u8>>,
+) -> Result<Option<Vec<u8>>, Status> {
     let mut client = Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
-    let answer = client.server_streaming(Request::new(bytes), PathAndQuery::from_static(path), Bytes).await?;
+    let answer = client.server_streaming(bytes.into_request(), PathAndQuery::from_static(path), Bytes).await?;
     answer.into_inner().message().await
 }
 

@@ -3,6 +3,7 @@
 mod profile;
 mod progress;
 mod rest;
+mod revoked;
 mod scenario;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -84,6 +85,7 @@ async fn under_fire(
     tokio::select! {
         acted = all => acted?,
         () = show(recorder, progress) => {}
+        () = revoked::show_keys(field) => {}
     }
     workload.stop_new();
     recorder.record(What::LastHeal);

@@ -27,6 +27,9 @@ const PARTITIONS: i32 = 6;
 const RIDES: f64 = 0.04;
 const COURIERS: usize = 8;
 
+/// Each of them has half of the orders and couriers, and tries to reach what is the other's.
+const TENANTS: usize = 2;
+
 /// Every other run asks couriers before it gives them an order.
 fn offer_ms(seed: u64) -> u64 {
     if seed.is_multiple_of(2) { 3_000 } else { 0 }
@@ -164,6 +167,7 @@ impl Profile {
             roles: &Role::SERVERS,
             replicas: ground.replicas,
             gateways: ground.gateways,
+            tenants: TENANTS,
             partitions: PARTITIONS,
             step_ms: options.step_ms,
             binary: binary(options.binary.as_deref())?,

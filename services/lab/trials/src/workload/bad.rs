@@ -31,7 +31,7 @@ impl Bad {
         let op = Op::Bad { what: format!("{} {}", self.method, self.what), is_protobuf: self.is_protobuf };
         let mut unnamed = None;
         let call = async {
-            let refused = crate::raw::call(way.channel, self.method, self.bytes).await;
+            let refused = crate::raw::call(way.channel, self.method, way.tenant.request(self.bytes)).await;
             unnamed = refused.as_ref().err().and_then(|status| unnamed_field(status, self.field));
             // A bad call has no answer that a history could hold.
             refused.map(|_| Answer::History { transitions: Vec::new() })

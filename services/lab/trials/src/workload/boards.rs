@@ -11,7 +11,7 @@ use rand::{RngExt, rngs::StdRng};
 use tonic::Code;
 
 use super::{
-    clients::{Clients, TENANT},
+    clients::Clients,
     shown,
     streams::{self, End, Habit},
 };
@@ -83,7 +83,7 @@ impl Board {
         self.clients.recorder.record(What::WatchAll {
             stream,
             client: self.name.clone(),
-            tenant: TENANT.into(),
+            tenant: self.clients.tenant.name.clone(),
             replica: entry.replica().to_owned(),
             customer_id: self.customer_id.clone(),
             start,

@@ -7,11 +7,7 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{
-    Settings,
-    clients::{Clients, TENANT},
-    shown,
-};
+use super::{Settings, clients::Clients, shown};
 
 /// What a client is left with after a call.
 #[derive(Clone, Debug)]
@@ -95,7 +91,7 @@ impl Clients {
         call: impl Future<Output = Result<Answer, Status>>,
     ) -> Attempt {
         let number = self.recorder.number();
-        let (client, tenant, replica) = (client.to_owned(), TENANT.to_owned(), replica.to_owned());
+        let (client, tenant, replica) = (client.to_owned(), self.tenant.name.clone(), replica.to_owned());
         self.recorder.record(What::Invoke { call: number, client, tenant, replica, op });
         let (time, code) = patience.of();
         let attempt = match timeout(time, call).await {

@@ -15,16 +15,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Settings, entry::Entry, http::Gateway, replicas::Replicas};
-use crate::{cluster::Role, recorder::Recorder};
+use crate::{
+    cluster::{Role, Tenant},
+    recorder::Recorder,
+};
 
-/// The tenant of every client: the only one, until callers can prove who they are.
-pub(super) const TENANT: &str = "default";
 /// Orders that readers choose from.
 const KNOWN: usize = 10_000;
 
-/// What all clients share.
+/// What all clients of a tenant share.
 #[derive(Debug)]
 pub(super) struct Clients {
+    /// For whom all of them call.
+    pub(super) tenant: Tenant,
     pub(super) settings: Settings,
     pub(super) replicas: Replicas,
     /// Perhaps none.

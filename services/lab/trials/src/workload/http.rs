@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::shown;
-use crate::cluster::Replica;
+use crate::cluster::{Replica, Tenant};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A gateway closes a connection that is idle for 30 s; a request must not be on its way then.
@@ -46,10 +46,13 @@ pub(super) struct Problem {
 }
 
 impl Gateway {
-    pub(super) fn new(replica: &Replica) -> Result<Self> {
+    /// For a tenant, whose key goes with each request.
+    pub(super) fn new(replica: &Replica, tenant: &Tenant) -> Result<Self> {
         // The library demands a provider of ciphers even for plain HTTP. An error says that there is one already.
         _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(IDLE).build()?;
+        let key = tenant.key.iter().map(|key| Ok((header::AUTHORIZATION, format!("Bearer {key}").try_into()?)));
+        let http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(IDLE);
+        let http = http.default_headers(key.collect::<Result<_>>()?).build()?;
         Ok(Self { name: replica.name.clone(), base: format!("http://{}", replica.address).parse()?, http })
     }
 

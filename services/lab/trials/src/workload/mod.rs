@@ -11,6 +11,7 @@ mod couriers;
 mod create;
 pub mod digest;
 mod entry;
+mod foreign;
 mod generator;
 mod http;
 mod moves;
@@ -32,12 +33,14 @@ use std::{
 
 use anyhow::{Result, ensure};
 use comanda_checker::history::What;
+use futures::future::join_all;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    boards::Board, clients::Clients, couriers::Courier, generator::Generator, http::Gateway, replicas::Replicas,
+    boards::Board, clients::Clients, couriers::Courier, foreign::Foreigner, generator::Generator, http::Gateway,
+    replicas::Replicas,
 };
 use crate::{
     cluster::{Endpoints, Role},
@@ -116,10 +119,26 @@ impl Default for Settings {
     }
 }
 
-/// The clients at work.
+impl Settings {
+    /// What each of several tenants does of it.
+    fn shared_by(self, tenants: usize) -> Self {
+        let part = |count: usize| count.div_ceil(tenants.max(1));
+        Self {
+            orders_per_second: self.orders_per_second / tenants.max(1) as f64,
+            couriers: part(self.couriers),
+            boards: part(self.boards),
+            most_calls: part(self.most_calls),
+            most_movers: part(self.most_movers),
+            most_streams: part(self.most_streams),
+            ..self
+        }
+    }
+}
+
+/// The clients at work: some of each tenant.
 #[derive(Debug)]
 pub struct Workload {
-    clients: Arc<Clients>,
+    tenants: Vec<Arc<Clients>>,
 }
 
 impl Workload {
@@ -134,51 +153,77 @@ impl Workload {
         let is_served = settings.couriers == 0 && settings.rides == 0.0 || endpoints.has(Role::Dispatch);
         ensure!(is_served, "rides need a dispatch, and the cluster has none");
         let mut rng = StdRng::seed_from_u64(seed);
-        let clients = Arc::new(Clients {
-            replicas: Replicas::new(endpoints, settings.connections)?,
-            gateways: endpoints.of(Role::Gateway).map(Gateway::new).collect::<Result<_>>()?,
-            recorder,
-            known: clients::Known::default(),
-            held_back: AtomicU64::new(0),
-            calls: Arc::new(Semaphore::new(settings.most_calls)),
-            movers: Arc::new(Semaphore::new(settings.most_movers)),
-            streams: Arc::new(Semaphore::new(settings.most_streams)),
-            tasks: TaskTracker::new(),
-            no_more: CancellationToken::new(),
-            last_look: CancellationToken::new(),
-            shutdown: shutdown.child_token(),
-            settings,
+        let settings = settings.shared_by(endpoints.tenants.len());
+        let tenants = endpoints.tenants.iter().map(|tenant| {
+            Ok(Arc::new(Clients {
+                tenant: tenant.clone(),
+                replicas: Replicas::new(endpoints, tenant.clone(), settings.connections)?,
+                gateways: endpoints.of(Role::Gateway).map(|it| Gateway::new(it, tenant)).collect::<Result<_>>()?,
+                recorder: recorder.clone(),
+                known: clients::Known::default(),
+                held_back: AtomicU64::new(0),
+                calls: Arc::new(Semaphore::new(settings.most_calls)),
+                movers: Arc::new(Semaphore::new(settings.most_movers)),
+                streams: Arc::new(Semaphore::new(settings.most_streams)),
+                tasks: TaskTracker::new(),
+                no_more: CancellationToken::new(),
+                last_look: CancellationToken::new(),
+                shutdown: shutdown.child_token(),
+                settings: settings.clone(),
+            }))
         });
-        for n in 0..clients.settings.boards {
-            let board = Board::new(clients.clone(), format!("board-{n}"), StdRng::from_rng(&mut rng));
-            clients.spawn(board.run());
+        let tenants: Vec<_> = tenants.collect::<Result<_>>()?;
+        for clients in &tenants {
+            start(clients, &mut rng);
+            for neighbour in tenants.iter().filter(|other| other.tenant != clients.tenant) {
+                let foreigner = Foreigner::new(clients.clone(), neighbour.clone(), StdRng::from_rng(&mut rng));
+                clients.spawn(foreigner.run());
+            }
         }
-        for n in 0..clients.settings.couriers {
-            let courier = Courier::new(clients.clone(), n, StdRng::from_rng(&mut rng));
-            clients.spawn(courier.run());
-        }
-        clients.spawn(Generator::new(clients.clone(), rng).run());
-        Ok(Self { clients })
+        Ok(Self { tenants })
     }
 
     /// Starts nothing new. What is under way is repeated until its outcome is known, or a few times, and streams go on.
     pub fn stop_new(&self) {
-        self.clients.no_more.cancel();
+        self.tenants.iter().for_each(|clients| clients.no_more.cancel());
     }
 
     /// Starts nothing new and waits until every client is done: streams have shown all there is. Call it when every order has ended;
     /// clients that are not done a minute later are sent away.
     pub async fn join(self) {
-        let Clients { last_look, tasks, shutdown, recorder, held_back, .. } = &*self.clients;
         self.stop_new();
-        last_look.cancel();
-        tasks.close();
-        if timeout(LAST_LOOK, tasks.wait()).await.is_err() {
-            eprintln!("{} clients were not done in time", tasks.len());
-            shutdown.cancel();
-            tasks.wait().await;
+        let mut held_back = 0;
+        join_all(self.tenants.iter().map(leave)).await;
+        for clients in &self.tenants {
+            held_back += clients.held_back.load(Relaxed);
         }
-        let value = held_back.load(Relaxed) as f64;
-        recorder.record(What::Measured { name: "orders and calls that were held back".into(), value });
+        let Some(clients) = self.tenants.first() else { return };
+        let value = held_back as f64;
+        clients.recorder.record(What::Measured { name: "orders and calls that were held back".into(), value });
+    }
+}
+
+/// Starts the clients of a tenant.
+fn start(clients: &Arc<Clients>, rng: &mut StdRng) {
+    for n in 0..clients.settings.boards {
+        let board = Board::new(clients.clone(), format!("board-{n}"), StdRng::from_rng(rng));
+        clients.spawn(board.run());
+    }
+    for n in 0..clients.settings.couriers {
+        let courier = Courier::new(clients.clone(), n, StdRng::from_rng(rng));
+        clients.spawn(courier.run());
+    }
+    clients.spawn(Generator::new(clients.clone(), StdRng::from_rng(rng)).run());
+}
+
+/// Waits until every client of a tenant is done.
+async fn leave(clients: &Arc<Clients>) {
+    let Clients { last_look, tasks, shutdown, .. } = &**clients;
+    last_look.cancel();
+    tasks.close();
+    if timeout(LAST_LOOK, tasks.wait()).await.is_err() {
+        eprintln!("{} clients were not done in time", tasks.len());
+        shutdown.cancel();
+        tasks.wait().await;
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 
 use super::{
-    clients::{Clients, TENANT},
+    clients::Clients,
     shown,
     sse::Shown,
     streams::{self, End, Habit},
@@ -79,7 +79,7 @@ impl Watcher {
         self.clients.recorder.record(What::Watch {
             stream,
             client: self.name.clone(),
-            tenant: TENANT.into(),
+            tenant: self.clients.tenant.name.clone(),
             replica: entry.replica().to_owned(),
             order_id: order_id.clone(),
             after_version,

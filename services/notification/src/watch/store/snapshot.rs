@@ -146,8 +146,9 @@ impl Store {
 
     async fn few(&self, filter: &Filter, limit: i64) -> Result<Vec<Uuid>, StoreError> {
         let (pool, tenant, wanted) = (self.pool.clone(), filter.scope().tenant().to_owned(), filter.wanted().clone());
+        let customer_id = filter.customer_id().to_owned();
         self.read(async move {
-            let statement = sqlx::query_scalar(FEW).bind(tenant).bind(wanted.customer_id).bind(wanted.workflow);
+            let statement = sqlx::query_scalar(FEW).bind(tenant).bind(customer_id).bind(wanted.workflow);
             // Some more may have become active since they were counted.
             let statement = statement.bind(wanted.statuses).bind(limit).bind(2 * FEW_ACTIVE);
             statement.fetch_all(&pool).await
@@ -180,9 +181,10 @@ impl Store {
         after: Option<(OffsetDateTime, Uuid)>,
     ) -> Result<Vec<Walked>, StoreError> {
         let (pool, tenant, wanted) = (self.pool.clone(), filter.scope().tenant().to_owned(), filter.wanted().clone());
+        let customer_id = filter.customer_id().to_owned();
         let (time, order_id) = after.unzip();
         self.read(async move {
-            let statement = sqlx::query_as(WALK).bind(tenant).bind(wanted.customer_id).bind(wanted.workflow);
+            let statement = sqlx::query_as(WALK).bind(tenant).bind(customer_id).bind(wanted.workflow);
             let statement = statement.bind(wanted.statuses).bind(WALK_PAGE).bind(time).bind(order_id);
             statement.fetch_all(&pool).await
         })

@@ -42,7 +42,7 @@ impl<'a> Builder<'a> {
             Op::Move { .. } => self.moved(&sent, &back),
             Op::Get { order_id } | Op::History { order_id } => self.looked(&sent, &back, order_id),
             Op::Courier { .. } => self.courier(&sent, &back),
-            Op::Bad { .. } => {}
+            Op::Bad { .. } | Op::Foreign { .. } => {}
         }
     }
 

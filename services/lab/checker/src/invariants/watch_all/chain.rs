@@ -14,6 +14,8 @@ use crate::{
 pub struct Chain<'a> {
     /// The last stream.
     pub tip: u64,
+    /// Only orders of this tenant.
+    pub tenant: &'a str,
     /// Only orders of this customer; empty means all.
     pub customer_id: &'a str,
     /// Per order: the first version shown and the last.
@@ -33,12 +35,13 @@ impl<'a> Chain<'a> {
             Kind::All { customer_id, start } => (customer_id, (*start == Start::Snapshot).then(HashSet::new)),
             Kind::One { order_id: only, .. } | Kind::Courier { courier_id: only } => (only, None),
         };
-        Self { tip: stream.stream, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
+        let (tip, tenant) = (stream.stream, stream.tenant);
+        Self { tip, tenant, customer_id, shown: HashMap::new(), from_us: None, snapshot, repeats: 0 }
     }
 
     /// Whether an order is one that it shows.
     pub fn wants(&self, known: &Known<'_, '_>) -> bool {
-        self.customer_id.is_empty() || self.customer_id == known.customer_id
+        self.tenant == known.tenant && (self.customer_id.is_empty() || self.customer_id == known.customer_id)
     }
 
     /// Adds what a stream showed.

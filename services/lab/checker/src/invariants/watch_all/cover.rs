@@ -28,6 +28,11 @@ pub fn check(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, i
     between(case, found, chain, index);
 }
 
+/// The orders that a chain shows.
+fn wanted<'i, 'c, 'a>(chain: &'i Chain<'_>, index: &'i Index<'c, 'a>) -> impl Iterator<Item = &'i Known<'c, 'a>> {
+    index.matching(chain.customer_id).filter(|known| chain.wants(known))
+}
+
 /// What is younger than the chain is shown from its first version on.
 fn beginnings(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
     // A lost log may hide the beginning of an order; which moment that was is not known here.
@@ -46,7 +51,7 @@ fn beginnings(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, 
 
 /// A chain that was read to the end of the run has shown each order to its last version, unless that was there before it.
 fn ends(found: &mut Findings<'_, '_>, chain: &Chain<'_>, index: &Index<'_, '_>) {
-    for known in index.matching(chain.customer_id) {
+    for known in wanted(chain, index) {
         let Some(end) = known.order.last() else { continue };
         match chain.shown.get(known.order_id) {
             Some((_, last)) if *last < end.version && !chain.is_past(known.order, end.version) => {
@@ -75,7 +80,7 @@ fn snapshot(case: &Case<'_>, found: &mut Findings<'_, '_>, chain: &Chain<'_>, in
         known.seen_us.is_some_and(|seen_us| seen_us < opened_us)
             && known.ended_us.is_some_and(|at_us| at_us > latest_us)
     };
-    for known in index.matching(chain.customer_id).filter(lived).filter(|known| !listed.contains(known.order_id)) {
+    for known in wanted(chain, index).filter(lived).filter(|known| !listed.contains(known.order_id)) {
         let earliest_us = i64::try_from(opened_us).unwrap_or(i64::MAX).saturating_add(lead_us - AROUND_US);
         let around = earliest_us..=latest_us - DRIFT_US + AROUND_US;
         let moved = known.order.steps.iter().any(|step| around.contains(&step.transition.time_us));

@@ -23,6 +23,8 @@ pub struct Known<'c, 'a> {
     pub order_id: &'a str,
     /// All else.
     pub order: &'c OrderCase<'a>,
+    /// The tenant that it belongs to.
+    pub tenant: &'a str,
     /// Whose it is.
     pub customer_id: &'a str,
     /// When it was first asked for, by the earliest try that may have made it.
@@ -103,11 +105,12 @@ impl<'c, 'a> Index<'c, 'a> {
 
 impl<'c, 'a> Known<'c, 'a> {
     fn new(order_id: &'a str, order: &'c OrderCase<'a>, asked: &HashMap<&str, u64>) -> Option<Self> {
-        let customer_id = order.row()?.customer_id.as_str();
+        let row = order.row()?;
+        let (tenant, customer_id) = (row.tenant.as_str(), row.customer_id.as_str());
         let sent_us = asked.get(customer_id).copied();
         let seen_us = sent_us.and_then(|_| order.sightings.first()).map(|seen| seen.seen_us);
         let ended_us = order.last().filter(|last| last.phase != "active").map(|last| last.time_us);
-        Some(Self { order_id, order, customer_id, sent_us, seen_us, ended_us, places: places(order) })
+        Some(Self { order_id, order, tenant, customer_id, sent_us, seen_us, ended_us, places: places(order) })
     }
 
     /// Whether it was asked for after a time.

@@ -12,7 +12,6 @@ use super::commands::Caller;
 use crate::{
     cluster::Role,
     workload::{
-        clients::TENANT,
         shown,
         streams::{self, End, Habit},
     },
@@ -35,7 +34,7 @@ async fn stream(caller: &mut Caller, jobs: &watch::Sender<Vec<Job>>) {
     let Caller { clients, courier_id, rng } = caller;
     let way = clients.replicas.any(Role::Dispatch, rng);
     let stream = clients.recorder.number();
-    let (client, tenant, replica) = (courier_id.clone(), TENANT.to_owned(), way.replica.clone());
+    let (client, tenant, replica) = (courier_id.clone(), clients.tenant.name.clone(), way.replica.clone());
     clients.recorder.record(What::WatchCourier { stream, client, tenant, replica, courier_id: courier_id.clone() });
     let mut dispatch = way.dispatch();
     let request = WatchCourierRequest { courier_id: courier_id.clone() };
