@@ -13,11 +13,12 @@ use comanda_kit::{
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
     telemetry,
+    tls::{self, Protocol},
     tracking::{self, Keys},
 };
 use tracing::info;
 
-use crate::client::connect::Servers;
+use crate::client::{connect::Servers, trust::Trust};
 
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
@@ -36,11 +37,23 @@ pub struct ListenArgs {
     limits: Limits,
 }
 
+/// How what listens for gRPC encrypts.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+pub struct TlsArgs {
+    #[command(flatten)]
+    server: tls::Config,
+    #[command(flatten)]
+    clients: tls::Clients,
+}
+
 /// `comanda ordering`.
 #[derive(Args, Clone, Debug)]
 pub struct OrderingArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -52,6 +65,8 @@ pub struct OrderingArgs {
 pub struct StateMachineArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -66,6 +81,8 @@ pub struct NotificationArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
@@ -78,6 +95,8 @@ pub struct NotificationArgs {
 pub struct DispatchArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -92,6 +111,8 @@ pub struct AnalyticsArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
@@ -104,6 +125,8 @@ pub struct AnalyticsArgs {
 pub struct GatewayArgs {
     #[command(flatten)]
     gateway: comanda_gateway::Config,
+    #[command(flatten)]
+    tls: tls::Config,
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
@@ -138,6 +161,9 @@ pub struct AllArgs {
     /// Where the process listens.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Encryption of what listens, HTTP included.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The database.
     #[command(flatten)]
     pub postgres: postgres::Config,
@@ -159,6 +185,10 @@ pub struct AllArgs {
     /// HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
+    // Last: its heading applies to every flag after it.
+    /// Whom the gateway trusts, and what it shows.
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 /// Runs ordering until a signal.
@@ -167,7 +197,7 @@ pub async fn ordering(args: OrderingArgs) -> Result<()> {
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50051, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.tls, keys, 50051, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -176,7 +206,7 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.tls, args.listen.tracking.keys()?, 50052, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -186,7 +216,7 @@ pub async fn notification(args: NotificationArgs) -> Result<()> {
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, keys, 50053, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.tls, keys, 50053, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -195,7 +225,7 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.tls, args.listen.tracking.keys()?, 50054, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -204,7 +234,7 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
+    serve(&args.listen, &args.tls, args.listen.tracking.keys()?, 50055, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
@@ -212,6 +242,7 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
     let app = comanda_gateway::App::build(&args.gateway, args.servers.config())?;
+    let app = app.with_tls(args.tls.listen(&tls::Clients::default(), Protocol::Http1, &tasks)?);
     serve_metrics(args.admin_listen)?;
     app.start(&tasks)?;
     tasks.run().await
@@ -240,16 +271,19 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, keys, 50051, endpoints, tasks).await?;
-    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, grpc, tasks)?) };
+    let grpc = serve(&args.listen, &args.tls, keys, 50051, endpoints, tasks).await?;
+    let http = if args.http.no_http { None } else { Some(start_gateway(args, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
 
 /// The gateway calls the roles of its own process as it would call others.
-fn start_gateway(config: &comanda_gateway::Config, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+fn start_gateway(args: &AllArgs, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+    let tls = args.tls.server.listen(&tls::Clients::default(), Protocol::Http1, tasks)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
-    let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
-    comanda_gateway::App::build(config, comanda_client::Config::at(address))?.start(tasks)
+    let address = format!("{scheme}://{here}").parse().map_err(anyhow::Error::msg)?;
+    let servers = comanda_client::Config { tls: args.trust.tls(), ..comanda_client::Config::at(address) };
+    comanda_gateway::App::build(&args.http.gateway, servers)?.with_tls(tls).start(tasks)
 }
 
 /// A server that listens on every address is reached by this one from here.
@@ -269,16 +303,18 @@ fn start() -> Result<Tasks> {
 
 async fn serve(
     args: &ListenArgs,
+    tls: &TlsArgs,
     keys: Option<Arc<Keys>>,
     default_port: u16,
     endpoints: Vec<Endpoint>,
     tasks: &Tasks,
 ) -> Result<SocketAddr> {
     let address = args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
-    let listener = server::bind(address)?;
-    let address = listener.local_addr()?;
+    let listener = server::bind(address)?.with_tls(tls.server.listen(&tls.clients, Protocol::Http2, tasks)?);
+    let address = listener.address()?;
     serve_metrics(args.admin_listen)?;
-    info!("gRPC on {address}, without authentication and without TLS: let only those reach it who may do everything");
+    let how = if listener.has_tls() { "with" } else { "without" };
+    info!("gRPC on {address}, {how} TLS and without authentication: let only those reach it who may do everything");
     let access = Access::default().with_tracking(keys);
     server::serve(listener, endpoints, &args.limits, access, tasks)?;
     Ok(address)

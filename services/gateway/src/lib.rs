@@ -11,8 +11,11 @@ use anyhow::{Context as _, Result};
 use axum::http::HeaderValue;
 use clap::Args;
 use comanda_client::Client;
-use comanda_kit::{server::bind, shutdown::Tasks};
-use tokio::net::TcpListener;
+use comanda_kit::{
+    server::{Listener, bind},
+    shutdown::Tasks,
+    tls::Tls,
+};
 use tracing::info;
 
 use crate::{
@@ -90,7 +93,7 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
 /// The gateway, not yet running.
 pub struct App {
     config: Config,
-    listener: TcpListener,
+    listener: Listener,
     client: Client,
 }
 
@@ -101,10 +104,16 @@ impl App {
         Ok(Self { config: config.clone(), listener, client: Client::new(servers) })
     }
 
+    /// Encrypts its connections, if there is something to do it with.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { listener: self.listener.with_tls(tls), ..self }
+    }
+
     /// Serves until the stop.
     pub fn start(self, tasks: &Tasks) -> Result<SocketAddr> {
         let Self { config, listener, client } = self;
-        let address = listener.local_addr()?;
+        let address = listener.address()?;
         let context = Arc::new(Context {
             schema: Schema::new(),
             deadline: client.config().deadline,
@@ -114,9 +123,8 @@ impl App {
         let seed = Seed { context: context.clone(), defaults: Arc::new(config.new_order) };
         let guard = Guard { hosts: config.http_host, origins: config.cors_origin };
         let router = routes::router(context, seed, guard, &tasks.stop_token());
-        info!(
-            "HTTP on {address}, without authentication and without TLS: let only those reach it who may do everything"
-        );
+        let how = if listener.has_tls() { "with" } else { "without" };
+        info!("HTTP on {address}, {how} TLS and without authentication: let only those reach it who may do everything");
         server::serve(listener, router, config.http_max_connections, tasks);
         Ok(address)
     }

@@ -35,10 +35,11 @@ use uuid::Uuid;
 use crate::{
     access::Access,
     kafka, postgres,
-    server::{self, Endpoint},
+    server::{self, Endpoint, Listener},
     shutdown::Tasks,
 };
 
+pub mod certificates;
 pub mod outside;
 
 /// How long a test waits for something that must happen.
@@ -247,7 +248,18 @@ impl Replica {
     /// The same, with limits of its own.
     pub fn serve_with(access: Access, limits: &server::Limits, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let address = listener.local_addr()?;
+        Self::serve_on(listener, access, limits, endpoints, tasks)
+    }
+
+    /// The same, on a listener that may encrypt.
+    pub fn serve_on(
+        listener: Listener,
+        access: Access,
+        limits: &server::Limits,
+        endpoints: Vec<Endpoint>,
+        tasks: Tasks,
+    ) -> Result<Self> {
+        let address = listener.address()?;
         server::serve(listener, endpoints, limits, access, &tasks)?;
         Ok(Self { address, tasks })
     }

@@ -21,10 +21,11 @@ use comanda_proto::topics;
 pub use self::demo::DemoArgs;
 use self::demo::Show;
 use crate::{
+    client::trust::Trust,
     failure::Failure,
     migrate,
     operate::republish::{Which, republish},
-    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs},
+    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs, TlsArgs},
 };
 
 /// Partitions of the topics; fewer than in production, since nothing here runs on several machines.
@@ -146,6 +147,7 @@ fn settings(
     }
     Ok(AllArgs {
         listen,
+        tls: TlsArgs::default(),
         postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
         kafka: kafka::Config {
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
@@ -159,6 +161,7 @@ fn settings(
         dispatch: args.dispatch.clone(),
         analytics: args.analytics.clone(),
         http: args.http.clone(),
+        trust: Trust::default(),
     })
 }
 

@@ -18,4 +18,5 @@ mod starting;
 mod stats;
 mod stopping;
 mod tenants;
+mod tls;
 mod workflows;

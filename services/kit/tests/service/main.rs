@@ -7,3 +7,4 @@ mod outage;
 mod postgres;
 mod relay;
 mod server;
+mod tls;

@@ -130,6 +130,11 @@ impl World {
         self.folder.join("mails")
     }
 
+    /// Where a file of this test is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// A file of this test.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.folder.join(name);
