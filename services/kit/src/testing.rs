@@ -7,6 +7,7 @@ use std::{
     future::Future,
     io::Write,
     net::SocketAddr,
+    path::PathBuf,
     str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -35,6 +36,7 @@ use uuid::Uuid;
 use crate::{
     access::Access,
     kafka, postgres,
+    secret::Secret,
     server::{self, Endpoint, Listener},
     shutdown::Tasks,
 };
@@ -80,6 +82,7 @@ impl Environment {
             fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: security(),
         };
         Ok(Self { postgres, kafka })
     }
@@ -325,6 +328,18 @@ fn show_logs() {
 
 fn server_list() -> String {
     server("COMANDA_TEST_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+}
+
+/// How a secured broker is reached (`scripts/kafka start --secure`); an ordinary one where the variables are not set.
+fn security() -> kafka::Security {
+    let file = |name: &str| env::var_os(name).map(PathBuf::from);
+    let password = file("COMANDA_TEST_KAFKA_PASSWORD_FILE").and_then(|file| std::fs::read_to_string(file).ok());
+    kafka::Security {
+        kafka_ca: file("COMANDA_TEST_KAFKA_CA"),
+        kafka_user: env::var("COMANDA_TEST_KAFKA_USER").ok(),
+        kafka_password_file: password.map(|text| Secret::new(text.trim())),
+        ..kafka::Security::default()
+    }
 }
 
 fn server(variable: &str, default: &str) -> String {

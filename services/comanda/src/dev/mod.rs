@@ -155,6 +155,7 @@ fn settings(
             fetch_wait_ms: FETCH_WAIT_MS,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         },
         state_machine: args.state_machine.clone(),
         notification,

@@ -126,6 +126,7 @@ mod tests {
             fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         };
         Log::new(config, "topic".into()).expect("a producer")
     }

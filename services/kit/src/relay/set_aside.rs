@@ -216,6 +216,7 @@ mod tests {
             fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         };
         let log = Log::new(config, "topic".into()).expect("a producer");
         let mut set_aside = SetAside::default();

@@ -83,6 +83,12 @@ impl World {
             .env("COMANDA_LISTEN", "127.0.0.1:0")
             .env("COMANDA_HTTP_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", RUST_LOG);
+        for name in ["KAFKA_CA", "KAFKA_USER", "KAFKA_PASSWORD_FILE"] {
+            // Set where the broker of the tests is a secured one.
+            if let Some(value) = env::var_os(format!("COMANDA_TEST_{name}")) {
+                command.env(format!("COMANDA_{name}"), value);
+            }
+        }
         command
     }
 
