@@ -74,7 +74,7 @@ impl Environment {
             PgConnection::connect(&server).await.context("no Postgres for tests: run `scripts/postgres start`")?;
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
         let (base, _) = server.rsplit_once('/').context("the database's URL has no name")?;
-        let postgres = postgres::Config { database_url: format!("{base}/{name}"), database_connections: 5 };
+        let postgres = postgres::Config { database_connections: 5, ..postgres::Config::at(format!("{base}/{name}")) };
         postgres::migrate(&postgres).await?;
         let kafka = kafka::Config {
             kafka_bootstrap_servers: server_list(),

@@ -148,7 +148,7 @@ fn settings(
     Ok(AllArgs {
         listen,
         tls: TlsArgs::default(),
-        postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
+        postgres: postgres::Config { database_connections: 8, ..postgres::Config::at(database.url()) },
         kafka: kafka::Config {
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
             topic_prefix: topics::DEFAULT_PREFIX.into(),

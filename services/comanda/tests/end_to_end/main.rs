@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod accounts;
 mod client;
 mod delivery;
 mod dev;
