@@ -46,7 +46,7 @@ pub fn retention(topic: &str) -> Duration {
 /// only the next version (state machine, mail, WatchOrder) read the gap from the history and miss nothing. WatchOrders keeps the versions
 /// of an order rising, so it may leave out a version that comes after a higher one. Members of a consumer group get the new partitions within
 /// `topic.metadata.refresh.interval.ms` (30 s), watches within 15 s. Raise the number only while few orders are active.
-pub const DEFAULT_PARTITIONS: i32 = 12;
+pub const DEFAULT_PARTITIONS: i32 = 6;
 
 /// A message that travels as a record of a topic.
 pub trait Event: prost::Message + Default {

@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc};
 use metrics::{counter, histogram};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::shutdown::Tasks;
+use crate::{postgres::StoreError, shutdown::Tasks};
 
 /// How a [`Batcher`] works.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +109,26 @@ async fn take<T>(items: &Mutex<mpsc::Receiver<T>>, most: usize) -> Option<Vec<T>
     (count > 0).then_some(batch)
 }
 
+/// Writes a batch; one that the database refuses is halved until what is refused stands alone: it must not fail the others. Returns the
+/// parts with what became of each. A part that failed for another reason is not tried again, since a retry may help the caller.
+pub async fn halved<'b, T, R, F>(batch: &'b [T], write: impl Fn(&'b [T]) -> F) -> Vec<(&'b [T], Result<R, StoreError>)>
+where
+    F: Future<Output = Result<R, StoreError>>,
+{
+    let (mut waiting, mut written) = (Vec::new(), Vec::new());
+    waiting.extend(Some(batch).filter(|batch| !batch.is_empty()));
+    while let Some(part) = waiting.pop() {
+        match write(part).await {
+            Err(error) if part.len() > 1 && !error.is_transient() => {
+                let (first, second) = part.split_at(part.len() / 2);
+                waiting.extend([second, first]);
+            }
+            result => written.push((part, result)),
+        }
+    }
+    written
+}
+
 /// The items that someone still waits for.
 fn awaited<T, R>(mut batch: Vec<Queued<T, R>>, name: &'static str) -> Vec<Queued<T, R>> {
     let all = batch.len();
@@ -119,6 +139,8 @@ fn awaited<T, R>(mut batch: Vec<Queued<T, R>>, name: &'static str) -> Vec<Queued
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -146,6 +168,31 @@ mod tests {
         for (item, result) in (1..=3).zip(rest) {
             assert_eq!(result.await, Ok((item, 3)));
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_batch_only_what_the_database_refuses_is_not_written() {
+        let (batch, calls): (Vec<u32>, _) = ((0..256).collect(), AtomicUsize::new(0));
+        let parts = halved(&batch, async |part: &[u32]| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            match part.contains(&77) {
+                true => Err(StoreError::Unreadable("77".into())),
+                false => Ok(part.len()),
+            }
+        });
+        let parts = parts.await;
+        let refused: Vec<_> = parts.iter().filter(|(_, written)| written.is_err()).map(|(part, _)| *part).collect();
+        assert_eq!(refused, [&[77]]);
+        assert_eq!(parts.iter().flat_map(|(part, _)| part.iter().copied()).collect::<Vec<_>>(), batch);
+        assert!(calls.into_inner() < 20, "eight halvings are enough");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_a_retry_may_help_is_not_halved_and_none_is_written_for_nothing() {
+        let busy = async |_: &[u32]| Err::<(), _>(StoreError::Busy);
+        let parts = halved(&[1, 2, 3], busy).await;
+        assert!(matches!(parts[..], [([1, 2, 3], Err(StoreError::Busy))]), "{parts:?}");
+        assert!(halved(&[], busy).await.is_empty());
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Kafka answers as soon as something is there; this only bounds how often an idle consumer asks.
 pub const DEFAULT_FETCH_WAIT_MS: u32 = 100;
+/// The records of about 20,000 transitions: some seconds of a busy process.
+pub const DEFAULT_OUTBOX_CACHE_MIB: u32 = 32;
 
 /// Settings of Kafka.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +48,10 @@ pub struct Config {
     /// How long a broker may hold back an answer when it has nothing new, in milliseconds.
     #[arg(long, env = "COMANDA_FETCH_WAIT_MS", default_value_t = DEFAULT_FETCH_WAIT_MS)]
     pub fetch_wait_ms: u32,
+    /// How much of what it committed a process may keep in memory until it is published, in MiB for each outbox. What is not kept is read back
+    /// from the database: with 0 everything.
+    #[arg(long, env = "COMANDA_OUTBOX_CACHE_MIB", default_value_t = DEFAULT_OUTBOX_CACHE_MIB)]
+    pub outbox_cache_mib: u32,
     /// Further settings of librdkafka: a JSON object, or one key=value a line; may be repeated. A single key=value is a value taken whole,
     /// commas and all. For secrets use the environment or --kafka-config-file: everyone on the machine can read a command line.
     #[arg(long, env = "COMANDA_KAFKA_CONFIG", hide_env_values = true, value_name = "SETTINGS")]
@@ -59,6 +65,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The bound of what a process keeps of an outbox, in bytes.
+    pub fn outbox_cache_bytes(&self) -> usize {
+        self.outbox_cache_mib as usize * 1024 * 1024
+    }
+
     /// The full name of a topic of [`comanda_proto::topics`].
     pub fn topic(&self, name: &str) -> String {
         format!("{}{name}", self.topic_prefix)

@@ -112,6 +112,11 @@ impl Elector {
         }
     }
 
+    /// Whether this replica leads now.
+    pub fn leads(&self) -> bool {
+        self.held.borrow().is_some_and(|lease| lease.is_live())
+    }
+
     /// Waits until this replica leads; `None` when it is to stop.
     pub async fn held(&self, stop: &CancellationToken) -> Option<Lease> {
         let mut held = self.held.subscribe();

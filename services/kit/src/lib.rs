@@ -18,6 +18,7 @@ pub mod page;
 pub mod planted;
 pub mod postgres;
 pub mod readiness;
+pub mod recent;
 pub mod relay;
 pub mod secret;
 pub mod server;

@@ -8,13 +8,14 @@
 use std::{env, sync::LazyLock};
 
 /// Every bug that can be planted. A constant, so it is in no program that does not ask for it.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "offset-before-effect",
     "record-without-key",
     "no-version-gate",
     "outbox-by-cursor",
     "pointer-deleted-before-ack",
     "outbox-row-deleted-with-unacked-record",
+    "unknown-commit-kept",
     "snapshot-before-register",
     "slow-watcher-drops-oldest",
     "timers-in-memory",

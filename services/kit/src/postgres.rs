@@ -45,7 +45,7 @@ pub struct Config {
     )]
     pub database_url: String,
     /// How many connections each role's pool may open. Up to 9 more are opened beside it for work that never pauses, and half as many as
-    /// the pool's for calls that read or move one order.
+    /// the pool's for calls that read one order or move a courier.
     #[arg(long, env = "COMANDA_DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,
     /// A file with the password of the database's user. It counts more than one in DATABASE_URL. Connections that are opened after it has changed use

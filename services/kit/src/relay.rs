@@ -9,6 +9,7 @@
 mod acks;
 mod finality;
 mod gone;
+mod kept;
 mod log;
 mod lost_log;
 mod monitor;
@@ -44,6 +45,7 @@ use self::{
     set_aside::SetAside,
 };
 pub use self::{
+    kept::Kept,
     operator::{MOST_COUNTED, Operator},
     outbox::{Outbox, Outgoing, Pointer},
 };
@@ -91,6 +93,13 @@ impl<O: Outbox> Relay<O> {
         })
     }
 
+    /// Does not read back what writers keep here.
+    #[must_use]
+    pub fn with_kept(mut self, kept: Kept) -> Self {
+        self.reader.kept = kept;
+        self
+    }
+
     /// Publishes for as long as this replica leads, until `stop`.
     pub async fn run(mut self, elector: Elector, stop: CancellationToken) {
         let monitor = self.monitor.clone();
@@ -101,7 +110,7 @@ impl<O: Outbox> Relay<O> {
 
     async fn keep_publishing(&mut self, elector: &Elector, stop: &CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while let Some(lease) = elector.held(stop).await {
+        while let Some(lease) = self.lead(elector, stop).await {
             let started = Instant::now();
             match self.publish_next(lease).await {
                 Ok(0) => self.rest(stop).await,
@@ -121,6 +130,14 @@ impl<O: Outbox> Relay<O> {
                 }
             }
         }
+    }
+
+    /// Waits until this replica leads. While it does not, nothing is kept for it.
+    async fn lead(&self, elector: &Elector, stop: &CancellationToken) -> Option<Lease> {
+        if !elector.leads() {
+            self.reader.end_term();
+        }
+        elector.held(stop).await
     }
 
     async fn rest(&self, stop: &CancellationToken) {

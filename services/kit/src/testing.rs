@@ -80,6 +80,7 @@ impl Environment {
             kafka_bootstrap_servers: server_list(),
             topic_prefix: format!("{name}."),
             fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
+            outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
             security: security(),

@@ -7,8 +7,15 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use comanda_kit::{
-    backoff::sleep, kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint, shutdown::Tasks,
-    tracking::Keys, workflows::Workflows,
+    backoff::sleep,
+    kafka,
+    lease::Elector,
+    postgres, readiness,
+    relay::{Kept, Relay},
+    server::Endpoint,
+    shutdown::Tasks,
+    tracking::Keys,
+    workflows::Workflows,
 };
 use comanda_proto::{topics, v1::order_service_server::OrderServiceServer};
 use sqlx::PgPool;
@@ -63,13 +70,14 @@ impl App {
     /// Starts writers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
         let Self { pool, share, kafka, tracking } = self;
-        let store = Store::new(pool.clone());
+        let kept = Kept::of(&kafka);
+        let store = Store::new(pool.clone()).with_kept(kept.clone());
         let nudge = Arc::new(Notify::new());
         let writer = Writer::start(store.clone(), nudge.clone(), tasks);
 
         let elector = Elector::new(pool.clone());
         let topic = kafka.topic(topics::ORDERS);
-        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, nudge)?;
+        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, nudge)?.with_kept(kept);
         let (stop, leaders_store) = (tasks.stop_token(), store.clone());
         tasks.spawn("ordering leader", async move {
             let relay = relay.run(elector.clone(), stop.clone());

@@ -4,6 +4,7 @@ use comanda_kit::{
     dedicated::{Commit, Dedicated},
     lease::Lease,
     postgres::{StoreError, bounded},
+    relay::Kept,
 };
 use sqlx::PgPool;
 
@@ -37,12 +38,20 @@ pub struct Store {
     dedicated: Dedicated,
     /// For what callers ask of single orders.
     calls: Dedicated,
+    kept: Kept,
 }
 
 impl Store {
     /// Access through `pool`, which must see the schema as its own.
     pub fn new(pool: PgPool) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool }
+        let (dedicated, calls) = (Dedicated::new(&pool, Commit::Durable), Dedicated::for_calls(&pool));
+        Self { dedicated, calls, kept: Kept::new(0), pool }
+    }
+
+    /// Keeps what it stores for the relay.
+    #[must_use]
+    pub fn with_kept(self, kept: Kept) -> Self {
+        Self { kept, ..self }
     }
 
     /// Forgets request ids after their 7 days, at most `limit` a call. Returns how many.

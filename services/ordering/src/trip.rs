@@ -28,9 +28,11 @@ pub fn check(trip: Option<&Trip>, workflow: Option<&Workflow>, now: OffsetDateTi
     check_word("trip.zone", &trip.zone, violations);
 }
 
-/// When an order with a valid trip is to start; `None` where at once. A time in the past counts as none.
+/// When an order with a valid trip is to start, in whole microseconds, as the database has it; `None` where at once. A time in the past
+/// counts as none.
 pub fn start_time(trip: &Trip, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    trip.pickup_time.as_ref().and_then(offset_date_time).filter(|time| *time > now)
+    let time = trip.pickup_time.as_ref().and_then(offset_date_time).filter(|time| *time > now)?;
+    Some(time.truncate_to_microsecond())
 }
 
 fn check_place(field: &str, place: Option<&Place>, violations: &mut Violations) {

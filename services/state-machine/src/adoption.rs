@@ -1,12 +1,14 @@
 //! Adoption: an order that was placed gets its state, version 1, and its first timer.
 //!
-//! In: records of the topic `orders`, or the order id of a command that arrives before them. Out: state, history and outbox. An order
+//! In: records of the topic `orders`, or the order ids of commands that arrive before them. Out: state, history and outbox. An order
 //! that is adopted already stays as it is.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use comanda_kit::{access::Scope, consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
+use comanda_kit::{
+    batch::halved, consumer::Handler, errors::ApiError, kafka::Record, postgres::StoreError, workflows::Workflows,
+};
 use comanda_proto::{events::OrderPlaced, v1::Workflow, views::offset_date_time};
 use prost::Message;
 use tokio::sync::Notify;
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     machine::dwell,
-    store::{Placed, Store},
+    store::{Key, Placed, Store},
 };
 
 /// Adopts orders.
@@ -47,12 +49,16 @@ impl Adoption {
         Ok(())
     }
 
-    /// Adopts one of the caller's orders as ordering shows it. False if there is no such order.
-    pub async fn adopt_by_id(&self, scope: &Scope, order_id: Uuid) -> Result<bool, StoreError> {
-        let placed = self.store.placed_one(scope, order_id).await?;
-        let exists = placed.is_some();
-        self.adopt(placed.into_iter().collect()).await?;
-        Ok(exists)
+    /// Adopts orders of callers as ordering shows them. Returns those that could not be adopted, and why; one does not fail the others.
+    pub async fn adopt_asked(&self, keys: &[Key<'_>]) -> Result<HashMap<Uuid, ApiError>, StoreError> {
+        let placed = self.store.placed_for(keys).await?;
+        let mut failed = HashMap::new();
+        for (part, adopted) in halved(&placed, |part| self.adopt(part.to_vec())).await {
+            if let Err(error) = adopted.map_err(ApiError::from) {
+                failed.extend(part.iter().map(|placed| (placed.order_id, error.clone())));
+            }
+        }
+        Ok(failed)
     }
 
     /// The orders that a record places. Where it is undecodable or contradicts the workflow, its key names an order that ordering's view

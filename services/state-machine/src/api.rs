@@ -2,7 +2,7 @@
 
 mod requests;
 
-use comanda_kit::{access::Scope, errors::ApiError, page, postgres::StoreError, shutdown::Tasks};
+use comanda_kit::{access::Scope, errors::ApiError, page, postgres::StoreError};
 use comanda_proto::{
     errors::reason,
     v1::{
@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 
 use self::requests::{HistoryPage, HistoryPosition, WhichWorkflow, WorkflowsPage, WorkflowsPosition};
 use crate::{
-    commands::{self, Commands, Outcome},
+    commands::{Commands, Outcome},
     store::Store,
 };
 
@@ -28,18 +28,12 @@ const PAGE_BYTES: usize = 1024 * 1024;
 pub struct Api {
     commands: Commands,
     store: Store,
-    tasks: Tasks,
 }
 
 impl Api {
-    /// Writes run to their end as tasks of `tasks`, even if the caller hangs up.
-    pub fn new(commands: Commands, store: Store, tasks: Tasks) -> Self {
-        Self { commands, store, tasks }
-    }
-
-    async fn carry_out(&self, request: commands::Request) -> Result<Outcome, ApiError> {
-        let commands = self.commands.clone();
-        self.tasks.finish(async move { commands.carry_out(&request).await }).await
+    /// Moves orders through `commands`, and reads through `store`.
+    pub fn new(commands: Commands, store: Store) -> Self {
+        Self { commands, store }
     }
 
     async fn history(&self, scope: &Scope, page: HistoryPage) -> Result<ListTransitionsResponse, ApiError> {
@@ -104,7 +98,8 @@ impl LifecycleService for Api {
         request: Request<AdvanceOrderRequest>,
     ) -> Result<Response<AdvanceOrderResponse>, Status> {
         let scope = Scope::of(request.extensions())?;
-        let Outcome { transition, replayed } = self.carry_out(requests::advance(scope, request.into_inner())?).await?;
+        let request = requests::advance(scope, request.into_inner())?;
+        let Outcome { transition, replayed } = self.commands.carry_out(request).await?;
         Ok(Response::new(AdvanceOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -113,7 +108,8 @@ impl LifecycleService for Api {
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
         let scope = Scope::of(request.extensions())?;
-        let Outcome { transition, replayed } = self.carry_out(requests::cancel(scope, request.into_inner())?).await?;
+        let request = requests::cancel(scope, request.into_inner())?;
+        let Outcome { transition, replayed } = self.commands.carry_out(request).await?;
         Ok(Response::new(CancelOrderResponse { transition: Some(transition), replayed }))
     }
 
@@ -122,7 +118,8 @@ impl LifecycleService for Api {
         request: Request<RejectOrderRequest>,
     ) -> Result<Response<RejectOrderResponse>, Status> {
         let scope = Scope::of(request.extensions())?;
-        let Outcome { transition, replayed } = self.carry_out(requests::reject(scope, request.into_inner())?).await?;
+        let request = requests::reject(scope, request.into_inner())?;
+        let Outcome { transition, replayed } = self.commands.carry_out(request).await?;
         Ok(Response::new(RejectOrderResponse { transition: Some(transition), replayed }))
     }
 

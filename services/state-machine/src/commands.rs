@@ -1,21 +1,39 @@
-//! Commands: a caller moves an order. Each is applied at most once, by compare-and-set; one that loses a race decides again.
+//! Commands: callers move orders. Commands that arrive together are decided on one reading and written by one statement, each for itself.
+//!
+//! Each is applied at most once, by compare-and-set. One that loses a race is decided again in a later batch, and so is one that would move
+//! an order which its batch moves already.
 
-use std::sync::Arc;
+mod plan;
+mod refusals;
+mod writer;
 
-use comanda_kit::{access::Scope, errors::ApiError, workflows::Workflows};
-use comanda_proto::{errors::reason, v1::OrderTransition};
-use tokio::sync::Notify;
-use tonic::Code;
+use std::{sync::Arc, time::Duration};
+
+use comanda_kit::{
+    access::Scope,
+    batch::{Batcher, Limits, NotWritten},
+    errors::ApiError,
+    postgres::StoreError,
+    shutdown::Tasks,
+    workflows::Workflows,
+};
+use comanda_proto::v1::OrderTransition;
+use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
+use self::writer::Writer;
 use crate::{
     adoption::Adoption,
-    machine::{self, Command, Decision, Step},
-    store::{Answered, Asked, Move, State, Store},
+    machine::{Command, Step},
+    store::{Asked, Key, Move, State, Store},
 };
 
+/// One writer: commands that arrive during a commit are written by the next one. A second writer would only halve the batches.
+const LIMITS: Limits = Limits { queue: 2048, batch: 256, writers: 1 };
 /// How often a command that lost a race decides again.
 const TRIES: usize = 3;
+/// How long a caller waits: as long as one statement may take. The queue before the writer has no other deadline.
+const PATIENCE: Duration = Duration::from_millis(5500);
 
 /// A command for one order.
 #[derive(Clone, Debug)]
@@ -32,8 +50,26 @@ pub struct Request {
 impl Request {
     /// What its request id is bound to.
     fn asked(&self) -> Option<Asked> {
-        let status = self.command.named_status().to_owned();
-        self.request_id.map(|request_id| Asked { request_id, trigger: self.command.trigger(), status })
+        self.request_id.map(|request_id| {
+            let status = self.command.named_status().to_owned();
+            Asked { request_id, trigger: self.command.trigger(), status }
+        })
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key { tenant: self.scope.tenant(), order_id: self.order_id, request_id: self.request_id }
+    }
+
+    /// The transition that a step makes.
+    fn taking(&self, from: State, step: Step) -> Move {
+        Move {
+            from,
+            step,
+            trigger: self.command.trigger(),
+            actor: self.scope.subject().into(),
+            reason: self.reason.clone(),
+            request: self.asked(),
+        }
     }
 }
 
@@ -46,139 +82,71 @@ pub struct Outcome {
     pub replayed: bool,
 }
 
-/// Carries out commands.
+/// Why a batch did not carry out a command.
+#[derive(Clone, Debug)]
+enum NotDone {
+    /// The order moved on, or the request id was bound, between the reading and the writing.
+    Lost,
+    /// The batch writes another command for the same order.
+    HeldBack,
+    /// It is over: the caller gets this answer.
+    Refused(ApiError),
+}
+
+impl From<ApiError> for NotDone {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for NotDone {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Carries out commands. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Commands {
-    store: Store,
-    workflows: Workflows,
-    adoption: Adoption,
-    relay: Arc<Notify>,
+    batcher: Batcher<Arc<Request>, Result<Outcome, NotDone>>,
 }
 
 impl Commands {
-    /// `relay` is notified of what was written.
-    pub fn new(store: Store, workflows: Workflows, adoption: Adoption, relay: Arc<Notify>) -> Self {
-        Self { store, workflows, adoption, relay }
+    /// Starts the writer. `relay` is notified of what was written.
+    pub fn start(store: Store, workflows: Workflows, adoption: Adoption, relay: Arc<Notify>, tasks: &Tasks) -> Self {
+        let writer = Arc::new(Writer { store, workflows, adoption, relay });
+        let batcher = Batcher::start(tasks, "commands", LIMITS, move |requests| {
+            let writer = writer.clone();
+            async move { writer.carry_out(&requests).await }
+        });
+        Self { batcher }
     }
 
-    /// Carries out a command.
-    pub async fn carry_out(&self, request: &Request) -> Result<Outcome, ApiError> {
-        for _ in 0..TRIES {
-            let (state, answered) = self.read(request).await?;
-            if let Some(answered) = answered {
-                check_same_command(request, &answered)?;
-                return self.outcome(request, answered.version, true).await;
+    /// Carries out a command. A full queue refuses it at once. One whose caller leaves before its batch begins does nothing; once a batch
+    /// has begun, all of it is written. If no answer comes in time, the outcome is unknown.
+    pub async fn carry_out(&self, request: Request) -> Result<Outcome, ApiError> {
+        let done = timeout(PATIENCE, self.try_until_done(Arc::new(request)));
+        done.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
+    }
+
+    async fn try_until_done(&self, request: Arc<Request>) -> Result<Outcome, ApiError> {
+        let mut lost = 0;
+        while lost < TRIES {
+            match self.next_batch(request.clone()).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(NotDone::Refused(error)) => return Err(error),
+                Err(NotDone::Lost) => lost += 1,
+                Err(NotDone::HeldBack) => {}
             }
-            check_version(request, &state)?;
-            if let Some(outcome) = self.attempt(request, state).await? {
-                return Ok(outcome);
-            }
         }
-        let message = "the order moved on each time this call decided; look at it and decide again";
-        Err(ApiError::new(Code::Aborted, reason::CONTENTION, message).with("order_id", request.order_id))
+        Err(refusals::contention(&request))
     }
 
-    /// The order's state. An order whose record has not been consumed yet is adopted here.
-    async fn read(&self, request: &Request) -> Result<(State, Option<Answered>), ApiError> {
-        let Request { scope, order_id, request_id, .. } = request;
-        if let Some(found) = self.store.state(scope, *order_id, *request_id).await? {
-            return Ok(found);
-        }
-        if !self.adoption.adopt_by_id(scope, *order_id).await? {
-            return Err(ApiError::order_not_found(order_id));
-        }
-        let found = self.store.state(scope, *order_id, *request_id).await?;
-        found.ok_or_else(|| ApiError::order_not_found(order_id))
+    async fn next_batch(&self, request: Arc<Request>) -> Result<Outcome, NotDone> {
+        let answer = self.batcher.enqueue(request).map_err(|not_written| match not_written {
+            NotWritten::Full => ApiError::overloaded(),
+            NotWritten::Stopped => ApiError::shutting_down(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(ApiError::unavailable().into()))
     }
-
-    /// Decides on a state and acts on it; `None` if the order moved on meanwhile.
-    async fn attempt(&self, request: &Request, state: State) -> Result<Option<Outcome>, ApiError> {
-        let workflow = self.workflows.get(&state.workflow, state.workflow_revision).await?;
-        match machine::decide(&workflow, &state.status, &request.command) {
-            Decision::Step(step) => self.take_step(request, state, step).await,
-            Decision::AlreadyThere => self.answer_with_present(request, &state).await,
-            refused => Err(refusal(request, &state, refused)),
-        }
-    }
-
-    async fn take_step(&self, request: &Request, from: State, step: Step) -> Result<Option<Outcome>, ApiError> {
-        let version = from.version + 1;
-        let step = Move {
-            from,
-            step,
-            trigger: request.command.trigger(),
-            actor: request.scope.subject().into(),
-            reason: request.reason.clone(),
-            request: request.asked(),
-        };
-        if !self.store.apply_one(step).await? {
-            return Ok(None);
-        }
-        self.relay.notify_one();
-        // The transition is written: from here on a failure must not say that nothing was done.
-        let outcome = self.outcome(request, version, false).await;
-        outcome.map(Some).map_err(|_| ApiError::unavailable())
-    }
-
-    /// The order is in the wanted status. Its request id is bound all the same: after the order has moved on, a repetition must not move
-    /// it back.
-    async fn answer_with_present(&self, request: &Request, state: &State) -> Result<Option<Outcome>, ApiError> {
-        if let Some(asked) = request.asked()
-            && !self.store.note_answered(&request.scope, state, &asked).await?
-        {
-            return Ok(None);
-        }
-        self.outcome(request, state.version, true).await.map(Some)
-    }
-
-    async fn outcome(&self, request: &Request, version: i64, replayed: bool) -> Result<Outcome, ApiError> {
-        let transition = self.store.history(&request.scope, request.order_id, version - 1, 1).await?.pop();
-        let transition = transition.ok_or_else(|| ApiError::order_not_found(request.order_id))?;
-        Ok(Outcome { transition, replayed })
-    }
-}
-
-fn check_same_command(request: &Request, answered: &Answered) -> Result<(), ApiError> {
-    if request.asked().as_ref() == Some(&answered.asked) {
-        return Ok(());
-    }
-    let Asked { request_id, trigger, status } = &answered.asked;
-    let message = format!(
-        "request_id {request_id} is bound to another command for this order ({}{}); nothing was done; make a new one for each command",
-        machine::name_of(*trigger),
-        if status.is_empty() { String::new() } else { format!(" to {status}") },
-    );
-    Err(ApiError::new(Code::InvalidArgument, reason::IDEMPOTENCY_MISMATCH, message)
-        .with("order_id", request.order_id)
-        .with("request_id", request_id)
-        .with("version", answered.version))
-}
-
-fn check_version(request: &Request, state: &State) -> Result<(), ApiError> {
-    match request.expected_version {
-        Some(expected) if expected != state.version => {
-            let message = format!("the order has version {}, not {expected}; nothing was done", state.version);
-            Err(ApiError::new(Code::Aborted, reason::VERSION_MISMATCH, message)
-                .with("order_id", state.order_id)
-                .with("version", state.version))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn refusal(request: &Request, state: &State, refused: Decision) -> ApiError {
-    let error = match refused {
-        Decision::NotAllowed(allowed) => {
-            let choices = if allowed.is_empty() { "no status".into() } else { allowed.join(", ") };
-            let name = machine::name_of(request.command.trigger());
-            let message = format!("{name} is not allowed: from status {} it can enter {choices}", state.status);
-            ApiError::new(Code::FailedPrecondition, reason::TRANSITION_NOT_ALLOWED, message)
-                .with("allowed", allowed.join(","))
-        }
-        _ => {
-            let message = format!("the order has ended with status {}", state.status);
-            ApiError::new(Code::FailedPrecondition, reason::ORDER_ENDED, message)
-        }
-    };
-    error.with("order_id", state.order_id).with("status", &state.status).with("version", state.version)
 }

@@ -8,8 +8,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Result;
 use clap::Args;
 use comanda_kit::{
-    backoff::Backoff, consumer::Consumer, kafka, lease::Elector, postgres, readiness, relay::Relay, server::Endpoint,
-    shutdown::Tasks, workflows::Workflows,
+    backoff::Backoff,
+    consumer::Consumer,
+    kafka,
+    lease::Elector,
+    postgres, readiness,
+    relay::{Kept, Relay},
+    server::Endpoint,
+    shutdown::Tasks,
+    workflows::Workflows,
 };
 use comanda_proto::{
     topics,
@@ -61,6 +68,7 @@ pub struct Config {
 pub struct App {
     pool: PgPool,
     store: Store,
+    kept: Kept,
     kafka: kafka::Config,
     own_workflows: Vec<Workflow>,
 }
@@ -70,13 +78,15 @@ impl App {
     pub fn build(config: &Config, postgres: &postgres::Config, kafka: &kafka::Config) -> Result<Self> {
         let own_workflows = workflow::read_files(&config.workflow_files)?;
         let pool = postgres::pool(postgres, store::SCHEMA)?;
+        let kept = Kept::of(kafka);
         let store = Store::new(pool.clone(), config.step_ms.map(Duration::from_millis));
-        Ok(Self { pool, store, kafka: kafka.clone(), own_workflows })
+        let store = store.with_kept(kept.clone(), kafka.outbox_cache_bytes());
+        Ok(Self { pool, store, kept, kafka: kafka.clone(), own_workflows })
     }
 
     /// Starts consumers, timers and relay.
     pub fn start(self, tasks: &Tasks) -> Result<Endpoint> {
-        let Self { pool, store, kafka, own_workflows } = self;
+        let Self { pool, store, kept, kafka, own_workflows } = self;
         let (timers_nudge, relay_nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let workflows = Workflows::new(pool.clone());
         let adoption = Adoption::new(store.clone(), workflows.clone(), [timers_nudge.clone(), relay_nudge.clone()]);
@@ -103,7 +113,7 @@ impl App {
         let elector = Elector::new(pool.clone());
         let timers = Timers::new(store.clone(), workflows.clone(), timers_nudge, relay_nudge.clone());
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
-        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?;
+        let relay = Relay::new(pool.clone(), store.clone(), kafka, topic, relay_nudge.clone())?.with_kept(kept);
         let measured = store.clone();
         tasks.spawn("state-machine leader", async move {
             let measure = measure::run(measured, elector.clone(), stop.clone());
@@ -114,8 +124,8 @@ impl App {
         });
 
         let prepare = store_workflows(store.clone(), own_workflows, tasks.stop_token());
-        let commands = Commands::new(store.clone(), workflows, adoption, relay_nudge);
-        let service = LifecycleServiceServer::new(Api::new(commands, store, tasks.clone()));
+        let commands = Commands::start(store.clone(), workflows, adoption, relay_nudge, tasks);
+        let service = LifecycleServiceServer::new(Api::new(commands, store));
         Ok(Endpoint {
             routes: Routes::new(
                 service

@@ -5,10 +5,7 @@
 //! asked: a status may be entered twice, so it does not tell a late step from a new one. A step that comes too late, or that the workflow does
 //! not allow, does nothing and is answered by nothing: the record of the order's newer version reaches dispatch, which decides again.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, planted, postgres::StoreError, workflows::Workflows};
@@ -21,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     machine::{Command, Decision, decide},
-    store::{Asked, Found, Move, State, StepKey, Store},
+    store::{Asked, Found, Key, Move, State, Store},
 };
 
 /// Takes steps.
@@ -67,20 +64,20 @@ impl Steps {
     /// Takes steps of different orders.
     async fn take(&self, wanted: Vec<Wanted>) -> Result<(), StoreError> {
         let keys: Vec<_> = wanted.iter().map(Wanted::key).collect();
-        let mut found = self.store.before_steps(&keys).await?;
+        let found = self.store.find(&keys).await?;
         let mut moves = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
-            match self.decide(&mut found, wanted).await? {
+        for (wanted, found) in wanted.into_iter().zip(found) {
+            match self.decide(found, wanted).await? {
                 Ok(step) => moves.push(step),
                 Err(dropped) => count(dropped.name(), 1),
             }
         }
-        if moves.is_empty() { Ok(()) } else { self.apply(moves).await }
+        if moves.is_empty() { Ok(()) } else { self.apply(&moves).await }
     }
 
-    async fn apply(&self, moves: Vec<Move>) -> Result<(), StoreError> {
+    async fn apply(&self, moves: &[Move]) -> Result<(), StoreError> {
         let decided = moves.len() as u64;
-        let taken = self.store.apply(moves).await?;
+        let taken = self.store.apply(moves).await?.len() as u64;
         count("taken", taken);
         count(Dropped::Late.name(), decided - taken);
         if taken > 0 {
@@ -89,12 +86,8 @@ impl Steps {
         Ok(())
     }
 
-    async fn decide(
-        &self,
-        found: &mut HashMap<Uuid, Found>,
-        wanted: Wanted,
-    ) -> Result<Result<Move, Dropped>, StoreError> {
-        let from = match check(&wanted, found.remove(&wanted.order_id)) {
+    async fn decide(&self, found: Option<Found>, wanted: Wanted) -> Result<Result<Move, Dropped>, StoreError> {
+        let from = match check(&wanted, found) {
             Ok(from) => from,
             Err(dropped) => return Ok(Err(dropped)),
         };
@@ -117,8 +110,8 @@ impl Steps {
 
 /// Whether a step is still to be decided: the order's state then.
 fn check(wanted: &Wanted, found: Option<Found>) -> Result<State, Dropped> {
-    let Found { state, is_answered } = found.ok_or(Dropped::Unknown)?;
-    if is_answered {
+    let Found { state, answered } = found.ok_or(Dropped::Unknown)?;
+    if answered.is_some() {
         return Err(Dropped::Repeated);
     }
     if state.version != wanted.expected_version && !planted!("step-without-version") {
@@ -143,8 +136,8 @@ impl Dropped {
 }
 
 impl Wanted {
-    fn key(&self) -> StepKey<'_> {
-        StepKey { tenant: &self.tenant, order_id: self.order_id, request_id: self.request_id }
+    fn key(&self) -> Key<'_> {
+        Key { tenant: &self.tenant, order_id: self.order_id, request_id: Some(self.request_id) }
     }
 }
 
@@ -196,11 +189,12 @@ impl Handler for Steps {
 #[cfg(test)]
 mod tests {
     use comanda_kit::testing::outside::damaged;
-    use comanda_proto::events::Step;
+    use comanda_proto::{events::Step, v1::Trigger};
     use proptest::{collection::vec, prelude::*};
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::store::Answered;
 
     fn record(event: &AssignmentEvent) -> Record {
         let (key, payload) = (event.order_id.clone().into_bytes(), event.encode_to_vec());
@@ -232,7 +226,8 @@ mod tests {
             workflow: "ride".into(),
             workflow_revision: 1,
         };
-        Some(Found { state, is_answered })
+        let asked = Asked { request_id: Uuid::nil(), trigger: Trigger::Advance, status: "confirmed".into() };
+        Some(Found { state, answered: is_answered.then_some(Answered { asked, version: 2 }) })
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! All SQL of the state machine; writes, timers, steps, workflows and the outbox have files of their own. Every write is one statement. Batches are
+//! All SQL of the state machine; writes, timers, workflows, the outbox and what is read before an order moves have files of their own. Every write is one statement. Batches are
 //! sorted by order id and applied in that order, so that overlapping ones do not deadlock.
 //!
 //! What a caller can reach takes the caller's [`Scope`]: an order of another tenant is answered like one that does not exist.
 
+mod adopt;
+mod facts;
+mod find;
 mod fire;
 pub(crate) mod operator;
 mod outbox;
-mod steps;
 mod workflows;
 mod write;
 
@@ -16,6 +18,7 @@ use comanda_kit::{
     access::Scope,
     dedicated::{Commit, Dedicated},
     postgres::{StoreError, bounded},
+    relay::Kept,
 };
 use comanda_proto::{
     transition_columns,
@@ -26,9 +29,10 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::facts::{Facts, Known};
 pub use self::{
-    fire::Fired,
-    steps::{Found, StepKey},
+    find::{Found, Key},
+    fire::Due,
     workflows::{Chooser, Current, Stored},
 };
 use crate::machine::{Dwell, Step};
@@ -97,16 +101,25 @@ pub struct Answered {
 pub struct Store {
     pool: PgPool,
     dedicated: Dedicated,
-    /// For what callers ask of one order.
+    /// For histories that callers ask for.
     calls: Dedicated,
     /// Replaces the delay of every timer.
     step: Option<Duration>,
+    kept: Kept,
+    known: Known,
 }
 
 impl Store {
     /// `step`, if given, replaces the delay of every timer, when a due time is computed.
     pub fn new(pool: PgPool, step: Option<Duration>) -> Self {
-        Self { dedicated: Dedicated::new(&pool, Commit::Durable), calls: Dedicated::for_calls(&pool), pool, step }
+        let (dedicated, calls) = (Dedicated::new(&pool, Commit::Durable), Dedicated::for_calls(&pool));
+        Self { dedicated, calls, pool, step, kept: Kept::new(0), known: Known::new(0) }
+    }
+
+    /// Keeps what it writes for the relay, and in so many bytes what that needs to know of orders.
+    #[must_use]
+    pub fn with_kept(self, kept: Kept, known_bytes: usize) -> Self {
+        Self { kept, known: Known::new(known_bytes), ..self }
     }
 
     /// Milliseconds that an order stays by itself; `None` is for ever.
@@ -139,77 +152,34 @@ impl Store {
         bounded(sqlx::query_scalar(statement).bind(most).fetch_one(&self.pool)).await
     }
 
-    /// An order's state, and the command of this request id if one was answered.
-    pub async fn state(
-        &self,
-        scope: &Scope,
-        order_id: Uuid,
-        request_id: Option<Uuid>,
-    ) -> Result<Option<(State, Option<Answered>)>, StoreError> {
-        #[derive(FromRow)]
-        struct Row {
-            #[sqlx(flatten)]
-            state: State,
-            trigger: Option<i16>,
-            asked_status: Option<String>,
-            answered_version: Option<i64>,
-        }
-        let statement = || {
-            sqlx::query_as(
-                "SELECT s.order_id, s.version, s.status, s.status_time, s.workflow, s.workflow_revision,
-                        r.trigger, r.asked_status, r.version AS answered_version
-                 FROM states s
-                 LEFT JOIN requests r ON r.order_id = s.order_id AND r.request_id = $3
-                 WHERE s.order_id = $2 AND s.tenant = $1",
-            )
-            .bind(scope.tenant())
-            .bind(order_id)
-            .bind(request_id)
-        };
-        let row = self.calls.repeated(|mut c| async { (statement().fetch_optional(&mut *c).await, c) }).await?;
-        let Some(Row { state, trigger, asked_status, answered_version }) = row else { return Ok(None) };
-        let answered = match (request_id, trigger, asked_status, answered_version) {
-            (Some(request_id), Some(trigger), Some(status), Some(version)) => {
-                let trigger = Trigger::try_from(i32::from(trigger)).unwrap_or_default();
-                Some(Answered { asked: Asked { request_id, trigger, status }, version })
-            }
-            _ => None,
-        };
-        Ok(Some((state, answered)))
-    }
-
     /// What orders were placed with, those that exist, whatever their tenant.
     pub async fn placed(&self, order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
-        self.placed_of(&self.dedicated, None, order_ids).await
+        self.placed_of(&vec![None; order_ids.len()], order_ids).await
     }
 
-    /// What an order was placed with.
-    pub async fn placed_one(&self, scope: &Scope, order_id: Uuid) -> Result<Option<Placed>, StoreError> {
-        Ok(self.placed_of(&self.calls, Some(scope.tenant()), &[order_id]).await?.pop())
+    /// What orders were placed with, those that exist and are of their key's tenant.
+    pub async fn placed_for(&self, keys: &[Key<'_>]) -> Result<Vec<Placed>, StoreError> {
+        let (tenants, order_ids): (Vec<_>, Vec<_>) = keys.iter().map(|key| (Some(key.tenant), key.order_id)).unzip();
+        self.placed_of(&tenants, &order_ids).await
     }
 
-    async fn placed_of(
-        &self,
-        connections: &Dedicated,
-        tenant: Option<&str>,
-        order_ids: &[Uuid],
-    ) -> Result<Vec<Placed>, StoreError> {
+    async fn placed_of(&self, tenants: &[Option<&str>], order_ids: &[Uuid]) -> Result<Vec<Placed>, StoreError> {
         let statement = || {
             sqlx::query_as(
                 "SELECT f.order_id, f.workflow, f.workflow_revision, f.first_status, f.create_time, f.start_time
-                 FROM unnest($2::uuid[]) AS k (order_id)
+                 FROM unnest($1::text[], $2::uuid[]) AS k (tenant, order_id)
                  CROSS JOIN LATERAL (
                      SELECT f.order_id, f.tenant, f.workflow, f.workflow_revision, f.first_status, f.create_time, f.start_time
                      FROM ordering.order_facts f
                      WHERE f.order_id = k.order_id
                      LIMIT 1
                  ) f
-                 WHERE $1::text IS NULL OR f.tenant = $1",
+                 WHERE k.tenant IS NULL OR f.tenant = k.tenant",
             )
-            .bind(tenant)
+            .bind(tenants)
             .bind(order_ids)
         };
-        connections.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
     /// An order's history after a version, oldest first.
@@ -237,6 +207,26 @@ impl Store {
         let rows: Vec<TransitionRow> =
             self.calls.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Single transitions, by order and version; those that do not exist are left out.
+    pub async fn transitions(&self, order_ids: &[Uuid], versions: &[i64]) -> Result<Vec<TransitionRow>, StoreError> {
+        // The inner limit keeps the order of the join: without statistics Postgres would read the whole history first.
+        let statement = || {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                transition_columns!(),
+                " FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
+                 CROSS JOIN LATERAL (
+                     SELECT ",
+                transition_columns!(),
+                "    FROM order_history h WHERE h.order_id = o.order_id AND h.version = o.version LIMIT 1
+                 ) h",
+            ))
+            .bind(order_ids)
+            .bind(versions)
+        };
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 
     /// The epoch of ordering's topic.

@@ -24,7 +24,7 @@ use tracing::{error, warn};
 
 use crate::{
     edges::Edges,
-    store::{Fired, Store},
+    store::{Due, Store},
 };
 
 /// How many timers fire in one statement.
@@ -88,34 +88,35 @@ impl Timers {
         let (after, mut moved) = (self.read_from(), 0);
         self.edges.forget_if_many();
         loop {
-            let fired = self.store.fire(&self.edges, after, BATCH, lease).await?;
+            let due = self.store.fire(&self.edges, after, BATCH, lease).await?;
+            let (fired, stuck): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.to_status.is_some());
             moved += self.note(&fired);
-            if !self.learn(&fired).await? {
+            if !self.learn(&stuck).await? {
                 return Ok(moved);
             }
         }
     }
 
-    fn note(&mut self, fired: &Fired) -> u64 {
-        fired.late_seconds.iter().for_each(|late| histogram!("comanda_timer_late_seconds").record(*late));
-        let moved = fired.moved as u64;
+    fn note(&mut self, fired: &[Due]) -> u64 {
+        fired.iter().for_each(|due| histogram!("comanda_timer_late_seconds").record(due.late_seconds));
+        let moved = fired.len() as u64;
         counter!("comanda_timers_fired_total").increment(moved);
         if moved > 0 {
-            self.last_due = fired.last_due;
+            self.last_due = fired.iter().map(|due| due.due_at).max();
             self.relay.notify_one();
         }
         moved
     }
 
     /// Adds the edges of workflows that were not known. False if there are none.
-    async fn learn(&mut self, fired: &Fired) -> Result<bool, StoreError> {
+    async fn learn(&mut self, stuck: &[Due]) -> Result<bool, StoreError> {
         let mut learned = false;
-        for (place, (workflow, revision)) in fired.workflows.iter().zip(&fired.revisions).enumerate() {
-            if !self.edges.knows(workflow, *revision) {
-                self.edges.add(&*self.workflows.get(workflow, *revision).await?);
+        for due in stuck {
+            if !self.edges.knows(&due.workflow, due.revision) {
+                self.edges.add(&*self.workflows.get(&due.workflow, due.revision).await?);
                 learned = true;
             } else if !learned {
-                let (order_id, status) = (fired.order_ids[place], &fired.statuses[place]);
+                let (order_id, status) = (due.order_id, &due.from_status);
                 error!(%order_id, status, "the order is due, but its workflow has no timer for its status");
             }
         }

@@ -153,6 +153,7 @@ fn settings(
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
             topic_prefix: topics::DEFAULT_PREFIX.into(),
             fetch_wait_ms: FETCH_WAIT_MS,
+            outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
             security: kafka::Security::default(),

@@ -42,6 +42,31 @@ async fn a_short_load_passes_its_truth_check_and_tells_what_it_found() {
 }
 
 #[tokio::test]
+async fn two_programs_run_in_turn_and_their_pairs_are_told() {
+    let world = World::new().await;
+    let output = world.mail_dir().with_file_name("pairs");
+    let (folder, program) = (output.to_str().expect("a plain name"), env!("CARGO_BIN_EXE_comanda"));
+    let pairs = ["load", "pairs", "--before", program, "--after", program, "--pairs", "2", "--output", folder, "--"];
+    let workload = ["lives", "--orders", "40", "--clients", "4", "--partitions", "3"];
+    let ended = world.run(&[&pairs[..], &workload[..]].concat()).await;
+    let mut valid = 0;
+    for pair in [1, 2] {
+        let runs = ["before", "after"].map(|side| read(&output.join(format!("pair-{pair}-{side}")))["runs"][0].clone());
+        // Somebody else may take the machine's time, which voids a run.
+        valid += usize::from(runs.iter().all(|run| list(&run["checks"]).all(|check| check["passed"] == true)));
+    }
+    let told: Value =
+        serde_json::from_str(&fs::read_to_string(output.join("pairs.json")).expect("a file")).expect("JSON");
+    for figure in ["lives/s", "orders accepted p99", "CPU of postgres per 1000 orders", "WAL per order"] {
+        let row = list(&told["rows"]).find(|row| row["figure"] == figure);
+        let count = row.map_or(0, |row| list(&row["before"]).count());
+        assert_eq!(count, valid, "{figure}: {told}");
+    }
+    assert_eq!(ended.code == Some(0), valid > 0, "{}", ended.err);
+    assert!(fs::read_to_string(output.join("pairs.md")).expect("a file").contains("median of after/before"));
+}
+
+#[tokio::test]
 async fn the_products_of_a_file_are_ordered_over_grpc_and_over_http() {
     let world = World::new().await;
     let output = world.mail_dir().with_file_name("experiment");

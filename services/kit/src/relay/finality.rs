@@ -2,7 +2,7 @@
 //!
 //! A row gets its number before it is committed, so a row may become visible in front of one that was read before. Who goes past rows
 //! must know that no such row can come any more. Numbers up to N are final once every transaction has ended that was running after N was
-//! drawn: whoever drew one of them had written rows before, so it had its transaction id by then.
+//! drawn: a transaction that drew one of them had changed rows before, so it already had its transaction id.
 
 use sqlx::FromRow;
 

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 use super::{
+    kept::Kept,
     log::Log,
     outbox::{Outbox, Outgoing},
     pass::Pass,
@@ -23,6 +24,8 @@ pub type Next = (Place, Outgoing);
 /// Reads one outbox.
 pub struct Reader<O> {
     outbox: Arc<O>,
+    /// What need not be read back.
+    pub kept: Kept,
     log: Arc<Log>,
     pass: Pass,
 }
@@ -30,12 +33,18 @@ pub struct Reader<O> {
 impl<O: Outbox> Reader<O> {
     /// Of an outbox whose records go to a log.
     pub fn new(outbox: Arc<O>, log: Arc<Log>) -> Self {
-        Self { outbox, log, pass: Pass::default() }
+        Self { outbox, kept: Kept::new(0), log, pass: Pass::default() }
     }
 
     /// Begins at the head again, and knows nothing: the database may be another one by now.
     pub fn begin_term(&mut self) {
         self.pass = Pass::default();
+        self.kept.begin_term();
+    }
+
+    /// Keeps nothing any more.
+    pub fn end_term(&self) {
+        self.kept.end_term();
     }
 
     /// The next records, at most `most`, one for each key, without those that are set aside.
@@ -87,8 +96,10 @@ impl<O: Outbox> Reader<O> {
 
     /// The records at these places, and the places whose records do not exist.
     async fn records(&self, places: Vec<Place>) -> Result<(Vec<Next>, Vec<Place>), StoreError> {
-        let pointers: Vec<_> = places.iter().map(|place| place.pointer).collect();
-        let found = self.outbox.records(&pointers).await?;
+        let (mut found, missing) = self.kept.take(places.iter().map(|place| place.pointer));
+        if !missing.is_empty() {
+            found.extend(self.outbox.records(&missing).await?);
+        }
         let mut found: HashMap<_, _> = found.into_iter().map(|outgoing| (outgoing.pointer(), outgoing)).collect();
         let (mut records, mut dangling) = (Vec::with_capacity(found.len()), Vec::new());
         for place in places {

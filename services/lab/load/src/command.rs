@@ -11,6 +11,7 @@ use crate::{
     compare::{self, CompareArgs},
     environment,
     page::page,
+    pairs::{self, PairsArgs},
     report::{Report, Run},
     stage::{StageArgs, server},
     workloads::{accept, analytics, dispatch, experiment, growth, lives, mail, overload, probes, timers, watch},
@@ -26,7 +27,8 @@ fails is void. What was found goes to the output folder, as report.json and as r
 Examples:
   comanda load lives
   comanda load accept --rate 2000 --seconds 60 --repeats 5
-  comanda load compare before/report.json after/report.json")]
+  comanda load compare before/report.json after/report.json
+  comanda load pairs --before OLD/comanda --after NEW/comanda --pairs 5 -- lives --orders 30000 --clients 256")]
 pub struct LoadArgs {
     #[command(subcommand)]
     command: Command,
@@ -62,6 +64,8 @@ enum Command {
     Bench(Measured<bench::BenchArgs>),
     /// Compare two reports, run by run.
     Compare(CompareArgs),
+    /// Run two programs in turn, and tell what changed from one to the other.
+    Pairs(PairsArgs),
     /// Draw the page of a report again.
     Page {
         /// A report.json.
@@ -102,6 +106,7 @@ struct Line {
 pub async fn run(args: LoadArgs) -> Result<()> {
     match args.command {
         Command::Compare(args) => compare::run(args),
+        Command::Pairs(args) => pairs::run(args).await,
         Command::City(args) => city::run(*args).await,
         Command::Page { report } => write_page(&Report::read(&report)?, &report.with_extension("html")),
         Command::Bench(args) => {
@@ -141,7 +146,7 @@ impl Command {
             Self::Dispatch(args) => Some(("dispatch", &args.stage, &args.output)),
             Self::Analytics(args) => Some(("analytics", &args.stage, &args.output)),
             Self::Experiment(args) => Some(("experiment", &args.stage, &args.output)),
-            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Page { .. } => None,
+            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Pairs(_) | Self::Page { .. } => None,
         }
     }
 
@@ -159,7 +164,9 @@ impl Command {
             Self::Dispatch(args) => dispatch::run(stage, &args.workload, repeat).await,
             Self::Analytics(args) => analytics::run(stage, &args.workload, repeat).await,
             Self::Experiment(args) => experiment::run(stage, &args.workload, repeat).await,
-            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Page { .. } => bail!("no workload"),
+            Self::Bench(_) | Self::City(_) | Self::Compare(_) | Self::Pairs(_) | Self::Page { .. } => {
+                bail!("no workload")
+            }
         }
     }
 }

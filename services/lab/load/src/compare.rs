@@ -4,14 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Result, ensure};
 
-use self::{
-    measure::{Measure, measures},
-    row::{Row, table},
-};
+use self::row::{Row, table};
 use crate::report::{Report, Run};
 
+pub mod interval;
 mod measure;
-mod row;
+pub mod row;
 pub mod statistics;
 
 const HELP: &str = "\
@@ -19,14 +17,16 @@ Runs are paired by workload, variant and repeat, so that what drifts from one re
 machine) does not count as a difference. Best take A and B in turns: A1 B1 A2 B2 ...
 
 For each figure that can be better or worse, and for p50 and p99 of each latency, the table has the medians of A and of B, the median of \
-the paired ratios B/A and its 95 % bootstrap interval (10,000 resamples, always the same ones). The last column says
+the paired ratios B/A, and where that median lies: by the 95 % bootstrap interval (10,000 resamples, always the same ones), or by the least \
+and the greatest ratio where there are fewer than 5 pairs (min-max). The last column says
 
-  better, worse        the interval leaves 1 out
-  no difference shown  the interval includes 1. This does not show that there is none
-  fewer than 3 pairs   no interval is given
+  better, worse               the interval leaves 1 out
+  better/worse in every pair  so does the range of fewer than 5 pairs
+  no difference shown         1 lies in it. This does not show that there is none
+  one pair: no interval
 
-The interval of 3 pairs is their range, which covers the true median in 75 of 100 cases only; it takes 6 or more to come near 95. And of 20 \
-rows without any difference one will look different by chance: say first which one you want to see.
+The range of 3 pairs covers the true median in 75 of 100 cases only, the interval of 5 in 94. And of 20 rows without any difference one will \
+look different by chance: say first which one you want to see. Figures that only one of the reports has are named below the table.
 
 Void runs, in which a truth check failed, are left out together with their partners.";
 
@@ -53,16 +53,25 @@ pub fn run(args: CompareArgs) -> Result<()> {
 }
 
 /// All that is to be said, as text.
-fn comparison(before: &Report, after: &Report) -> Result<String> {
+pub fn comparison(before: &Report, after: &Report) -> Result<String> {
     let mut text = format!("A: {}\nB: {}\n", before.title, after.title);
     text += &void_runs("A", before);
     text += &void_runs("B", after);
     let (runs_before, runs_after) = (by_key(before)?, by_key(after)?);
-    let rows = rows(before, &runs_after);
+    let rows = rows(before, after)?;
     text += &if rows.is_empty() { "\nNothing to compare.\n".into() } else { format!("\n{}", table(&rows)) };
+    text += &only("A", before, after);
+    text += &only("B", after, before);
     text += &unpaired("A", &runs_before, &runs_after);
     text += &unpaired("B", &runs_after, &runs_before);
     Ok(text)
+}
+
+/// A row for each workload, variant and figure of which there is a pair, in the order of the first report.
+pub fn rows(before: &Report, after: &Report) -> Result<Vec<Row>> {
+    by_key(before)?;
+    let after = by_key(after)?;
+    Ok(before.groups().iter().flat_map(|(_, _, runs)| group_rows(&pairs(runs, &after))).collect())
 }
 
 /// Says which runs do not count, so that no figure goes missing unnoticed.
@@ -84,11 +93,6 @@ fn by_key(report: &Report) -> Result<BTreeMap<Key<'_>, &Run>> {
     Ok(runs)
 }
 
-/// A row for each workload, variant and figure of which there is a pair, in the order of the first report.
-fn rows(before: &Report, after: &BTreeMap<Key, &Run>) -> Vec<Row> {
-    before.groups().iter().flat_map(|(_, _, runs)| group_rows(&pairs(runs, after))).collect()
-}
-
 /// The runs with their partners, where both count.
 fn pairs<'a>(runs: &[&'a Run], others: &BTreeMap<Key, &'a Run>) -> Vec<(&'a Run, &'a Run)> {
     let paired = runs.iter().filter_map(|run| Some((*run, *others.get(&key(run))?)));
@@ -96,8 +100,27 @@ fn pairs<'a>(runs: &[&'a Run], others: &BTreeMap<Key, &'a Run>) -> Vec<(&'a Run,
 }
 
 fn group_rows(pairs: &[(&Run, &Run)]) -> Vec<Row> {
-    let measures: Vec<Measure> = pairs.first().map(|(run, _)| measures(run)).unwrap_or_default();
+    let measures = measure::all(pairs.iter().flat_map(|(before, after)| [*before, *after]));
     measures.iter().filter_map(|measure| Row::new(measure, pairs)).collect()
+}
+
+/// Names the figures of one report that no run of the same workload and variant in the other has.
+fn only(name: &str, report: &Report, other: &Report) -> String {
+    let mut text = String::new();
+    for (workload, variant, runs) in report.groups() {
+        let partners: Vec<&Run> = other
+            .runs
+            .iter()
+            .filter(|run| (run.workload.as_str(), run.variant.as_str()) == (workload, variant))
+            .collect();
+        let measures = measure::all(runs.iter().copied());
+        let missing = measures.iter().filter(|measure| partners.iter().all(|run| measure.value(run).is_none()));
+        let missing: Vec<String> = missing.map(measure::Measure::name).collect();
+        if !partners.is_empty() && !missing.is_empty() {
+            text += &format!("only in {name}: {}\n", missing.join(", "));
+        }
+    }
+    text
 }
 
 /// Names the runs that the other report has not.
@@ -148,10 +171,23 @@ mod tests {
     #[test]
     fn runs_are_compared_with_their_partners() {
         let text = compared(&report("a", "x", &[100.0, 200.0, 400.0]), &report("b", "x", &[120.0, 220.0, 600.0]));
-        let cells = ["lives", "x", "rate [1/s]", "200", "220", "1.200", "1.100 to 1.500", "3", "better"];
+        let cells = [
+            "lives",
+            "x",
+            "rate [1/s]",
+            "200",
+            "220",
+            "1.200",
+            "1.100 to 1.500 (min-max)",
+            "3",
+            "better in every pair",
+        ];
         assert_eq!(row(&text, "rate [1/s]"), cells);
-        assert_eq!(row(&text, "accept p50 [ms]")[5..], ["1.000", "1.000 to 1.000", "3", "no difference shown"]);
-        assert_eq!(row(&text, "accept p99 [ms]")[8], "worse");
+        assert_eq!(
+            row(&text, "accept p50 [ms]")[5..],
+            ["1.000", "1.000 to 1.000 (min-max)", "3", "no difference shown"]
+        );
+        assert_eq!(row(&text, "accept p99 [ms]")[8], "worse in every pair");
         assert!(!text.contains("orders"), "what cannot be better is not compared");
     }
 
@@ -165,9 +201,31 @@ mod tests {
     }
 
     #[test]
-    fn two_pairs_have_no_interval() {
-        let text = compared(&report("a", "x", &[100.0, 100.0]), &report("b", "x", &[300.0, 300.0]));
-        assert_eq!(row(&text, "rate [1/s]")[5..], ["3.000", "none", "2", "fewer than 3 pairs: no interval"]);
+    fn one_pair_has_no_interval_and_five_have_a_bootstrap_interval() {
+        let text = compared(&report("a", "x", &[100.0]), &report("b", "x", &[300.0]));
+        assert_eq!(row(&text, "rate [1/s]")[5..], ["3.000", "none", "1", "one pair: no interval"]);
+        let text = compared(&report("a", "x", &[100.0; 5]), &report("b", "x", &[300.0; 5]));
+        assert_eq!(row(&text, "rate [1/s]")[5..], ["3.000", "3.000 to 3.000", "5", "better"]);
+    }
+
+    #[test]
+    fn a_figure_that_only_one_report_has_is_named() {
+        let (before, mut after) = (report("a", "x", &[100.0, 100.0]), report("b", "x", &[100.0, 100.0]));
+        after.runs.iter_mut().for_each(|run| run.figure("WAL", "B", 1.0, Better::Lower));
+        assert!(compared(&before, &after).ends_with("only in B: WAL\n"));
+        // A figure that some pairs have is compared over these.
+        after.runs[0].figures.pop();
+        let mut before = after.clone();
+        before.runs.reverse();
+        before.title = "a".into();
+        assert_eq!(row(&compared(&before, &after), "WAL [B]")[5..], ["1.000", "none", "1", "one pair: no interval"]);
+    }
+
+    #[test]
+    fn a_percentile_that_is_a_figure_too_has_one_row() {
+        let mut both = report("a", "x", &[100.0]);
+        both.runs[0].figure("accept p50", "ms", 10.0, Better::Lower);
+        assert_eq!(compared(&both, &both).matches("accept p50 [ms]").count(), 1);
     }
 
     #[test]

@@ -52,6 +52,10 @@ impl Meter {
         let (generator, servers) = (seconds(generator), seconds(servers));
         run.figure("CPU of all servers per 1000 orders", "s", servers * 1000.0 / orders, Better::Lower);
         run.figure("CPU of the generator per 1000 orders", "s", generator * 1000.0 / orders, Better::Neither);
+        for cost in run.costs.clone().iter().filter(|cost| cost.process != GENERATOR) {
+            let name = format!("CPU of {} per 1000 orders", cost.process);
+            run.figure(&name, "s", cost.cpu_seconds * 1000.0 / orders, Better::Lower);
+        }
         run.figure("WAL per order", "B", (now.wal_bytes - self.wal_bytes) / orders, Better::Lower);
         run.figure("statements per order", "", (now.statements - self.statements) / orders, Better::Lower);
         run.figure("Kafka log per order", "B", (now.kafka_bytes - self.kafka_bytes) / orders, Better::Lower);
@@ -146,7 +150,8 @@ pub fn listener(port: u16) -> Option<i32> {
     all_processes().ok()?.flatten().filter(holds).map(|process| process.pid).min()
 }
 
-fn children(parent: i32) -> Vec<i32> {
+/// The processes that a process has started and that still run.
+pub fn children(parent: i32) -> Vec<i32> {
     let all = all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok());
     all.filter(|stat| stat.ppid == parent).map(|stat| stat.pid).collect()
 }

@@ -34,7 +34,8 @@ impl Waiting {
             "SELECT (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM ordering.outbox) AS orders_outbox,
                     (SELECT coalesce(sum(cardinality(order_ids)), 0) FROM state_machine.outbox) AS transitions_outbox,
                     (SELECT count(*) FROM state_machine.states WHERE due_at IS NOT NULL) AS active,
-                    (SELECT count(*) FROM notification.mails WHERE next_try_time IS NOT NULL) AS mails",
+                    (SELECT count(*) FROM notification.mails WHERE next_try_time IS NOT NULL)
+                    + (SELECT count(*) FROM notification.claimed_mails) AS mails",
         )
         .fetch_one(sql)
         .await?)

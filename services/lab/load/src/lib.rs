@@ -19,6 +19,7 @@ pub mod latency;
 pub mod map;
 pub mod orders;
 pub mod page;
+pub mod pairs;
 pub mod plot;
 pub mod preload;
 pub mod probes;

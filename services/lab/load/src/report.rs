@@ -1,4 +1,5 @@
-//! What a measurement found, as it is stored: one JSON file for all runs that were made in one go.
+//! What a measurement found, as it is stored: one JSON file for all runs that were made in one go. Reports of older and newer programs
+//! are read as well: what they lack is empty, and what they have besides is left out.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -18,6 +19,7 @@ pub struct Report {
 
 /// One workload, run once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Run {
     /// Such as `lives`.
     pub workload: String,
@@ -54,6 +56,7 @@ pub enum Better {
 
 /// One number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct Figure {
     pub name: String,
@@ -65,6 +68,7 @@ pub struct Figure {
 
 /// A distribution of durations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
     /// What lasted.
     pub name: String,
@@ -76,6 +80,7 @@ pub struct Latency {
 
 /// Values over time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct Series {
     pub name: String,
@@ -86,6 +91,7 @@ pub struct Series {
 
 /// What a process, or all of one program, used during a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cost {
     /// Such as `ordering`, `postgres`, `kafka`, `generator`.
     pub process: String,
@@ -99,6 +105,7 @@ pub struct Cost {
 
 /// Something that had to be true.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct Check {
     pub name: String,

@@ -12,10 +12,10 @@ use comanda_proto::{
     views::timestamp,
 };
 use prost::Message;
-use tokio::sync::Notify;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
+    due::Due,
     plan,
     request::{Bulk, List, Place, Resend},
     row::{Key, Listed},
@@ -30,7 +30,7 @@ pub struct Api {
     pub(super) store: Store,
     pub(super) workflows: Workflows,
     pub(super) domain: String,
-    pub(super) due: Arc<Notify>,
+    pub(super) due: Arc<Due>,
     pub(super) tasks: Tasks,
 }
 
@@ -126,7 +126,7 @@ impl Api {
         let entering = async move { store.enter_copy(&scope_of_task, order_id, version, request_id).await };
         match self.tasks.finish(entering).await? {
             Some(copy) => {
-                self.due.notify_one();
+                self.due.entered();
                 self.answer(scope, Key { order_id, version, copy }, false).await
             }
             // Another call was first: with this request_id, or for this mail.
@@ -183,7 +183,7 @@ impl Api {
         let (store, most) = (self.store.clone(), wanted.most);
         let entering = async move { store.enter_copies(&scope, &wanted.filter, most).await };
         let (selected, made, now) = self.tasks.finish(entering).await?;
-        self.due.notify_one();
+        self.due.entered();
         Ok(ResendDeadMailsResponse {
             resent_count: i32::try_from(made).unwrap_or(i32::MAX),
             more_remain: selected == most,

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use comanda_kit::backoff::sleep;
+use comanda_kit::backoff::{breathe, sleep};
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{context::SenderContext, row::Claimed};
+use super::{
+    context::SenderContext,
+    places::{Place, places},
+    row::Claimed,
+};
 
 /// Mails that another process has entered are found within this time.
 const POLL: Duration = Duration::from_millis(500);
@@ -22,14 +26,19 @@ const OVERLAP: Duration = Duration::from_secs(5);
 pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Claimed>, stop: &CancellationToken) {
     let mut window = Window { since: None, whole: Instant::now() };
     while let Some(room) = room(context, &queue, stop).await {
-        match context.store.claim(owner, room, window.since(), context.max_age).await {
-            Ok(mails) if mails.is_empty() => tokio::select! {
-                () = context.due.notified() => {}
-                () = sleep(POLL, stop) => {}
-            },
+        let (began, most) = (Instant::now(), i64::try_from(room.len()).unwrap_or(i64::MAX));
+        match context.store.claim(owner, most, window.since(), context.max_age).await {
+            Ok(mails) if mails.is_empty() => {
+                drop(room);
+                tokio::select! {
+                    finished = context.due.wait() => breathe(began, finished, stop).await,
+                    () = sleep(POLL, stop) => {}
+                }
+            }
             Ok(mails) => {
                 window.found(&mails);
-                mails.into_iter().for_each(|mail| queue.try_send(mail).expect("only this task fills the queue's room"));
+                context.due.seen();
+                mails.into_iter().zip(room).for_each(|(mail, place)| place.send(mail));
             }
             Err(error) => {
                 // It may have been committed. Those mails belong to this owner without its knowing them: only the end of the owner gives them back.
@@ -41,15 +50,17 @@ pub async fn claim(context: &SenderContext, owner: Uuid, queue: mpsc::Sender<Cla
 }
 
 /// Waits until the transport works and half of the queue is free, so that claims come in batches; `None` when told to stop.
-async fn room(context: &SenderContext, queue: &mpsc::Sender<Claimed>, stop: &CancellationToken) -> Option<i64> {
+async fn room<'q>(
+    context: &SenderContext,
+    queue: &'q mpsc::Sender<Claimed>,
+    stop: &CancellationToken,
+) -> Option<Vec<Place<'q>>> {
     context.pause.over(stop).await;
     tokio::select! {
         biased;
-        () = stop.cancelled() => return None,
-        // Dropped at once, which gives the places back: this task alone fills them.
-        free = queue.reserve_many(queue.max_capacity() / 2) => drop(free.ok()?),
+        () = stop.cancelled() => None,
+        room = places(queue, queue.max_capacity() / 2, queue.max_capacity()) => room,
     }
-    i64::try_from(queue.capacity()).ok()
 }
 
 /// From where the index of due mails is read.

@@ -1,7 +1,7 @@
 //! What all senders of a process share, and how they write results to the ledger: many with one statement.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -12,12 +12,11 @@ use comanda_kit::{
     workflows::Workflows,
 };
 use metrics::counter;
-use tokio::sync::Notify;
 use tracing::warn;
 
 use super::{
-    compose::Composer, config::Config, history::History, pause::Pause, row::Change, schedule::Schedule, store::Store,
-    transport::Route,
+    claims::Claims, compose::Composer, config::Config, due::Due, history::History, pause::Pause, row::Change,
+    schedule::Schedule, store::Store, transport::Route,
 };
 
 /// A change that finds the queue full waits a moment and tries again. One writer: what arrives during a commit goes out with the next.
@@ -46,8 +45,8 @@ pub struct SenderContext {
     pub history: History,
     /// How many mails were suppressed for their age since the log last said so.
     pub too_old: AtomicU64,
-    /// Notified when a mail may have become due.
-    pub due: Arc<Notify>,
+    pub due: Arc<Due>,
+    claims: Arc<Mutex<Claims>>,
     changes: Batcher<Change, Written>,
 }
 
@@ -59,12 +58,15 @@ impl SenderContext {
         workflows: Workflows,
         composer: Composer,
         route: Route,
-        due: Arc<Notify>,
+        due: Arc<Due>,
         tasks: &Tasks,
     ) -> Self {
         let (schedule, pause) = (config.mail_retry_delays.clone(), Pause::new(config.smtp_pause()));
-        let writer = store.clone();
-        let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| write(writer.clone(), changes));
+        let (writer, claims) = (store.clone(), Arc::<Mutex<Claims>>::default());
+        let claims_of_writer = claims.clone();
+        let changes = Batcher::start(tasks, "mail-changes", LIMITS, move |changes| {
+            write(writer.clone(), claims_of_writer.clone(), changes)
+        });
         let (senders, max_age, history) = (config.smtp_connections, config.mail_max_age(), History::default());
         Self {
             store,
@@ -78,8 +80,14 @@ impl SenderContext {
             history,
             too_old: AtomicU64::new(0),
             due,
+            claims,
             changes,
         }
+    }
+
+    /// The claims of the present owner.
+    pub fn claims(&self) -> MutexGuard<'_, Claims> {
+        locked(&self.claims)
     }
 
     /// Writes a change, however long that takes. Where the mail is no longer ours, nothing is changed.
@@ -101,11 +109,19 @@ pub fn ambiguous(count: u64) {
     warn!(count, "mails whose outcome is unknown are sent again, with the same Message-ID");
 }
 
-async fn write(store: Store, changes: Vec<Change>) -> Vec<Written> {
+fn locked(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
+    claims.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write(store: Store, claims: Arc<Mutex<Claims>>, changes: Vec<Change>) -> Vec<Written> {
     let mut sorted = changes.clone();
     sorted.sort_by_key(|change| change.key);
-    let applied = match store.change(&sorted).await {
-        Ok(applied) => applied,
+    let ended = locked(&claims).ended_by(&changes);
+    let applied = match store.change(&sorted, &ended).await {
+        Ok(applied) => {
+            locked(&claims).written(&changes);
+            applied
+        }
         Err(error) => {
             warn!("the results of mails wait to be written: {error}");
             return vec![Written::Unknown; changes.len()];

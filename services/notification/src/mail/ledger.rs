@@ -1,7 +1,8 @@
 //! Enters a mail for every transition.
 //!
 //! In: records of the topic `order-transitions`. Out: one row for each order and version, `suppressed` where no mail is due, so
-//! that the ledger has no holes; a hole in the topic is filled from the order's history.
+//! that the ledger has no holes; a hole in the topic is filled from the order's history. Mails that may be sent at once go straight to
+//! the senders of this process, where these have room.
 
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use async_trait::async_trait;
 use comanda_kit::{consumer::Handler, kafka::Record, postgres::StoreError, workflows::Workflows};
 use comanda_proto::v1::MailState;
 use metrics::counter;
-use tokio::sync::Notify;
 use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
+    due::Due,
+    handover::Handover,
     plan::{self, Batch},
     row::{Entry, Known, NewMail},
     store::Store,
@@ -23,8 +25,8 @@ use super::{
 pub struct Ledger {
     pub store: Store,
     pub workflows: Workflows,
-    /// Notified when mails have become due.
-    pub due: Arc<Notify>,
+    pub handover: Arc<Handover>,
+    pub due: Arc<Due>,
 }
 
 #[async_trait]
@@ -39,17 +41,26 @@ impl Handler for Ledger {
         check_hints(&batch, &known)?;
         self.fill_holes(&mut batch, &known).await?;
         let mails = self.new_mails(&batch, &known).await?;
-        if !mails.is_empty() {
-            self.store.enter(&mails).await?;
-        }
-        if mails.iter().any(|mail| mail.state == MailState::Due) {
-            self.due.notify_one();
-        }
-        Ok(())
+        self.enter(mails).await
     }
 }
 
 impl Ledger {
+    /// Hands over what may be sent at once, and enters the rest: as due, or as suppressed.
+    async fn enter(&self, mails: Vec<NewMail>) -> Result<(), StoreError> {
+        let (next, mut rest): (Vec<_>, Vec<_>) = mails.into_iter().partition(|mail| mail.is_next);
+        rest.extend_from_slice(self.handover.enter(&next).await?);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        rest.sort_by_key(|mail| (mail.order_id, mail.version));
+        self.store.enter(&rest).await?;
+        if rest.iter().any(|mail| mail.state == MailState::Due) {
+            self.due.entered();
+        }
+        Ok(())
+    }
+
     async fn fill_holes(&self, batch: &mut Batch, known: &[Known]) -> Result<(), StoreError> {
         for known in known {
             if let Some((above, to)) = batch.hole(known) {
@@ -66,26 +77,31 @@ impl Ledger {
     async fn new_mails(&self, batch: &Batch, known: &[Known]) -> Result<Vec<NewMail>, StoreError> {
         let mut mails = Vec::new();
         for known in known {
+            let mut is_settled = known.is_settled;
             for entry in batch.missing(known)? {
-                mails.push(self.new_mail(entry, known).await?);
+                let mail = self.new_mail(entry, known, is_settled).await?;
+                is_settled &= mail.state != MailState::Due;
+                mails.push(mail);
             }
         }
         Ok(mails)
     }
 
-    async fn new_mail(&self, entry: &Entry, known: &Known) -> Result<NewMail, StoreError> {
+    async fn new_mail(&self, entry: &Entry, known: &Known, is_settled: bool) -> Result<NewMail, StoreError> {
         let workflow = self.workflows.get(&entry.workflow, entry.workflow_revision).await?;
         if workflow.statuses.iter().all(|status| status.name != entry.status) {
             error!(order_id = %entry.order_id, status = entry.status, "the workflow has no such status: no mail");
         }
+        let state = plan::state(&workflow, &entry.status, known.has_address);
         Ok(NewMail {
             order_id: entry.order_id,
             version: entry.version,
             tenant: known.tenant.clone(),
             status: entry.status.clone(),
             transition_time: entry.transition_time,
-            state: plan::state(&workflow, &entry.status, known.has_address),
+            state,
             not_before: known.not_before,
+            is_next: is_settled && state == MailState::Due,
         })
     }
 }

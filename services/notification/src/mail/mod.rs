@@ -1,20 +1,25 @@
 //! One mail for each transition, sent from a ledger: never lost, in order, and with the same Message-ID if ever repeated.
 //!
 //! In: the topic `order-transitions`. Out: messages to a mail server or files, and [`MailService`](comanda_proto::v1).
-//! `ledger` enters each mail; an `owner` claims due ones for its `sender`s, which hand them to a `transport`; `verdict` decides what a failure
-//! means, with the help of `blame` and `history`. SQL is in `store` alone.
+//! `ledger` enters each mail, and by `handover` gives it to an `owner` of this process where that has room; else the owner claims it when it is
+//! due. The owner's `sender`s hand mails to a `transport`; `verdict` decides what a failure means, with the help of `blame` and `history`.
+//! SQL is in `store` alone.
 //!
 //! The states: `due` -> `sending` (taken by an owner, committed before it is sent, a few together) -> `sent` or `dead`, or back to `due`.
-//! A mail that is left in `sending` may or may not have been accepted (RFC 1047): it is counted and sent again.
+//! A mail that finds its owner free begins as `sending`. One that is left in `sending` may or may not have been accepted (RFC 1047): it is
+//! counted and sent again.
 
 mod api;
 mod arrival;
 mod blame;
 mod claim;
+mod claims;
 mod compose;
 mod config;
 mod context;
+mod due;
 mod failure;
+mod handover;
 mod headers;
 mod hello;
 mod history;
@@ -29,6 +34,7 @@ mod outcome;
 mod owner;
 mod pages;
 mod pause;
+mod places;
 mod plan;
 mod reply;
 mod request;
@@ -48,7 +54,6 @@ use anyhow::Result;
 use comanda_kit::{consumer::Consumer, kafka, shutdown::Tasks, tracking::Keys, workflows::Workflows};
 use comanda_proto::{topics, v1::mail_service_server::MailServiceServer};
 use sqlx::PgPool;
-use tokio::sync::Notify;
 use tracing::{info, warn};
 
 pub(crate) use self::store::operator;
@@ -59,7 +64,10 @@ pub use self::{
     schedule::Schedule,
     server::{Security, Server},
 };
-use self::{compose::Composer, context::SenderContext, ledger::Ledger, store::Store, transport::Route};
+use self::{
+    compose::Composer, context::SenderContext, due::Due, handover::Handover, ledger::Ledger, store::Store,
+    transport::Route,
+};
 
 /// Full name of the gRPC service, for health.
 pub const SERVICE: &str = "comanda.v1.MailService";
@@ -76,7 +84,7 @@ pub struct App {
     workflows: Workflows,
     composer: Composer,
     route: Option<Route>,
-    due: Arc<Notify>,
+    due: Arc<Due>,
 }
 
 impl App {
@@ -110,7 +118,11 @@ impl App {
             return info!("no mails are sent, and none entered as due");
         }
         let stop = tasks.stop_token();
-        let ledger = Ledger { store: store.clone(), workflows: workflows.clone(), due: due.clone() };
+        let handover = Arc::<Handover>::default();
+        let ledger = {
+            let (store, workflows, handover, due) = (store.clone(), workflows.clone(), handover.clone(), due.clone());
+            Ledger { store, workflows, handover, due }
+        };
         let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let consumer = Consumer { group: GROUP, topic, kafka, pool: store.pool.clone(), handler: ledger };
         tasks.spawn("mail-ledger", consumer.run(stop.clone()));
@@ -118,7 +130,7 @@ impl App {
             Some(route) => {
                 info!("mails go {}", route.describe());
                 let context = SenderContext::new(&config, store, workflows, composer, route, due, tasks);
-                tasks.spawn("mail-senders", owner::run(Arc::new(context), stop));
+                tasks.spawn("mail-senders", owner::run(Arc::new(context), handover, stop));
             }
             None => warn!("neither SMTP_URL nor COMANDA_MAIL_DIR is set: mails are entered as due and wait"),
         }

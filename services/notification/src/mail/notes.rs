@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use comanda_proto::v1::MailState;
 use futures::future::join_all;
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
@@ -20,7 +21,7 @@ pub struct Notes {
 impl Notes {
     /// For a batch of `most` mails.
     pub fn new(context: Arc<SenderContext>, most: usize) -> Self {
-        let (changes, mut noted) = mpsc::channel(most);
+        let (changes, mut noted) = mpsc::channel::<Change>(most);
         let mut writer = JoinSet::new();
         writer.spawn(async move {
             while let Some(first) = noted.recv().await {
@@ -28,9 +29,12 @@ impl Notes {
                 let collecting = async { while noted.recv_many(&mut together, most).await > 0 {} };
                 // A timeout means that the batch goes on.
                 let _ = timeout(WRITTEN_WITHIN, collecting).await;
+                let (count, is_due) = (together.len(), together.iter().any(|change| change.state == MailState::Due));
                 join_all(together.into_iter().map(|change| context.write(change))).await;
-                // A later mail of the order may go out now.
-                context.due.notify_one();
+                context.due.finished(count);
+                if is_due {
+                    context.due.entered();
+                }
             }
         });
         Self { changes, writer }

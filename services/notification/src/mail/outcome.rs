@@ -77,8 +77,8 @@ pub fn change(mail: &Claimed, outcome: &Outcome, terms: &Terms<'_>) -> Change {
         Outcome::Interrupted => (MailState::Due, tried, Duration::ZERO, "ambiguous: the sender was stopped".into()),
     };
     let is_undelivered = state == MailState::Dead || *outcome == Outcome::TooOld;
-    let (key, owner, reply) = (mail.key, terms.owner, shown(&reply));
-    Change { key, owner, tried, state, attempts, wait, is_undelivered, reply }
+    let (key, owner, claim, reply) = (mail.key, terms.owner, mail.claim, shown(&reply));
+    Change { key, owner, claim, tried, state, attempts, wait, is_undelivered, reply }
 }
 
 fn retried(terms: &Terms<'_>, tried: i32, reply: String) -> (MailState, i32, Duration, String) {

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::{
     claim::claim,
     context::{SenderContext, ambiguous},
+    handover::{Handover, Taker},
     lease::Lease,
     sender::{Sender, TOGETHER},
 };
@@ -34,10 +35,10 @@ const LOOK_TICKS: u64 = 20;
 const CENSUS: Duration = Duration::from_secs(15);
 
 /// Sends mails until `stop`, as one owner after the other.
-pub async fn run(context: Arc<SenderContext>, stop: CancellationToken) -> Result<()> {
+pub async fn run(context: Arc<SenderContext>, handover: Arc<Handover>, stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
         match Lease::take(context.store.clone()).await {
-            Ok(lease) => Owner::new(&context, lease, &stop).run().await?,
+            Ok(lease) => Owner::new(&context, &handover, lease, &stop).run().await?,
             Err(error) => {
                 warn!("no mail can be sent: {error}");
                 sleep(RENEWAL, &stop).await;
@@ -49,14 +50,16 @@ pub async fn run(context: Arc<SenderContext>, stop: CancellationToken) -> Result
 
 struct Owner {
     context: Arc<SenderContext>,
+    handover: Arc<Handover>,
     lease: Arc<Lease>,
     /// Cancelled when the process stops or the lease has ended.
     stop: CancellationToken,
 }
 
 impl Owner {
-    fn new(context: &Arc<SenderContext>, lease: Lease, stop: &CancellationToken) -> Self {
-        Self { context: context.clone(), lease: Arc::new(lease), stop: stop.child_token() }
+    fn new(context: &Arc<SenderContext>, handover: &Arc<Handover>, lease: Lease, stop: &CancellationToken) -> Self {
+        let (context, handover) = (context.clone(), handover.clone());
+        Self { context, handover, lease: Arc::new(lease), stop: stop.child_token() }
     }
 
     /// Works until the stop, then gives back what was not begun.
@@ -80,7 +83,10 @@ impl Owner {
             let sender = Sender::new(self.context.clone(), self.lease.clone(), self.stop.clone());
             senders.spawn(sender.run(mails.clone()));
         }
-        claim(&self.context, self.lease.owner, queue, &self.stop).await;
+        let (context, owner, stop) = (self.context.clone(), self.lease.owner, self.stop.clone());
+        self.handover.begin(Taker { context, owner, queue: queue.clone(), stop }).await;
+        claim(&self.context, owner, queue, &self.stop).await;
+        self.handover.end().await;
         while let Some(ended) = senders.join_next().await {
             ended?;
         }
@@ -131,7 +137,7 @@ impl Owner {
             Ok(0) => {}
             Ok(lost) => {
                 ambiguous(lost);
-                self.context.due.notify_one();
+                self.context.due.entered();
             }
             Err(error) => warn!("mails that others have left wait: {error}"),
         }

@@ -48,6 +48,11 @@ impl Pause {
         }
     }
 
+    /// Whether there is a pause now.
+    pub fn is_on(&self) -> bool {
+        self.state().until.is_some_and(|until| until > Instant::now())
+    }
+
     /// Waits until the pause is over; it may be prolonged meanwhile.
     pub async fn over(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
@@ -74,8 +79,9 @@ mod tests {
         let began = Instant::now();
         let first = pause.begin();
         assert!(first >= Duration::from_millis(50) && first <= Duration::from_millis(100));
-        assert!(pause.begin() <= first);
+        assert!(pause.begin() <= first && pause.is_on());
         pause.over(&stop).await;
+        assert!(!pause.is_on());
         assert!(began.elapsed() >= first);
         assert!(pause.begin() >= Duration::from_millis(99));
         pause.end();

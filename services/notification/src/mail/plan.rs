@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn known(version: i64) -> Known {
-        Known { order_id: ORDER, tenant: "t".into(), version, not_before: None, has_address: true }
+        Known { order_id: ORDER, tenant: "t".into(), version, not_before: None, is_settled: true, has_address: true }
     }
 
     fn record(key: &str, payload: Vec<u8>) -> Record {

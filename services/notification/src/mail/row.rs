@@ -36,6 +36,8 @@ pub struct Claimed {
     /// Tries, this one included.
     pub attempts: i32,
     pub next_try_time: OffsetDateTime,
+    /// The claim that it was entered with; `None` for a mail that had waited.
+    pub claim: Option<i64>,
     /// Whether it was never tried within the maximum age.
     pub is_too_old: bool,
     #[sqlx(flatten)]
@@ -47,6 +49,8 @@ pub struct Claimed {
 pub struct Change {
     pub key: Key,
     pub owner: Uuid,
+    /// The claim that the mail was entered with.
+    pub claim: Option<i64>,
     /// The number of the try.
     pub tried: i32,
     pub state: MailState,
@@ -96,6 +100,8 @@ pub struct Known {
     pub version: i64,
     /// When the latest of its due mails is tried: later ones need not be looked at before.
     pub not_before: Option<OffsetDateTime>,
+    /// Whether all its mails are finished.
+    pub is_settled: bool,
     /// Whether the order has an address.
     pub has_address: bool,
 }
@@ -110,6 +116,8 @@ pub struct NewMail {
     pub transition_time: OffsetDateTime,
     pub state: MailState,
     pub not_before: Option<OffsetDateTime>,
+    /// Whether it may be sent at once: it is due, and no earlier mail of its order is open.
+    pub is_next: bool,
 }
 
 /// Which undelivered mails of a tenant.

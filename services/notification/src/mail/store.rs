@@ -3,10 +3,11 @@
 //! Statements that change several rows take them in key order (arrays sorted by the caller, `unnest` outside): overlapping
 //! batches would deadlock otherwise. States are numbers: 1 due, 3 sending, 4 sent, 5 dead, 6 suppressed.
 //!
-//! A mail is open (1, 3) while it has a `next_try_time`, which is what the index of open mails knows; a step that leaves that
-//! column alone costs no entry in any index.
+//! An open mail (1, 3) has a `next_try_time`, which is what the index of open mails knows, or was taken when it was entered and is in a
+//! row of `mail_claims`. A step that leaves `next_try_time` alone costs no entry in any index.
 
 mod copies;
+mod entering;
 pub mod operator;
 mod owners;
 mod sending;
@@ -20,7 +21,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use self::{copies::Found, owners::OWNER_SECONDS};
-use super::row::{Entry, Known, NewMail};
+use super::row::{Entry, Known};
 
 /// The database of the role, seen as schema `notification`.
 #[derive(Clone, Debug)]
@@ -43,11 +44,12 @@ impl Store {
     /// What the ledger holds of each order that exists, by order.
     pub async fn known(&self, orders: &[Uuid]) -> Result<Vec<Known>, StoreError> {
         let statement = sqlx::query_as(
-            "SELECT w.order_id, c.tenant, l.version, l.not_before, c.has_address
+            "SELECT w.order_id, c.tenant, l.version, l.not_before, l.is_settled, c.has_address
              FROM unnest($1) AS w (order_id)
              CROSS JOIN LATERAL (
                  SELECT coalesce(max(version), 0) AS version,
-                        max(next_try_time) FILTER (WHERE state = 1) AS not_before
+                        max(next_try_time) FILTER (WHERE state = 1) AS not_before,
+                        count(*) FILTER (WHERE state IN (1, 3)) = 0 AS is_settled
                  FROM mails
                  WHERE order_id = w.order_id
              ) l
@@ -73,36 +75,6 @@ impl Store {
              ORDER BY version",
         );
         bounded(statement.bind(order).bind(above).bind(to).fetch_all(&self.pool)).await
-    }
-
-    /// Enters mails, sorted by key, dropping those that are known.
-    pub async fn enter(&self, mails: &[NewMail]) -> Result<(), StoreError> {
-        let orders: Vec<_> = mails.iter().map(|mail| mail.order_id).collect();
-        let versions: Vec<_> = mails.iter().map(|mail| mail.version).collect();
-        let tenants: Vec<_> = mails.iter().map(|mail| &*mail.tenant).collect();
-        let statuses: Vec<_> = mails.iter().map(|mail| &*mail.status).collect();
-        let times: Vec<_> = mails.iter().map(|mail| mail.transition_time).collect();
-        let states: Vec<_> = mails.iter().map(|mail| code(mail.state)).collect();
-        let not_before: Vec<_> = mails.iter().map(|mail| mail.not_before).collect();
-        let statement = || {
-            sqlx::query(
-                "INSERT INTO mails (order_id, version, tenant, status, transition_time, state, next_try_time)
-                 SELECT order_id, version, tenant, status, transition_time, state,
-                        CASE WHEN state = 1 THEN greatest(now(), not_before) END
-                 FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::smallint[], $7::timestamptz[])
-                     AS w (order_id, version, tenant, status, transition_time, state, not_before)
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(&orders)
-            .bind(&versions)
-            .bind(&tenants)
-            .bind(&statuses)
-            .bind(&times)
-            .bind(&states)
-            .bind(&not_before)
-        };
-        self.dedicated.repeated(|mut c| async { (statement().execute(&mut *c).await, c) }).await?;
-        Ok(())
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod world;
 
+mod cost;
 mod couriers;
+mod entered;
 mod ledger;
 mod outcomes;
 mod owners;

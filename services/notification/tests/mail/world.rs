@@ -164,19 +164,22 @@ impl World {
 
     /// Publishes transitions of an order, as the state machine would.
     pub async fn publish(&self, order: Uuid, transitions: &[(i64, &str)]) -> Result<()> {
-        let record = |(version, status): &(i64, &str)| {
-            let transition = OrderTransition {
-                order_id: order.to_string(),
-                version: *version,
-                workflow: "delivery".into(),
-                workflow_revision: 1,
-                to_status: (*status).into(),
-                transition_time: Some(SystemTime::now().into()),
-                ..Default::default()
-            };
-            (order.to_string(), transition.encode_to_vec())
-        };
+        let record = |(version, status): &(i64, &str)| Self::record(order, *version, status);
         self.produce(&transitions.iter().map(record).collect::<Vec<_>>()).await
+    }
+
+    /// Key and payload of a transition's record.
+    pub fn record(order: Uuid, version: i64, status: &str) -> (String, Vec<u8>) {
+        let transition = OrderTransition {
+            order_id: order.to_string(),
+            version,
+            workflow: "delivery".into(),
+            workflow_revision: 1,
+            to_status: status.into(),
+            transition_time: Some(SystemTime::now().into()),
+            ..Default::default()
+        };
+        (order.to_string(), transition.encode_to_vec())
     }
 
     /// Publishes any records.

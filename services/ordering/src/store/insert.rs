@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use comanda_kit::{
     planted,
     postgres::{StoreError, bounded},
+    relay::Outgoing,
 };
 use comanda_proto::{
     v1::{Order, OrderView},
@@ -17,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::columns::Columns;
-use super::{Store, order_columns};
+use super::{Store, order_columns, outbox};
 use crate::order::NewOrder;
 
 /// An order that was stored.
@@ -45,9 +46,14 @@ impl Store {
         let mut sorted: Vec<&NewOrder> = orders.iter().collect();
         sorted.sort_by_key(|order| (order.scope.tenant(), order.request.as_ref().map(|(id, _)| *id), order.order_id));
         let columns = Columns::of(&sorted);
-        let stored: Vec<Stored> =
-            self.dedicated.repeated(|mut c| async { (columns.insert::<Stored>().fetch_all(&mut *c).await, c) }).await?;
-        let stored = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
+        let stored: Result<Vec<Stored>, _> =
+            self.dedicated.repeated(|mut c| async { (columns.insert::<Stored>().fetch_all(&mut *c).await, c) }).await;
+        if planted!("unknown-commit-kept") && stored.is_err() {
+            self.keep_guessed(orders);
+        }
+        let stored = stored?;
+        let stored: HashMap<_, _> = stored.into_iter().map(|stored| (stored.order_id, stored)).collect();
+        self.kept.keep(orders.iter().filter_map(|order| Some(record(order, stored.get(&order.order_id)?))));
         if planted!("request-id-in-second-transaction") {
             self.note_requests(orders, &stored).await?;
         }
@@ -87,6 +93,13 @@ impl Store {
             .collect()
     }
 
+    /// Only for a planted bug: keeps records of orders of which nothing is known.
+    fn keep_guessed(&self, orders: &[NewOrder]) {
+        let guessed =
+            |order: &NewOrder| Stored { order_id: order.order_id, number: 0, create_time: OffsetDateTime::now_utc() };
+        self.kept.keep(orders.iter().map(|order| record(order, &guessed(order))));
+    }
+
     /// Only for a planted bug: notes the request ids of orders that are stored already.
     async fn note_requests(&self, orders: &[NewOrder], stored: &HashMap<Uuid, Stored>) -> Result<(), StoreError> {
         for order in orders.iter().filter(|order| stored.contains_key(&order.order_id)) {
@@ -97,4 +110,25 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The record of an order that was stored just now: the same as is made of its rows.
+fn record(order: &NewOrder, stored: &Stored) -> Outgoing {
+    let total = order.content.total.clone().unwrap_or_default();
+    outbox::outgoing(outbox::PlacedRow {
+        order_id: order.order_id,
+        version: 1,
+        tenant: order.scope.tenant().to_owned(),
+        number: stored.number,
+        customer_id: order.customer.customer_id.clone(),
+        workflow: order.workflow.name.clone(),
+        workflow_revision: order.workflow.revision,
+        first_status: order.first_status().to_owned(),
+        create_time: stored.create_time,
+        currency: total.currency_code,
+        total_units: total.units,
+        total_nanos: total.nanos,
+        item_count: order.content.items.len() as i32,
+        start_time: order.start_time,
+    })
 }

@@ -13,22 +13,23 @@ use uuid::Uuid;
 
 use super::Store;
 
+/// What is published of an order.
 #[derive(FromRow)]
-struct PlacedRow {
-    order_id: Uuid,
-    version: i64,
-    tenant: String,
-    number: i64,
-    customer_id: String,
-    workflow: String,
-    workflow_revision: i32,
-    first_status: String,
-    create_time: OffsetDateTime,
-    currency: String,
-    total_units: i64,
-    total_nanos: i32,
-    item_count: i32,
-    start_time: Option<OffsetDateTime>,
+pub(super) struct PlacedRow {
+    pub order_id: Uuid,
+    pub version: i64,
+    pub tenant: String,
+    pub number: i64,
+    pub customer_id: String,
+    pub workflow: String,
+    pub workflow_revision: i32,
+    pub first_status: String,
+    pub create_time: OffsetDateTime,
+    pub currency: String,
+    pub total_units: i64,
+    pub total_nanos: i32,
+    pub item_count: i32,
+    pub start_time: Option<OffsetDateTime>,
 }
 
 #[async_trait::async_trait]
@@ -60,7 +61,8 @@ impl Outbox for Store {
     }
 }
 
-fn outgoing(row: PlacedRow) -> Outgoing {
+/// The record of an order.
+pub(super) fn outgoing(row: PlacedRow) -> Outgoing {
     let event = OrderPlaced {
         order_id: row.order_id.to_string(),
         number: row.number,

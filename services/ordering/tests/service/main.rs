@@ -5,6 +5,7 @@ mod connections;
 mod create;
 mod erase;
 mod fixture;
+mod kept;
 mod list;
 mod plans;
 mod poll;

@@ -1,43 +1,52 @@
 //! Firing timers: due orders are picked, moved and recorded in one statement.
 
 use comanda_kit::{lease::Lease, planted_sql, point_at, postgres::StoreError};
-use comanda_proto::v1::{Phase, Trigger};
+use comanda_proto::{
+    v1::{Phase, Trigger},
+    views::TransitionRow,
+};
 use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Store;
+use super::{Store, outbox::outgoing};
 use crate::edges::Edges;
 
-/// What was due.
+/// An order that was due.
 #[derive(Clone, Debug, FromRow)]
-pub struct Fired {
-    /// How many orders moved.
-    pub moved: i64,
-    /// When the last of those that were found was due.
-    pub last_due: Option<OffsetDateTime>,
-    /// How late each of those was found for which an edge was given.
-    pub late_seconds: Vec<f64>,
-    /// Orders that are due in a status for which no edge was given; the next four arrays are as long.
-    pub order_ids: Vec<Uuid>,
-    /// Their workflows.
-    pub workflows: Vec<String>,
-    /// The revisions of these.
-    pub revisions: Vec<i32>,
-    /// Their statuses.
-    pub statuses: Vec<String>,
+pub struct Due {
+    /// The order.
+    pub order_id: Uuid,
+    tenant: String,
+    version: i64,
+    /// The status in which its timer ran out.
+    pub from_status: String,
+    from_time: OffsetDateTime,
+    /// The status that it moved to; `None` where no edge was given for the former one.
+    pub to_status: Option<String>,
+    phase: i16,
+    transition_time: Option<OffsetDateTime>,
+    next_time: Option<OffsetDateTime>,
+    /// When it was due.
+    pub due_at: OffsetDateTime,
+    /// How late it was found.
+    pub late_seconds: f64,
+    /// Its workflow.
+    pub workflow: String,
+    /// The revision of that.
+    pub revision: i32,
 }
 
 impl Store {
     /// Moves orders whose timer ran out, the longest due first, each along the edge of its status, while the lease holds. `after` leaves out
-    /// what was due up to then.
+    /// what was due up to then. Returns those that moved, and those for whose status no edge was given.
     pub async fn fire(
         &self,
         edges: &Edges,
         after: Option<OffsetDateTime>,
         limit: i64,
         lease: Lease,
-    ) -> Result<Fired, StoreError> {
+    ) -> Result<Vec<Due>, StoreError> {
         let edges = edges.iter();
         let workflows: Vec<_> = edges.clone().map(|edge| edge.workflow.as_str()).collect();
         let revisions: Vec<_> = edges.clone().map(|edge| edge.revision).collect();
@@ -68,7 +77,30 @@ impl Store {
             .bind(Phase::Active as i16)
             .bind(Trigger::Timer as i16)
         };
-        self.dedicated.repeated(|mut c| async { (statement().fetch_one(&mut *c).await, c) }).await
+        let due: Vec<Due> =
+            self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
+        self.kept.keep(due.iter().filter_map(|due| self.transition(due)).map(outgoing));
+        Ok(due)
+    }
+
+    fn transition(&self, due: &Due) -> Option<TransitionRow> {
+        let (to_status, transition_time) = (due.to_status.clone()?, due.transition_time?);
+        let facts = self.known.of(due.order_id, due.phase)?;
+        Some(TransitionRow {
+            order_id: due.order_id,
+            version: due.version,
+            tenant: due.tenant.clone(),
+            from_status: due.from_status.clone(),
+            from_time: Some(due.from_time),
+            to_status,
+            phase: due.phase,
+            transition_time,
+            trigger: Trigger::Timer as i16,
+            actor: "system:timer".into(),
+            reason: String::new(),
+            next_transition_time: due.next_time,
+            ..facts.into_transition()
+        })
     }
 }
 
@@ -111,7 +143,8 @@ const FIRE: &str = concat!(
         WHERE s.order_id = p.order_id
           AND s.version = p.version
           AND EXISTS (SELECT FROM term)
-        RETURNING s.order_id, s.tenant, s.version, p.from_status, p.from_time, s.status, s.phase, s.status_time, s.due_at
+        RETURNING s.order_id, s.tenant, s.version, p.from_status, p.from_time, s.status, s.phase, s.status_time, s.due_at,
+                  p.was_due, p.late_seconds, p.workflow, p.workflow_revision
     ), logged AS (
         INSERT INTO transitions
             (order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor, reason, due_at)
@@ -122,12 +155,11 @@ const FIRE: &str = concat!(
     point_at!("SELECT order_id, version FROM moved"),
     "
     )
-    SELECT (SELECT count(*) FROM moved) AS moved,
-           max(was_due) AS last_due,
-           coalesce(array_agg(late_seconds) FILTER (WHERE to_status IS NOT NULL), '{}') AS late_seconds,
-           coalesce(array_agg(order_id) FILTER (WHERE to_status IS NULL), '{}') AS order_ids,
-           coalesce(array_agg(workflow) FILTER (WHERE to_status IS NULL), '{}') AS workflows,
-           coalesce(array_agg(workflow_revision) FILTER (WHERE to_status IS NULL), '{}') AS revisions,
-           coalesce(array_agg(from_status) FILTER (WHERE to_status IS NULL), '{}') AS statuses
-    FROM step"
+    SELECT order_id, tenant, version, from_status, from_time, status AS to_status, phase, status_time AS transition_time,
+           nullif(due_at, 'infinity') AS next_time, was_due AS due_at, late_seconds, workflow, workflow_revision AS revision
+    FROM moved
+    UNION ALL
+    SELECT order_id, '', version, from_status, from_time, NULL, 0::smallint, NULL, NULL, was_due, late_seconds, workflow, workflow_revision
+    FROM step
+    WHERE to_status IS NULL"
 );

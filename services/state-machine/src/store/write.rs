@@ -1,70 +1,16 @@
-//! Orders' states and transitions, the one writer of each.
+//! Transitions that were asked for, and the request ids of commands.
 
-use comanda_kit::{access::Scope, dedicated::Dedicated, planted_sql, point_at, postgres::StoreError};
-use comanda_proto::v1::{Phase, Trigger};
-use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar};
+use comanda_kit::{planted_sql, point_at, postgres::StoreError};
+use comanda_proto::{transition_columns, v1::Phase, views::TransitionRow};
+use uuid::Uuid;
 
-use super::{Asked, Move, Placed, State, Store};
-use crate::machine::Dwell;
+use super::{Answered, Move, Store, outbox::outgoing};
 
 impl Store {
-    /// Writes version 1 of orders that have none. Returns how many had none; orders that ordering does not know are left out.
-    pub async fn adopt(&self, mut orders: Vec<(Placed, Dwell)>) -> Result<u64, StoreError> {
-        orders.sort_by_key(|(placed, _)| placed.order_id);
-        let ids: Vec<_> = orders.iter().map(|(placed, _)| placed.order_id).collect();
-        let workflows: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow.as_str()).collect();
-        let revisions: Vec<_> = orders.iter().map(|(placed, _)| placed.workflow_revision).collect();
-        let statuses: Vec<_> = orders.iter().map(|(placed, _)| placed.first_status.as_str()).collect();
-        let times: Vec<_> = orders.iter().map(|(placed, _)| placed.create_time).collect();
-        let dwells_ms: Vec<_> = orders.iter().map(|(_, dwell)| self.dwell_ms(*dwell)).collect();
-        let starts: Vec<_> =
-            orders.iter().map(|(placed, dwell)| placed.start_time.filter(|_| dwell.counts_from_start())).collect();
-        let statement = || {
-            sqlx::query_scalar(concat!(
-                // The tenant is the one that ordering knows, whatever a record said.
-                "WITH placed AS (
-                     SELECT p.order_id, f.tenant, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms, p.start_time
-                     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[], $9::timestamptz[])
-                          AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms, start_time)
-                     CROSS JOIN LATERAL (
-                         SELECT f.tenant FROM ordering.order_facts f WHERE f.order_id = p.order_id LIMIT 1
-                     ) f
-                 ), adopted AS (
-                     INSERT INTO states
-                         (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
-                     SELECT order_id, tenant, workflow, workflow_revision, 1, status, $7, create_time,
-                            coalesce(greatest(create_time, start_time) + dwell_ms * interval '1 millisecond', 'infinity')
-                     FROM placed
-                     ON CONFLICT DO NOTHING
-                     RETURNING order_id, tenant, status, status_time, due_at
-                 ), logged AS (
-                     INSERT INTO transitions
-                         (order_id, version, tenant, from_status, to_status, phase, transition_time, trigger, actor, reason, due_at)
-                     SELECT order_id, 1, tenant, '', status, $7, status_time, $8, 'system:ordering', '', due_at
-                     FROM adopted
-                 ), pointed AS (
-                     ",
-                point_at!("SELECT order_id, 1::bigint AS version FROM adopted"),
-                "
-                 )
-                 SELECT count(*) FROM adopted",
-            ))
-            .bind(&ids)
-            .bind(&workflows)
-            .bind(&revisions)
-            .bind(&statuses)
-            .bind(&times)
-            .bind(&dwells_ms)
-            .bind(Phase::Active as i16)
-            .bind(Trigger::Create as i16)
-            .bind(&starts)
-        };
-        written(&self.dedicated, statement).await
-    }
-
     /// Writes transitions that callers or dispatch asked for, each only if its order still has the version that was decided upon. At most one
-    /// per order. Returns how many were written.
-    pub async fn apply(&self, mut moves: Vec<Move>) -> Result<u64, StoreError> {
+    /// per order. Returns those that were written. A request id that is bound already refuses all of them.
+    pub async fn apply(&self, moves: &[Move]) -> Result<Vec<TransitionRow>, StoreError> {
+        let mut moves: Vec<_> = moves.iter().collect();
         moves.sort_by_key(|m| m.from.order_id);
         let ids: Vec<_> = moves.iter().map(|m| m.from.order_id).collect();
         let versions: Vec<_> = moves.iter().map(|m| m.from.version).collect();
@@ -81,7 +27,7 @@ impl Store {
         let from_times: Vec<_> = moves.iter().map(|m| m.from.status_time).collect();
         let from_start: Vec<_> = moves.iter().map(|m| m.step.dwell.counts_from_start()).collect();
         let statement = || {
-            sqlx::query_scalar(planted_sql!(APPLY,
+            sqlx::query_as(planted_sql!(APPLY,
                 "no-version-gate": "version = p.version + 1" => "version = s.version + 1",
                 "no-version-gate": "AND s.version = p.version" => "",
             ))
@@ -100,62 +46,45 @@ impl Store {
             .bind(&from_times)
             .bind(&from_start)
         };
-        written(&self.calls, statement).await
+        let written: Vec<TransitionRow> =
+            self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await?;
+        self.kept.keep(written.iter().cloned().map(outgoing));
+        Ok(written)
     }
 
-    /// Writes the transition of a command. False if the order has moved on, or the request id was bound meanwhile.
-    pub async fn apply_one(&self, step: Move) -> Result<bool, StoreError> {
-        match self.apply(vec![step]).await {
-            Err(StoreError::Refused(error)) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => {
-                Ok(false)
-            }
-            written => Ok(written? > 0),
-        }
-    }
-
-    /// Notes that a command was answered with the order's present transition, since there was nothing to do. False if the order has
-    /// moved on or the request id is bound already.
-    pub async fn note_answered(&self, scope: &Scope, state: &State, asked: &Asked) -> Result<bool, StoreError> {
-        let statement = || {
-            sqlx::query_scalar(
-                "WITH noted AS (
-                     INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
-                     SELECT s.order_id, $4, $5, $6, s.version
-                     FROM states s
-                     WHERE s.order_id = $2 AND s.tenant = $1 AND s.version = $3
-                     ON CONFLICT DO NOTHING
-                     RETURNING order_id
-                 )
-                 SELECT count(*) FROM noted",
-            )
-            .bind(scope.tenant())
-            .bind(state.order_id)
-            .bind(state.version)
-            .bind(asked.request_id)
-            .bind(asked.trigger as i16)
-            .bind(&asked.status)
-        };
-        Ok(written(&self.calls, statement).await? > 0)
+    /// Notes that commands were answered with their orders' present transitions, since there was nothing to do; at most one for each order,
+    /// by id. Returns the orders of which it was noted: the others have moved on, or the request id is bound already.
+    pub async fn note_answered(&self, answered: &[(Uuid, Answered)]) -> Result<Vec<Uuid>, StoreError> {
+        let mut answered: Vec<_> = answered.iter().collect();
+        answered.sort_by_key(|(order_id, _)| *order_id);
+        let ids: Vec<_> = answered.iter().map(|(order_id, _)| *order_id).collect();
+        let requests: Vec<_> = answered.iter().map(|(_, a)| a.asked.request_id).collect();
+        let triggers: Vec<_> = answered.iter().map(|(_, a)| a.asked.trigger as i16).collect();
+        let asked: Vec<_> = answered.iter().map(|(_, a)| a.asked.status.as_str()).collect();
+        let versions: Vec<_> = answered.iter().map(|(_, a)| a.version).collect();
+        let statement =
+            || sqlx::query_scalar(NOTE).bind(&ids).bind(&requests).bind(&triggers).bind(&asked).bind(&versions);
+        self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }
 }
 
-/// Runs a statement that says how many orders it wrote, again where it lost a deadlock.
-async fn written<'a>(
-    connections: &Dedicated,
-    statement: impl Fn() -> QueryScalar<'a, Postgres, i64, PgArguments>,
-) -> Result<u64, StoreError> {
-    let written = connections.repeated(|mut c| async { (statement().fetch_one(&mut *c).await, c) });
-    Ok(written.await? as u64)
-}
-
-/// The compare-and-set of a batch.
-const APPLY: &str = concat!("
-    WITH step AS (
+/// The compare-and-set of a batch. What the order was placed with is looked up first, for the transitions that are returned and for timers
+/// that count from the order's start time.
+const APPLY: &str = concat!(
+    "
+    WITH step AS MATERIALIZED (
         SELECT *
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::smallint[],
                     $8::text[], $9::text[], $10::uuid[], $12::text[], $13::timestamptz[], $14::boolean[])
              AS p (order_id, version, from_status, to_status, phase, dwell_ms, trigger, actor, reason, request_id, asked_status,
                    from_time, from_start)
+        CROSS JOIN LATERAL (
+            SELECT f.number, f.customer_id, f.workflow, f.workflow_revision, f.currency, f.total_units, f.total_nanos, f.item_count,
+                   f.start_time
+            FROM ordering.order_facts f
+            WHERE f.order_id = p.order_id
+            LIMIT 1
+        ) f
     ), moved AS (
         UPDATE states s
         SET version = p.version + 1,
@@ -164,28 +93,43 @@ const APPLY: &str = concat!("
             status_time = now(),
             due_at = CASE
                 WHEN p.phase <> $11 THEN NULL
-                WHEN p.from_start THEN
-                    greatest(now(), (SELECT f.start_time FROM ordering.order_facts f WHERE f.order_id = s.order_id))
-                    + p.dwell_ms * interval '1 millisecond'
+                WHEN p.from_start THEN greatest(now(), p.start_time) + p.dwell_ms * interval '1 millisecond'
                 ELSE coalesce(now() + p.dwell_ms * interval '1 millisecond', 'infinity')
             END
         FROM step p
         WHERE s.order_id = p.order_id
           AND s.version = p.version
-        RETURNING p.*, s.tenant, s.version AS new_version, s.status_time, s.due_at
+        RETURNING s.order_id, s.version, s.tenant, p.number, p.customer_id, p.workflow, p.workflow_revision, p.from_status, p.from_time,
+                  p.to_status, p.phase, s.status_time AS transition_time, p.trigger, p.actor, p.reason, p.request_id, p.asked_status,
+                  s.due_at, nullif(s.due_at, 'infinity') AS next_transition_time, p.currency, p.total_units, p.total_nanos, p.item_count
     ), logged AS (
         INSERT INTO transitions
             (order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor, reason, request_id,
              due_at)
-        SELECT order_id, new_version, tenant, from_status, from_time, to_status, phase, status_time, trigger, actor, reason, request_id,
+        SELECT order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor, reason, request_id,
                due_at
         FROM moved
     ), answered AS (
         INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
-        SELECT order_id, request_id, trigger, asked_status, new_version FROM moved WHERE request_id IS NOT NULL
+        SELECT order_id, request_id, trigger, asked_status, version FROM moved WHERE request_id IS NOT NULL
     ), pointed AS (
         ",
-    point_at!("SELECT order_id, new_version AS version FROM moved"),
+    point_at!("SELECT order_id, version FROM moved"),
     "
     )
-    SELECT count(*) FROM moved");
+    SELECT ",
+    transition_columns!(),
+    " FROM moved h"
+);
+
+/// The limit makes Postgres look each order up by its key.
+const NOTE: &str = "
+    INSERT INTO requests (order_id, request_id, trigger, asked_status, version)
+    SELECT s.order_id, k.request_id, k.trigger, k.asked_status, s.version
+    FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bigint[])
+         AS k (order_id, request_id, trigger, asked_status, version)
+    CROSS JOIN LATERAL (
+        SELECT s.order_id, s.version FROM states s WHERE s.order_id = k.order_id AND s.version = k.version LIMIT 1
+    ) s
+    ON CONFLICT DO NOTHING
+    RETURNING order_id";

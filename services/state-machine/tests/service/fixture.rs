@@ -21,7 +21,9 @@ use comanda_proto::{
 use comanda_state_machine::{
     App, Config,
     adoption::Adoption,
+    commands::Commands,
     operator::Operator,
+    steps::Steps,
     store::{SCHEMA, Store},
     timers::Timers,
 };
@@ -279,21 +281,35 @@ pub struct Stepper {
     pub timers: Timers,
     pub relay: Relay<Store>,
     pub adoption: Adoption,
+    pub steps: Steps,
     store: Store,
+    workflows: Workflows,
 }
 
 impl Stepper {
     pub fn new(fixture: &Fixture) -> Result<Self> {
+        Self::with(fixture, fixture.store()?)
+    }
+
+    pub fn with(fixture: &Fixture, store: Store) -> Result<Self> {
         let (pool, kafka) = (postgres::pool(&fixture.environment.postgres, SCHEMA)?, fixture.environment.kafka.clone());
-        let (store, topic) = (Store::new(pool.clone(), None), kafka.topic(topics::ORDER_TRANSITIONS));
+        let topic = kafka.topic(topics::ORDER_TRANSITIONS);
         let (workflows, nudge) = (Workflows::new(pool.clone()), Arc::new(Notify::new()));
         Ok(Self {
             elector: Elector::new(pool.clone()),
             timers: Timers::new(store.clone(), workflows.clone(), nudge.clone(), nudge.clone()),
             relay: Relay::new(pool, store.clone(), kafka, topic, nudge.clone())?,
-            adoption: Adoption::new(store.clone(), workflows, [nudge.clone(), nudge]),
+            adoption: Adoption::new(store.clone(), workflows.clone(), [nudge.clone(), nudge.clone()]),
+            steps: Steps::new(store.clone(), workflows.clone(), [nudge.clone(), nudge]),
             store,
+            workflows,
         })
+    }
+
+    /// The replica's commands, on the same connections as its other work.
+    pub fn commands(&self) -> Commands {
+        let (store, workflows, adoption) = (self.store.clone(), self.workflows.clone(), self.adoption.clone());
+        Commands::start(store, workflows, adoption, Default::default(), &Tasks::new())
     }
 
     /// Adopts orders as if their records had come.

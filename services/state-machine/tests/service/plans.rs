@@ -7,7 +7,7 @@ use comanda_proto::{topics, v1::Workflow};
 use comanda_state_machine::{
     edges::Edges,
     machine::{Command, Decision, decide},
-    store::{Asked, Move, SCHEMA, StepKey, Store},
+    store::{Answered, Asked, Key, Move, SCHEMA, Store},
     workflow,
 };
 use uuid::Uuid;
@@ -57,23 +57,28 @@ async fn every_statement_reads_little(fixture: &Fixture) -> Result<()> {
     assert_eq!(placed.len(), 500);
     let dwell = comanda_state_machine::machine::dwell(&delivery, "received");
     assert_eq!(store.adopt(placed.into_iter().map(|placed| (placed, dwell)).collect()).await?, 500);
-    let mut moves = Vec::new();
-    for id in adopted.iter().chain(&new) {
-        let (from, _) = store.state(&scope(), *id, Some(Uuid::new_v4())).await?.expect("is adopted");
+    let key = |order_id: &Uuid| Key { tenant: "default", order_id: *order_id, request_id: Some(Uuid::new_v4()) };
+    let keys: Vec<_> = adopted.iter().chain(&new).map(key).collect();
+    assert_eq!(store.placed_for(&keys).await?.len(), 1000);
+    let (mut moves, mut answers) = (Vec::new(), Vec::new());
+    for found in store.find(&keys).await? {
+        let from = found.expect("is adopted").state;
         let Decision::Step(step) = decide(&delivery, &from.status, &Command::Timer) else { panic!("no step") };
         let trigger = Command::Timer.trigger();
         let request = Some(Asked { request_id: Uuid::new_v4(), trigger, status: String::new() });
+        let asked = Asked { request_id: Uuid::new_v4(), trigger, status: String::new() };
+        answers.push((from.order_id, Answered { asked, version: from.version + 1 }));
         moves.push(Move { from, step, trigger, actor: String::new(), reason: String::new(), request });
     }
-    assert_eq!(store.apply(moves).await?, 1000);
-    let key = |order_id: &Uuid| StepKey { tenant: "default", order_id: *order_id, request_id: Uuid::new_v4() };
-    let keys: Vec<_> = adopted.iter().chain(&new).map(key).collect();
-    assert_eq!(store.before_steps(&keys).await?.len(), 1000);
+    assert_eq!(store.apply(&moves).await?.len(), 1000);
+    assert_eq!(store.note_answered(&answers).await?.len(), 1000);
+    let (ids, versions): (Vec<_>, Vec<_>) = answers.iter().map(|(id, answered)| (*id, answered.version)).unzip();
+    assert_eq!(store.transitions(&ids, &versions).await?.len(), 1000);
     assert_eq!(store.history(&scope(), adopted[0], 1, 1).await?.len(), 1);
     let mut edges = Edges::default();
     edges.add(&Workflow { revision: 1, ..delivery });
-    assert_eq!(store.fire(&edges, None, 500, lease).await?.moved, 500);
-    assert!(store.fire(&edges, None, 500, lease).await?.late_seconds.is_empty());
+    assert_eq!(store.fire(&edges, None, 500, lease).await?.len(), 500);
+    assert!(store.fire(&edges, None, 500, lease).await?.is_empty());
     assert!(store.next_due_seconds(None).await?.is_some());
     let topic = fixture.environment.kafka.topic(topics::ORDER_TRANSITIONS);
     let mut relay = Relay::new(pool.clone(), store, fixture.environment.kafka.clone(), topic, Default::default())?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use comanda_kit::{consumer::Handler, postgres, workflows::Workflows};
+use comanda_kit::{consumer::Handler, postgres, shutdown::Tasks, workflows::Workflows};
 use comanda_proto::errors::reason;
 use comanda_state_machine::{
     adoption::Adoption,
@@ -53,7 +53,7 @@ fn commands(fixture: &Fixture) -> Result<Commands> {
     let pool = postgres::pool(&fixture.environment.postgres, SCHEMA)?;
     let (store, workflows) = (Store::new(pool.clone(), None), Workflows::new(pool));
     let adoption = Adoption::new(store.clone(), workflows.clone(), Default::default());
-    Ok(Commands::new(store, workflows, adoption, Default::default()))
+    Ok(Commands::start(store, workflows, adoption, Default::default(), &Tasks::new()))
 }
 
 async fn cancel(commands: &Commands, order_id: Uuid, expected_version: Option<i64>) -> (Uuid, Answer) {
@@ -65,7 +65,7 @@ async fn cancel(commands: &Commands, order_id: Uuid, expected_version: Option<i6
         expected_version,
         reason: String::new(),
     };
-    let answer = match commands.carry_out(&request).await {
+    let answer = match commands.carry_out(request).await {
         Ok(outcome) => Ok(outcome.transition.version),
         Err(refused) => Err(crate::fixture::reason(&Status::from(refused))),
     };

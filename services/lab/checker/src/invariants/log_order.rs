@@ -15,7 +15,7 @@ use crate::{
 const REPEATS_PERCENT: u64 = 1;
 const REPEATS_A_FAULT: u64 = 50;
 const REPLAYED_A_FAULT: u64 = 500;
-/// A fault with one of these words hits no relay.
+/// A fault of these alone hits no relay.
 const ELSEWHERE: &[&str] = &["smtp", "mail", "client", "notification", "garbage"];
 
 /// Services with an outbox, as the history names them.
@@ -155,7 +155,7 @@ fn duplicates(case: &Case<'_>, found: &mut Findings<'_, '_>, topic: Topic) {
     }
     let faults = |hits: fn(&Fault<'_>) -> bool| case.faults.iter().filter(|fault| hits(fault)).count() as u64;
     let replayed = faults(|fault| fault.tells_of(&["replay"])) * REPLAYED_A_FAULT;
-    let by_relays = faults(|fault| !fault.tells_of(ELSEWHERE)) * REPEATS_A_FAULT;
+    let by_relays = faults(|fault| !fault.is_only_of(ELSEWHERE)) * REPEATS_A_FAULT;
     let most = (events * REPEATS_PERCENT / 100).max(by_relays) + replayed;
     if case.republished.is_empty() && repeats > most {
         found

@@ -13,13 +13,13 @@ pub(super) struct Measure {
     pub better: Better,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Source {
     Figure(String),
     Latency(String, f64),
 }
 
-/// All of a run, in its order: figures, then latencies.
+/// All of a run, in its order: figures, then those latencies that no figure tells.
 pub(super) fn measures(run: &Run) -> Vec<Measure> {
     let figures = run.figures.iter().filter(|figure| figure.better != Better::Neither).map(|figure| Measure {
         source: Source::Figure(figure.name.clone()),
@@ -27,7 +27,18 @@ pub(super) fn measures(run: &Run) -> Vec<Measure> {
         better: figure.better,
     });
     let latencies = run.latencies.iter().flat_map(|latency| PERCENTILES.map(|at| percentile(&latency.name, at)));
-    figures.chain(latencies).collect()
+    figures.chain(latencies.filter(|measure| run.value(&measure.name()).is_none())).collect()
+}
+
+/// All of some runs, in the order in which they first appear.
+pub(super) fn all<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<Measure> {
+    let mut all: Vec<Measure> = Vec::new();
+    for measure in runs.flat_map(measures) {
+        if !all.iter().any(|known| known.source == measure.source) {
+            all.push(measure);
+        }
+    }
+    all
 }
 
 fn percentile(latency: &str, at: f64) -> Measure {
@@ -35,13 +46,12 @@ fn percentile(latency: &str, at: f64) -> Measure {
 }
 
 impl Measure {
-    /// What it is called, with its unit.
-    pub fn label(&self) -> String {
-        let name = match &self.source {
+    /// What it is called.
+    pub fn name(&self) -> String {
+        match &self.source {
             Source::Figure(name) => name.clone(),
             Source::Latency(name, percentile) => format!("{name} p{percentile}"),
-        };
-        if self.unit.is_empty() { name } else { format!("{name} [{}]", self.unit) }
+        }
     }
 
     /// What it was in a run.

@@ -1,8 +1,11 @@
 //! A figure of one variant before and after, as a row of a table.
 
+use serde::Serialize;
+
 use super::{
+    interval::{Interval, Kind},
     measure::Measure,
-    statistics::{median, median_interval},
+    statistics::median,
 };
 use crate::{
     page::number::number,
@@ -15,66 +18,85 @@ const FIRST_NUMBER: usize = 3;
 const LAST_NUMBER: usize = 7;
 
 /// One comparison.
-#[derive(Debug)]
-pub(super) struct Row {
-    workload: String,
-    variant: String,
-    figure: String,
-    better: Better,
-    before: f64,
-    after: f64,
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What was run.
+    pub workload: String,
+    /// What tells runs of one workload apart.
+    pub variant: String,
+    /// What is compared.
+    pub figure: String,
+    /// Such as `1/s`, or empty for a count.
+    pub unit: String,
+    /// Which direction is an improvement.
+    pub better: Better,
+    /// The value of each pair before.
+    pub before: Vec<f64>,
+    /// The value of each pair after, in the same order.
+    pub after: Vec<f64>,
     /// The median of the paired ratios.
-    ratio: f64,
-    interval: Option<(f64, f64)>,
-    pairs: usize,
+    pub ratio: f64,
+    /// Where that median lies. None of a single pair.
+    pub interval: Option<Interval>,
 }
 
 impl Row {
     /// Compares one figure over all pairs that have it. None if none has.
-    pub fn new(measure: &Measure, pairs: &[(&Run, &Run)]) -> Option<Self> {
-        let values: Vec<(f64, f64)> =
-            pairs.iter().filter_map(|(a, b)| Some((measure.value(a)?, measure.value(b)?))).collect();
-        let ratios: Vec<f64> = values.iter().map(|(before, after)| ratio(*before, *after)).collect();
-        let (before, after): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
+    pub(super) fn new(measure: &Measure, pairs: &[(&Run, &Run)]) -> Option<Self> {
+        let values = pairs.iter().filter_map(|(a, b)| Some((measure.value(a)?, measure.value(b)?)));
+        let (before, after): (Vec<f64>, Vec<f64>) = values.unzip();
+        let ratios = ratios(&before, &after);
         let run = pairs.first()?.0;
         Some(Self {
             workload: run.workload.clone(),
             variant: run.variant.clone(),
-            figure: measure.label(),
+            figure: measure.name(),
+            unit: measure.unit.clone(),
             better: measure.better,
-            before: median(&before)?,
-            after: median(&after)?,
             ratio: median(&ratios)?,
-            interval: median_interval(&ratios),
-            pairs: ratios.len(),
+            interval: Interval::of(&ratios),
+            before,
+            after,
         })
+    }
+
+    /// What it is called, with its unit.
+    pub fn label(&self) -> String {
+        if self.unit.is_empty() { self.figure.clone() } else { format!("{} [{}]", self.figure, self.unit) }
     }
 
     /// What the interval says.
     pub fn verdict(&self) -> &'static str {
-        match (self.interval, self.better) {
-            (None, _) => "fewer than 3 pairs: no interval",
-            (Some((low, high)), _) if low <= 1.0 && high >= 1.0 => "no difference shown",
-            (Some((low, _)), Better::Higher) if low > 1.0 => "better",
-            (Some((_, high)), Better::Lower) if high < 1.0 => "better",
-            _ => "worse",
+        let Some(interval) = self.interval else { return "one pair: no interval" };
+        if interval.holds(1.0) {
+            return "no difference shown";
+        }
+        match (self.better == Better::Higher, interval.low > 1.0, interval.kind) {
+            (higher, above, Kind::Bootstrap) if higher == above => "better",
+            (_, _, Kind::Bootstrap) => "worse",
+            (higher, above, Kind::MinMax) if higher == above => "better in every pair",
+            (_, _, Kind::MinMax) => "worse in every pair",
         }
     }
 
     fn cells(&self) -> [String; 9] {
-        let interval = self.interval.map(|(low, high)| format!("{low:.3} to {high:.3}"));
         [
             self.workload.clone(),
             self.variant.clone(),
-            self.figure.clone(),
-            number(self.before),
-            number(self.after),
+            self.label(),
+            number(median(&self.before).unwrap_or(f64::NAN)),
+            number(median(&self.after).unwrap_or(f64::NAN)),
             format!("{:.3}", self.ratio),
-            interval.unwrap_or_else(|| "none".into()),
-            self.pairs.to_string(),
+            self.interval.map_or_else(|| "none".into(), |interval| interval.to_string()),
+            self.before.len().to_string(),
             self.verdict().into(),
         ]
     }
+}
+
+/// After to before, pair by pair.
+fn ratios(before: &[f64], after: &[f64]) -> Vec<f64> {
+    before.iter().zip(after).map(|(before, after)| ratio(*before, *after)).collect()
 }
 
 /// Nothing that stayed nothing did not change.
@@ -105,22 +127,25 @@ fn aligned(cells: &[String; 9], widths: &[usize]) -> String {
 mod tests {
     use super::*;
 
-    fn verdict(better: Better, interval: Option<(f64, f64)>) -> &'static str {
-        let (workload, variant, figure) = Default::default();
-        Row { workload, variant, figure, better, before: 1.0, after: 1.0, ratio: 1.0, interval, pairs: 3 }.verdict()
+    fn verdict(better: Better, kind: Kind, low: f64, high: f64) -> &'static str {
+        let (workload, variant, figure, unit, before, after) = Default::default();
+        let interval = Some(Interval { kind, low, high });
+        Row { workload, variant, figure, unit, better, before, after, ratio: 1.0, interval }.verdict()
     }
 
     #[test]
     fn an_interval_on_one_side_of_1_is_better_or_worse_by_the_direction() {
-        let (above, below) = (Some((1.01, 1.2)), Some((0.8, 0.99)));
-        assert_eq!([above, below].map(|interval| verdict(Better::Higher, interval)), ["better", "worse"]);
-        assert_eq!([above, below].map(|interval| verdict(Better::Lower, interval)), ["worse", "better"]);
+        let at = |better, kind| [verdict(better, kind, 1.01, 1.2), verdict(better, kind, 0.8, 0.99)];
+        assert_eq!(at(Better::Higher, Kind::Bootstrap), ["better", "worse"]);
+        assert_eq!(at(Better::Lower, Kind::Bootstrap), ["worse", "better"]);
+        assert_eq!(at(Better::Higher, Kind::MinMax), ["better in every pair", "worse in every pair"]);
+        assert_eq!(at(Better::Lower, Kind::MinMax), ["worse in every pair", "better in every pair"]);
     }
 
     #[test]
     fn an_interval_around_1_shows_no_difference() {
-        assert_eq!(verdict(Better::Higher, Some((0.99, 1.5))), "no difference shown");
-        assert_eq!(verdict(Better::Lower, Some((1.0, 1.5))), "no difference shown");
+        assert_eq!(verdict(Better::Higher, Kind::Bootstrap, 0.99, 1.5), "no difference shown");
+        assert_eq!(verdict(Better::Lower, Kind::MinMax, 1.0, 1.5), "no difference shown");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::records;
 use crate::report::{Better, Run};
 
-const PARTITIONS: i32 = 12;
+const PARTITIONS: i32 = 6;
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Produces, consumes what was produced, and times round trips, on a topic of its own.

@@ -15,6 +15,10 @@ use crate::{
     workloads::{begin, conclude, observed, progress},
 };
 
+/// Streams of the bare server that pushes, as many as `watch --kind fan-out` opens by default, and on as many connections.
+const WATCHERS: u64 = 5000;
+const PER_CONNECTION: u64 = 100;
+
 /// Settings of `probes`.
 #[derive(Args, Clone, Debug)]
 pub struct ProbesArgs {
@@ -50,6 +54,6 @@ async fn all(stage: &Stage, args: &ProbesArgs, bar: &ProgressBar) -> Result<Run>
     kafka::throughput(&stage.kafka, duration, &mut found).await?;
     bar.set_message("gRPC");
     echo::calls(duration, &mut found).await?;
-    push::pushes(duration, &mut found).await?;
+    push::pushes(WATCHERS, PER_CONNECTION, duration, &mut found).await?;
     Ok(found)
 }

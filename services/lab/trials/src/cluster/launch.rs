@@ -41,6 +41,10 @@ fn of_server(replica: &Replica, wires: &[Wire]) -> Result<Vec<(String, String)>>
         ("COMANDA_LISTEN", replica.direct.to_string()),
     ];
     let mut environment: Vec<_> = links.map(|(key, value)| (key.to_owned(), value)).into();
+    if replica.name.ends_with("-1") {
+        // The leadership moves about, so that both ways of publishing are tried.
+        environment.push(("COMANDA_OUTBOX_CACHE_MIB".into(), "0".into()));
+    }
     environment.extend(own(Class::Smtp).map(|wire| ("SMTP_URL".into(), format!("smtp://{}", wire.link.address))));
     Ok(environment)
 }

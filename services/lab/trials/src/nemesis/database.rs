@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How long one statement of ours may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Tables that everybody needs.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "ordering.orders",
     "ordering.outbox",
     "ordering.lease",
@@ -18,6 +18,7 @@ const TABLES: [&str; 12] = [
     "state_machine.transitions",
     "state_machine.outbox",
     "notification.mails",
+    "notification.mail_claims",
     "notification.mail_owners",
     "dispatch.couriers",
     "dispatch.jobs",

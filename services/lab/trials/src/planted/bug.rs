@@ -61,7 +61,7 @@ const PLAIN: Bug = Bug {
 };
 
 /// All of them.
-pub const BUGS: [Bug; 21] = [
+pub const BUGS: [Bug; 22] = [
     Bug {
         name: "offset-before-effect",
         wrong: "a consumer stores its offsets before it has applied the records",
@@ -118,6 +118,31 @@ pub const BUGS: [Bug; 21] = [
         faults: &[
             Fault(2_000, 4_000, BrokerKilled, &["kafka-1"]),
             Fault(4_500, 500, RoleKilled(StateMachine), &["state-machine-0"]),
+        ],
+        ..PLAIN
+    },
+    Bug {
+        name: "unknown-commit-kept",
+        wrong: "ordering keeps the records of a commit of which it had no answer, with a number that it guessed",
+        caught_by: C5LogOrder,
+        // Each may come between a commit and its answer.
+        faults: &[
+            Fault(2_000, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(2_700, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(3_400, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(4_100, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(4_800, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(5_500, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(6_200, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(6_900, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(7_600, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(8_300, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(9_000, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(9_700, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(10_400, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(11_100, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(11_800, 200, Link(Postgres, Reset), &["ordering-0"]),
+            Fault(12_500, 200, Link(Postgres, Reset), &["ordering-0"]),
         ],
         ..PLAIN
     },

@@ -22,7 +22,7 @@ pub(in super::super) fn mail(items: &[&str], name: &str, email: &str, locale: &s
         workflow_revision: 1,
     };
     let (key, next_try_time) = (Key { order_id, version: 2, copy: 0 }, OffsetDateTime::UNIX_EPOCH);
-    Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, is_too_old: false, contact }
+    Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, claim: None, is_too_old: false, contact }
 }
 
 pub(super) fn workflow() -> Workflow {

@@ -59,7 +59,13 @@ pub async fn by_state(pool: &PgPool, limit: i64) -> Result<Vec<(i16, i64)>, Stor
         return Ok(all);
     }
     let statement = sqlx::query_as(
-        "SELECT state, count(*) FROM (SELECT state FROM mails WHERE next_try_time IS NOT NULL LIMIT $1) m GROUP BY state
+        "SELECT state, count(*)
+         FROM (
+             SELECT state FROM (SELECT state FROM mails WHERE next_try_time IS NOT NULL LIMIT $1) m
+             UNION ALL
+             SELECT 3::smallint FROM claimed_mails
+         ) open
+         GROUP BY state
          UNION ALL
          SELECT 5::smallint, count(*)
          FROM (SELECT FROM mails WHERE undelivered_time IS NOT NULL AND state = 5 LIMIT $1) m",

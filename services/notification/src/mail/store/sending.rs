@@ -51,7 +51,7 @@ impl Store {
                  LIMIT 1
              ) c ON true
              WHERE m.order_id = d.order_id AND m.version = d.version AND m.copy = d.copy
-             RETURNING m.order_id, m.version, m.copy, m.tenant, m.status, m.attempts, m.next_try_time,
+             RETURNING m.order_id, m.version, m.copy, m.tenant, m.status, m.attempts, m.next_try_time, NULL::bigint AS claim,
                        m.copy = 0 AND m.attempts = 1 AND m.transition_time < now() - make_interval(secs => $4) AS is_too_old,
                        coalesce(c.number, 0) AS number, coalesce(c.customer_name, '') AS customer_name,
                        coalesce(c.email, '') AS email, coalesce(c.locale, '') AS locale, coalesce(c.content, '') AS content,
@@ -64,9 +64,9 @@ impl Store {
     }
 
     /// Writes the results of tries, sorted by key, each only if the mail still belongs to the owner that the change names, at the same
-    /// try. Returns which were written. When a mail is put off, later ones of its order are as well: they could not be sent, and would
+    /// try. Returns which were written. Removes the claims of which these are the last mails. When a mail is put off, later ones of its order are as well: they could not be sent, and would
     /// crowd the head of the index.
-    pub async fn change(&self, changes: &[Change]) -> Result<Vec<Key>, StoreError> {
+    pub async fn change(&self, changes: &[Change], ended: &[i64]) -> Result<Vec<Key>, StoreError> {
         let orders: Vec<_> = changes.iter().map(|change| change.key.order_id).collect();
         let versions: Vec<_> = changes.iter().map(|change| change.key.version).collect();
         let copies: Vec<_> = changes.iter().map(|change| change.key.copy).collect();
@@ -104,6 +104,8 @@ impl Store {
                        AND l.state = 1
                        -- written so, Postgres does not read the index of all open mails
                        AND l.next_try_time + interval '0' < c.next_try_time
+                 ), ended AS (
+                     DELETE FROM mail_claims WHERE claim = ANY ($11)
                  )
                  SELECT order_id, version, copy FROM changed",
             )
@@ -117,6 +119,7 @@ impl Store {
             .bind(&waits)
             .bind(&undelivered)
             .bind(&replies)
+            .bind(ended)
         };
         self.dedicated.repeated(|mut c| async { (statement().fetch_all(&mut *c).await, c) }).await
     }

@@ -1,4 +1,4 @@
-//! One order, and how fast all its watchers see it move.
+//! One order, and how fast all its watchers see it move; and how fast a bare server would push as much.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -14,6 +14,7 @@ use crate::{
     clients::Connections,
     cost::Meter,
     latency::Recorder,
+    probes::push,
     report::{Better, Run},
     stage::Stage,
 };
@@ -21,6 +22,8 @@ use crate::{
 /// The way of an order of the workflow `delivery`.
 const STATUSES: [&str; 3] = ["preparing", "dispatched", "delivered"];
 const CALL: Duration = Duration::from_secs(10);
+/// How long a bare server pushes for comparison.
+const BARE: Duration = Duration::from_secs(2);
 
 pub(super) async fn measure(
     stage: &Stage,
@@ -47,13 +50,18 @@ pub(super) async fn measure(
         seconds += elapsed.as_secs_f64();
     }
     let pushes = STATUSES.len() as f64 * args.watchers as f64;
-    run.figure("pushes/s, from the call until the last watcher has it", "1/s", pushes / seconds, Better::Higher);
+    let rate = pushes / seconds;
+    run.figure("pushes/s, from the call until the last watcher has it", "1/s", rate, Better::Higher);
     run.timing(slowest.latency("call -> last watcher"));
     run.timing(streams.receipts.take_latency().latency("transition -> watcher"));
     meter.spent(stage, run).await?;
     let (seen, broken) = (streams.receipts.seen.load(Relaxed), streams.receipts.broken.load(Relaxed));
     let passed = seen as f64 == pushes && broken == 0;
     run.check("each watcher saw each transition once", passed, format!("{seen} of {pushes}, {broken} streams broke"));
+    drop(streams);
+    bar.set_message("a bare server");
+    let bare = push::pushes(args.watchers, args.per_connection, BARE, run).await?;
+    run.figure("pushes/s, to those of a bare server", "x", rate / bare, Better::Higher);
     Ok(())
 }
 
