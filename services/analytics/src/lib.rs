@@ -82,8 +82,11 @@ impl Config {
     /// The database that has the numbers. `postgres` is that of the other services.
     pub fn database(&self, postgres: &postgres::Config) -> postgres::Config {
         let database_url = self.analytics_database_url.as_ref().map(|url| url.reveal().to_owned());
+        // The file has the password of the other one.
+        let database_password_file = postgres.database_password_file.clone().filter(|_| database_url.is_none());
         postgres::Config {
             database_url: database_url.unwrap_or_else(|| postgres.database_url.clone()),
+            database_password_file,
             ..postgres.clone()
         }
     }

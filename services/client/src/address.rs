@@ -6,13 +6,23 @@ use tonic::transport::{Endpoint, Uri};
 
 use crate::error::Error;
 
-/// The address of a server: `HOST:PORT` or `http://HOST:PORT`. An IPv6 address stands in brackets: `[::1]:50051`.
+/// The address of a server: `HOST:PORT`, `http://HOST:PORT`, or with TLS `https://HOST:PORT`. An IPv6 address stands in brackets: `[::1]:50051`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Uri);
 
 impl Address {
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint::from(self.0.clone())
+    }
+
+    /// Whether connections to it are encrypted.
+    pub fn has_tls(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
+    /// The host as it stands in the address, and the port.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (self.0.host().unwrap_or_default(), self.0.port_u16().unwrap_or_default())
     }
 }
 
@@ -21,9 +31,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let full = if text.contains("://") { text.trim().to_owned() } else { format!("http://{}", text.trim()) };
-        let uri: Uri = full.parse().map_err(|_| format!("{text:?} is not HOST:PORT or http://HOST:PORT"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(format!("{text:?}: only http:// is supported; let a proxy beside the client do TLS"));
+        let uri: Uri =
+            full.parse().map_err(|_| format!("{text:?} is not HOST:PORT, http://HOST:PORT or https://HOST:PORT"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(format!("{text:?}: an address begins with http:// or https://"));
         }
         if uri.port().is_none() {
             return Err(format!("{text:?} has no port from 1 to 65535, as in 127.0.0.1:50051"));
@@ -41,7 +52,8 @@ fn has_user(uri: &Uri) -> bool {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0.authority().map_or("", |authority| authority.as_str()))
+        let scheme = if self.has_tls() { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.0.authority().map_or("", |authority| authority.as_str()))
     }
 }
 
@@ -90,6 +102,7 @@ mod tests {
         for text in ["localhost:50051", "http://localhost:50051", " http://localhost:50051/ "] {
             assert_eq!(text.parse::<Address>().expect(text).to_string(), "http://localhost:50051");
         }
+        assert_eq!("https://localhost:1/".parse::<Address>().expect("TLS").to_string(), "https://localhost:1");
         assert_eq!("[::1]:1".parse::<Address>().expect("IPv6").to_string(), "http://[::1]:1");
     }
 
@@ -97,7 +110,8 @@ mod tests {
     fn an_unusable_address_is_refused_with_the_reason() {
         for (text, reason) in [
             ("localhost", "no port"),
-            ("https://localhost:1", "only http"),
+            ("ftp://localhost:1", "begins with http"),
+            ("https://localhost", "no port"),
             ("a b:1", "is not HOST"),
             ("localhost:1/orders", "with nothing"),
             ("localhost:1?x=1", "with nothing"),

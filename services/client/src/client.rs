@@ -16,6 +16,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
+use tower::service_fn;
 use uuid::Uuid;
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     credentials::{Connection, Credentials},
     error::Error,
     retry::{Waits, may_repeat},
+    tls::{Connector, Tls},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +62,8 @@ pub struct Config {
     pub silence: Duration,
     /// What is shown with each call. Default: nothing.
     pub credentials: Credentials,
+    /// Whom to trust, and what to show, at addresses with https://.
+    pub tls: Tls,
 }
 
 impl Config {
@@ -76,6 +80,7 @@ impl Config {
             longest_wait: Duration::from_secs(15),
             silence: Duration::from_secs(45),
             credentials: Credentials::none(),
+            tls: Tls::default(),
         }
     }
 
@@ -104,6 +109,7 @@ struct Shared {
     config: Config,
     /// One for each address.
     channels: Vec<(Address, OnceCell<Channel>)>,
+    connector: Connector,
 }
 
 impl Client {
@@ -115,7 +121,8 @@ impl Client {
                 channels.push((address.clone(), OnceCell::new()));
             }
         }
-        Self { shared: Arc::new(Shared { config, channels }) }
+        let connector = Connector::new(config.tls.clone(), b"h2");
+        Self { shared: Arc::new(Shared { config, channels, connector }) }
     }
 
     /// What it was made with.
@@ -235,7 +242,7 @@ impl Client {
         let connecting = async {
             loop {
                 tries_left -= 1;
-                match dial(endpoint.clone()).await {
+                match self.dial(address, endpoint.clone()).await {
                     Err(_) if tries_left > 0 => sleep(waits.asked(None)).await,
                     end => return end.map_err(|error| role.unreachable(address, &error)),
                 }
@@ -244,18 +251,26 @@ impl Client {
         let late = |_| Error::unreachable(format!("cannot reach {} at {address}: no answer in time", role.name()));
         timeout(self.config().deadline, connecting).await.map_err(late)?
     }
+
+    /// A connection that lasts: when it breaks, the next call makes a new one.
+    pub(crate) async fn dial(&self, address: &Address, endpoint: Endpoint) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = with_settings(endpoint)?;
+        if !address.has_tls() {
+            return endpoint.connect().await;
+        }
+        let connector = self.shared.connector.clone();
+        endpoint.connect_with_connector(service_fn(move |uri| connector.clone().connect_to(uri))).await
+    }
 }
 
-/// A connection that lasts: when it breaks, the next call makes a new one.
-pub(crate) async fn dial(endpoint: Endpoint) -> Result<Channel, tonic::transport::Error> {
-    endpoint
+fn with_settings(endpoint: Endpoint) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = endpoint
         .user_agent(concat!("comanda/", env!("CARGO_PKG_VERSION")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
+        .keep_alive_while_idle(true);
+    Ok(endpoint)
 }
 
 /// Fills in a request id where the caller gave none, so that the call may be repeated.

@@ -5,7 +5,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::{
     address::Address,
-    client::{Client, dial},
+    client::Client,
     error::{Error, root_cause},
 };
 
@@ -14,8 +14,9 @@ impl Client {
     /// Nothing is repeated: who asks wants to know about this moment.
     pub async fn check_health(&self, address: &Address, service: &str) -> Result<ServingStatus, Error> {
         let deadline = Instant::now() + self.config().deadline;
-        let connected =
-            timeout_at(deadline, dial(address.endpoint())).await.map_err(|_| unreachable("no answer in time"))?;
+        let connected = timeout_at(deadline, self.dial(address, address.endpoint()))
+            .await
+            .map_err(|_| unreachable("no answer in time"))?;
         let health = HealthClient::new(connected.map_err(|error| unreachable(&root_cause(&error)))?);
         let message = HealthCheckRequest { service: service.to_owned() };
         let send = |request| {

@@ -54,6 +54,8 @@
 //! file that is read again. A watch that ends because its credentials did goes on by itself once the file holds others; else the error is
 //! final, and the next call tries again from the same place.
 //!
+//! **TLS.** An address may begin with `https://`; [`Config::tls`] says whom to trust and which certificate to show.
+//!
 //! **Watches** never end by themselves before the order has. A stream that ends in any way but an error about the request is opened again
 //! after the last response, also where it ended without an error but before a terminal phase, or sent nothing for three heartbeats. Each
 //! break is handed out as [`Update::Interrupted`]. The rules, with an example of each, are in `clients/scenarios.json`: tests run them
@@ -80,6 +82,7 @@ mod seen;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tls;
 mod token;
 mod update;
 

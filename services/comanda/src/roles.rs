@@ -16,17 +16,16 @@ use comanda_kit::{
     server::{self, Endpoint, Limits},
     shutdown::{Tasks, stop_on_signals},
     telemetry,
+    tls::{self, Protocol},
     tracking::{self, Keys},
 };
 use tracing::info;
 
-use crate::client::connect::Servers;
+use crate::client::{connect::Servers, trust::Trust};
 
 /// The flags that say where a process listens.
 const LISTEN: &str = "--listen";
 const HTTP_LISTEN: &str = "--http-listen";
-/// No server speaks TLS yet.
-const HAS_TLS: bool = false;
 
 /// Where a process listens.
 #[derive(Args, Clone, Debug)]
@@ -50,11 +49,21 @@ pub struct ListenArgs {
 
 impl ListenArgs {
     /// Where gRPC is to listen, if it may listen there.
-    fn address(&self, default_port: u16) -> Result<SocketAddr> {
+    fn address(&self, default_port: u16, tls: &TlsArgs) -> Result<SocketAddr> {
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, default_port).into());
-        self.access.door.check(&[(LISTEN, address)], HAS_TLS)?;
+        self.access.door.check(&[(LISTEN, address)], tls.server.is_set())?;
         Ok(address)
     }
+}
+
+/// How what listens for gRPC encrypts.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+pub struct TlsArgs {
+    #[command(flatten)]
+    server: tls::Config,
+    #[command(flatten)]
+    clients: tls::Clients,
 }
 
 /// `comanda ordering`.
@@ -62,6 +71,8 @@ impl ListenArgs {
 pub struct OrderingArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -73,6 +84,8 @@ pub struct OrderingArgs {
 pub struct StateMachineArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -87,6 +100,8 @@ pub struct NotificationArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
@@ -99,6 +114,8 @@ pub struct NotificationArgs {
 pub struct DispatchArgs {
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
@@ -113,6 +130,8 @@ pub struct AnalyticsArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     postgres: postgres::Config,
     #[command(flatten)]
     kafka: kafka::Config,
@@ -125,6 +144,8 @@ pub struct AnalyticsArgs {
 pub struct GatewayArgs {
     #[command(flatten)]
     gateway: comanda_gateway::Config,
+    #[command(flatten)]
+    tls: tls::Config,
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
@@ -161,6 +182,9 @@ pub struct AllArgs {
     /// Where the process listens.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Encryption of what listens, HTTP included.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The database.
     #[command(flatten)]
     pub postgres: postgres::Config,
@@ -182,61 +206,66 @@ pub struct AllArgs {
     /// HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
+    // Last: its heading applies to every flag after it.
+    /// Whom the gateway trusts, and what it shows.
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 /// Runs ordering until a signal.
 pub async fn ordering(args: OrderingArgs) -> Result<()> {
-    let (address, tasks) = (args.listen.address(50051)?, start()?);
+    let (address, tasks) = (args.listen.address(50051, &args.tls)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
     let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the state machine until a signal.
 pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
-    let (address, tasks) = (args.listen.address(50052)?, start()?);
+    let (address, tasks) = (args.listen.address(50052, &args.tls)?, start()?);
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
-    let (address, tasks) = (args.listen.address(50053)?, start()?);
+    let (address, tasks) = (args.listen.address(50053, &args.tls)?, start()?);
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.postgres, keys, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, keys, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs dispatch until a signal.
 pub async fn dispatch(args: DispatchArgs) -> Result<()> {
-    let (address, tasks) = (args.listen.address(50054)?, start()?);
+    let (address, tasks) = (args.listen.address(50054, &args.tls)?, start()?);
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs analytics until a signal.
 pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
-    let (address, tasks) = (args.listen.address(50055)?, start()?);
+    let (address, tasks) = (args.listen.address(50055, &args.tls)?, start()?);
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
     tasks.run().await
 }
 
 /// Runs the gateway until a signal.
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
-    args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], HAS_TLS)?;
+    args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], args.tls.is_set())?;
     let app = comanda_gateway::App::build(&args.gateway, args.door, args.servers.config())?;
+    let app = app.with_tls(args.tls.listen(&tls::Clients::default(), Protocol::Http1, &tasks)?);
     serve_metrics(args.admin_listen)?;
     app.start(&tasks)?;
     tasks.run().await
@@ -252,9 +281,9 @@ pub async fn all(args: AllArgs) -> Result<()> {
 /// Starts every role.
 pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let AllArgs { postgres, kafka, .. } = args;
-    let (address, door) = (args.listen.address(50051)?, args.listen.access.door);
+    let (address, door) = (args.listen.address(50051, &args.tls)?, args.listen.access.door);
     if !args.http.no_http {
-        door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], HAS_TLS)?;
+        door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], args.tls.server.is_set())?;
     }
     let keys = args.listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
@@ -270,16 +299,19 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
         dispatch.start(tasks)?,
         analytics.start(tasks)?,
     ];
-    let grpc = serve(&args.listen, address, postgres, keys, endpoints, tasks).await?;
-    let http = if args.http.no_http { None } else { Some(start_gateway(&args.http.gateway, door, grpc, tasks)?) };
+    let grpc = serve(&args.listen, address, &args.tls, postgres, keys, endpoints, tasks).await?;
+    let http = if args.http.no_http { None } else { Some(start_gateway(args, grpc, tasks)?) };
     Ok(Addresses { grpc, http })
 }
 
 /// The gateway calls the roles of its own process as it would call others.
-fn start_gateway(config: &comanda_gateway::Config, door: Door, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+fn start_gateway(args: &AllArgs, grpc: SocketAddr, tasks: &Tasks) -> Result<SocketAddr> {
+    let tls = args.tls.server.listen(&tls::Clients::default(), Protocol::Http1, tasks)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let here = SocketAddr::new(reachable(grpc.ip()), grpc.port());
-    let address = here.to_string().parse().map_err(anyhow::Error::msg)?;
-    comanda_gateway::App::build(config, door, comanda_client::Config::at(address))?.start(tasks)
+    let address = format!("{scheme}://{here}").parse().map_err(anyhow::Error::msg)?;
+    let servers = comanda_client::Config { tls: args.trust.tls(), ..comanda_client::Config::at(address) };
+    comanda_gateway::App::build(&args.http.gateway, args.listen.access.door, servers)?.with_tls(tls).start(tasks)
 }
 
 /// A server that listens on every address is reached by this one from here.
@@ -300,17 +332,21 @@ fn start() -> Result<Tasks> {
 async fn serve(
     args: &ListenArgs,
     address: SocketAddr,
+    tls: &TlsArgs,
     postgres: &postgres::Config,
     keys: Option<Arc<Keys>>,
     endpoints: Vec<Endpoint>,
     tasks: &Tasks,
 ) -> Result<SocketAddr> {
-    let listener = server::bind(address)?;
-    let address = listener.local_addr()?;
+    let listener = server::bind(address)?.with_tls(tls.server.listen(&tls.clients, Protocol::Http2, tasks)?);
+    let address = listener.address()?;
     serve_metrics(args.admin_listen)?;
+    let how = if listener.has_tls() { "with" } else { "without" };
     match args.access.door.access {
-        Mode::Open => info!("gRPC on {address}, without access control: let only those reach it who may do everything"),
-        Mode::Required => info!("gRPC on {address}, for those who show credentials"),
+        Mode::Open => {
+            info!("gRPC on {address}, {how} TLS, no access control: let only those reach it who may do everything")
+        }
+        Mode::Required => info!("gRPC on {address}, {how} TLS, for those who show credentials"),
     }
     let access = args.access.start(postgres, keys, tasks)?;
     server::serve(listener, endpoints, &args.limits, access, tasks)?;

@@ -13,10 +13,10 @@ use clap::Args;
 use comanda_client::Client;
 use comanda_kit::{
     access::config::{Door, Mode},
-    server::bind,
+    server::{Listener, bind},
     shutdown::Tasks,
+    tls::Tls,
 };
-use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
@@ -95,7 +95,7 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
 pub struct App {
     config: Config,
     door: Door,
-    listener: TcpListener,
+    listener: Listener,
     client: Client,
 }
 
@@ -107,10 +107,16 @@ impl App {
         Ok(Self { config: config.clone(), door, listener, client: Client::new(servers) })
     }
 
+    /// Encrypts its connections, if there is something to do it with.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { listener: self.listener.with_tls(tls), ..self }
+    }
+
     /// Serves until the stop.
     pub fn start(self, tasks: &Tasks) -> Result<SocketAddr> {
         let Self { config, door, listener, client } = self;
-        let address = listener.local_addr()?;
+        let address = listener.address()?;
         let context = Arc::new(Context {
             schema: Schema::new(),
             deadline: client.config().deadline,
@@ -120,11 +126,12 @@ impl App {
         let seed = Seed { context: context.clone(), defaults: Arc::new(config.new_order) };
         let guard = Guard { hosts: config.http_host, origins: config.cors_origin };
         let router = routes::router(context, seed, guard, door.strangers(), &tasks.stop_token());
+        let how = if listener.has_tls() { "with" } else { "without" };
         match door.access {
             Mode::Open => {
-                info!("HTTP on {address}, without access control: let only those reach it who may do everything")
+                info!("HTTP on {address}, {how} TLS, no access control: let only those reach it who may do everything")
             }
-            Mode::Required => info!("HTTP on {address}, for those who show credentials"),
+            Mode::Required => info!("HTTP on {address}, {how} TLS, for those who show credentials"),
         }
         server::serve(listener, router, config.http_max_connections, tasks);
         Ok(address)

@@ -4,12 +4,11 @@ use std::{pin::pin, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use comanda_kit::{
-    server::{Acceptor, Socket},
+    server::{Acceptor, Incoming as Connection, Listener},
     shutdown::Tasks,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -24,13 +23,13 @@ const HEAD_BYTES: usize = 32 * 1024;
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// Serves until the stop, then drains for a bounded time.
-pub fn serve(listener: TcpListener, router: Router, max_connections: usize, tasks: &Tasks) {
+pub fn serve(listener: Listener, router: Router, max_connections: usize, tasks: &Tasks) {
     let stop = tasks.stop_token();
     let acceptor = Acceptor::new(listener, max_connections);
     tasks.spawn("gateway", async move {
         let (connections, drop_all) = (TaskTracker::new(), CancellationToken::new());
-        while let Some(socket) = stop.run_until_cancelled(acceptor.accept()).await {
-            let serving = connection(socket, router.clone(), stop.clone());
+        while let Some(incoming) = stop.run_until_cancelled(acceptor.accept()).await {
+            let serving = connection(incoming, router.clone(), stop.clone());
             connections.spawn(drop_all.clone().run_until_cancelled_owned(serving));
         }
         // From now on the kernel refuses new connections.
@@ -44,7 +43,8 @@ pub fn serve(listener: TcpListener, router: Router, max_connections: usize, task
     });
 }
 
-async fn connection(socket: Socket, router: Router, stop: CancellationToken) {
+async fn connection(incoming: Connection, router: Router, stop: CancellationToken) {
+    let Some(socket) = incoming.open().await else { return };
     let address = socket.address();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(address);

@@ -33,7 +33,9 @@ pub enum Commit {
 /// A few connections for one kind of work.
 #[derive(Clone, Debug)]
 pub struct Dedicated {
-    options: Arc<PgConnectOptions>,
+    /// Whose options, such as the password, are those of its next connection.
+    pool: PgPool,
+    commit: Commit,
     turns: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Kept>>>,
 }
@@ -67,13 +69,16 @@ impl Dedicated {
     }
 
     fn of(pool: &PgPool, commit: Commit, connections: usize) -> Self {
-        let options = PgConnectOptions::clone(&pool.connect_options());
+        Self { pool: pool.clone(), commit, turns: Arc::new(Semaphore::new(connections)), idle: Arc::default() }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
         let options = options.options([("plan_cache_mode", "force_generic_plan")]);
-        let options = match commit {
+        match self.commit {
             Commit::Durable => options,
             Commit::Relaxed => options.options([("synchronous_commit", "off")]),
-        };
-        Self { options: Arc::new(options), turns: Arc::new(Semaphore::new(connections)), idle: Arc::default() }
+        }
     }
 
     /// A free connection. Waiting for a turn and opening a connection are bounded separately: if they shared one deadline, a caller that has
@@ -116,7 +121,7 @@ impl Dedicated {
 
     async fn open(&self) -> Result<Kept, sqlx::Error> {
         let opened = Instant::now();
-        Ok(Kept { connection: PgConnection::connect_with(&self.options).await?, opened })
+        Ok(Kept { connection: PgConnection::connect_with(&self.options()).await?, opened })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Kafka: one place for the settings of every client, and the making and checking of topics.
 
+mod security;
 mod settings;
 
 use std::{
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
-pub use self::settings::Settings;
+pub use self::{security::Security, settings::Settings};
 use crate::backoff::Backoff;
 
 /// One question to the broker.
@@ -58,6 +59,9 @@ pub struct Config {
     /// A file with such settings. Those of --kafka-config count more.
     #[arg(long, env = "COMANDA_KAFKA_CONFIG_FILE", value_name = "FILE", value_parser = Settings::read)]
     pub kafka_config_file: Option<Settings>,
+    /// Encryption and login.
+    #[command(flatten)]
+    pub security: Security,
 }
 
 impl Config {
@@ -80,6 +84,7 @@ impl Config {
             .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.max.ms", "2000")
             .set("socket.keepalive.enable", "true");
+        self.security.apply(&mut client);
         client
     }
 

@@ -31,5 +31,6 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod tls;
 pub mod tracking;
 pub mod workflows;

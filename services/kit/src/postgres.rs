@@ -2,8 +2,9 @@
 
 mod error;
 mod exclusive;
+mod options;
 
-use std::{future::Future, str::FromStr, time::Duration, time::Instant};
+use std::{future::Future, path::PathBuf, time::Duration, time::Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,6 +16,7 @@ use sqlx::{
 };
 
 pub(crate) use self::error::may_be_stale;
+use self::options::{follow_password, options};
 pub use self::{error::StoreError, exclusive::Exclusive};
 
 /// The schema of the one database, as one linear history.
@@ -46,42 +48,67 @@ pub struct Config {
     /// the pool's for calls that read one order or move a courier.
     #[arg(long, env = "COMANDA_DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,
+    /// A file with the password of the database's user. It counts more than one in DATABASE_URL. Connections that are opened after it has changed use
+    /// the new one.
+    #[arg(long, env = "COMANDA_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Connect to a database on another machine without checking who it is, and perhaps without encryption.
+    #[arg(long, env = "COMANDA_DATABASE_INSECURE")]
+    pub database_insecure: bool,
 }
 
-/// Opens a pool whose connections see `schema` as their own. Connects lazily: it works while the database is down.
+impl Config {
+    /// A database, as it is reached where nothing else is said.
+    pub fn at(database_url: impl Into<String>) -> Self {
+        Self {
+            database_url: database_url.into(),
+            database_connections: 10,
+            database_password_file: None,
+            database_insecure: false,
+        }
+    }
+}
+
+/// Opens a pool whose connections see `schema` as their own, with the rights of its service. Connects lazily: it works while the database is down.
 pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
-    let options = options(config, schema)?.application_name(&format!("comanda-{}", schema.replace('_', "-")));
-    Ok(PgPoolOptions::new()
+    let options = service(config, schema)?.application_name(&format!("comanda-{}", schema.replace('_', "-")));
+    let pool = PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|_, metadata| Box::pin(async move { Ok(!is_stale(&metadata)) }))
         .after_release(|connection, _| Box::pin(async move { is_clean(connection).await }))
-        .connect_lazy_with(options))
+        .connect_lazy_with(options);
+    if let Some(file) = &config.database_password_file {
+        tokio::spawn(follow_password(file.clone(), pool.clone()));
+    }
+    Ok(pool)
 }
 
-/// How a connection is opened that sees `schema` as its own.
-fn options(config: &Config, schema: &str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(&config.database_url)
-        .context("DATABASE_URL must look like postgres://user@host:port/name")?
-        .options([
-            ("search_path", schema),
-            ("client_min_messages", "error"),
-            ("statement_timeout", "5s"),
-            ("lock_timeout", "2s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-            // Every statement goes by key or by a small partial index, and every list in the order of an index. With young
-            // statistics Postgres chose scans and sorts of whole tables, which took ten times as long; a plan cached on an empty
-            // table would last for minutes.
-            ("enable_seqscan", "off"),
-            ("enable_bitmapscan", "off"),
-            ("enable_sort", "off"),
-            ("max_parallel_workers_per_gather", "0"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("plan_cache_mode", "force_custom_plan"),
-            ("jit", "off"),
-        ]))
+/// How a connection of a service is opened: it sees `schema` as its own, and may do what its service may (migration 0009).
+fn service(config: &Config, schema: &str) -> Result<PgConnectOptions> {
+    Ok(planned(config, schema)?.options([("role", &*format!("comanda_{schema}"))]))
+}
+
+/// How a connection is opened that sees `schema` as its own, with the rights of its account.
+fn planned(config: &Config, schema: &str) -> Result<PgConnectOptions> {
+    Ok(options(config)?.options([("search_path", schema)]).options([
+        ("client_min_messages", "error"),
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        // Every statement goes by key or by a small partial index, and every list in the order of an index. With young
+        // statistics Postgres chose scans and sorts of whole tables, which took ten times as long; a plan cached on an empty
+        // table would last for minutes.
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_sort", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("plan_cache_mode", "force_custom_plan"),
+        ("jit", "off"),
+    ]))
 }
 
 fn is_stale(metadata: &PoolConnectionMetadata) -> bool {
@@ -128,9 +155,11 @@ where
 
 /// Brings the database's schema up to date.
 pub async fn migrate(config: &Config) -> Result<()> {
-    let options = PgConnectOptions::from_str(&config.database_url)
-        .context("DATABASE_URL must look like postgres://user@host:port/name")?
-        .options([("search_path", "public"), ("lock_timeout", "5s"), ("client_min_messages", "warning")]);
+    let options = options(config)?.options([
+        ("search_path", "public"),
+        ("lock_timeout", "5s"),
+        ("client_min_messages", "warning"),
+    ]);
     let pool =
         PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10)).connect_with(options).await;
     let pool = pool.context("the database does not answer; is it running, and is DATABASE_URL right?")?;

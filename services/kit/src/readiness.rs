@@ -15,6 +15,9 @@ use crate::{
     shutdown::Tasks,
 };
 
+const CANNOT_BE_USED: &str = "the database cannot be used; `comanda migrate` makes the schema and a role for each service, of which the user of \
+                              DATABASE_URL must be a member";
+
 /// How often the database is asked whether it answers.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -24,7 +27,7 @@ async fn wait_until_ready(pool: &PgPool, stop: &CancellationToken) -> Result<()>
     while !stop.is_cancelled() {
         match bounded(applied_migrations(pool)).await {
             Ok(applied) => return check_schema(applied),
-            Err(StoreError::Refused(error)) => return Err(error).context("the database cannot be used"),
+            Err(StoreError::Refused(error)) => return Err(error).context(CANNOT_BE_USED),
             Err(error) => info!("waiting for the database: {error}"),
         }
         backoff.wait(stop).await;

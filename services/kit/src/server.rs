@@ -12,16 +12,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, watch},
-};
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::Layer;
 use tracing::warn;
 
-pub use self::listener::{Acceptor, Socket, bind};
+pub use self::listener::{Acceptor, Incoming, Listener, bind};
 use self::{
     answers::Answers,
     connection::Age,
@@ -83,7 +80,7 @@ pub struct Endpoint {
 
 /// Serves endpoints on one port, to the callers that `access` admits, until the stop, then drains for a bounded time.
 pub fn serve(
-    listener: TcpListener,
+    listener: Listener,
     endpoints: Vec<Endpoint>,
     limits: &Limits,
     access: Access,
@@ -106,13 +103,13 @@ pub fn serve(
         // tonic-health says SERVING until it is told otherwise.
         reported.notified().await;
         let (connections, drop_all) = (TaskTracker::new(), CancellationToken::new());
-        while let Some(socket) = stop.run_until_cancelled(acceptor.accept()).await {
+        while let Some(incoming) = stop.run_until_cancelled(acceptor.accept()).await {
             let connection = Connection {
                 gate: gate.clone(),
                 answers: Arc::new(Answers::new(gate.process.clone())),
                 ends: CancellationToken::new(),
             };
-            let serving = connection::serve(socket, service.clone(), connection, age, stop.clone());
+            let serving = connection::serve(incoming, service.clone(), connection, age, stop.clone());
             connections.spawn(drop_all.clone().run_until_cancelled_owned(serving));
         }
         // From now on the kernel refuses new connections.

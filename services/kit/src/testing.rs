@@ -7,6 +7,7 @@ use std::{
     future::Future,
     io::Write,
     net::SocketAddr,
+    path::PathBuf,
     str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -34,10 +35,12 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     access::Access,
     kafka, postgres,
-    server::{self, Endpoint},
+    secret::Secret,
+    server::{self, Endpoint, Listener},
     shutdown::Tasks,
 };
 
+pub mod certificates;
 mod databases;
 pub mod outside;
 pub mod provider;
@@ -70,7 +73,7 @@ impl Environment {
         let name = databases::name();
         databases::create(&server, &name).await?;
         let (base, _) = server.rsplit_once('/').context("the database's URL has no name")?;
-        let postgres = postgres::Config { database_url: format!("{base}/{name}"), database_connections: 5 };
+        let postgres = postgres::Config { database_connections: 5, ..postgres::Config::at(format!("{base}/{name}")) };
         let (migrated, dropped) = tokio::join!(postgres::migrate(&postgres), databases::drop_an_ended_one(&server));
         migrated?;
         dropped?;
@@ -81,6 +84,7 @@ impl Environment {
             outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: security(),
         };
         Ok(Self { postgres, kafka })
     }
@@ -249,7 +253,18 @@ impl Replica {
     /// The same, with limits of its own.
     pub fn serve_with(access: Access, limits: &server::Limits, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let address = listener.local_addr()?;
+        Self::serve_on(listener, access, limits, endpoints, tasks)
+    }
+
+    /// The same, on a listener that may encrypt.
+    pub fn serve_on(
+        listener: Listener,
+        access: Access,
+        limits: &server::Limits,
+        endpoints: Vec<Endpoint>,
+        tasks: Tasks,
+    ) -> Result<Self> {
+        let address = listener.address()?;
         server::serve(listener, endpoints, limits, access, &tasks)?;
         Ok(Self { address, tasks })
     }
@@ -315,6 +330,18 @@ fn show_logs() {
 
 fn server_list() -> String {
     server("COMANDA_TEST_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+}
+
+/// How a secured broker is reached (`scripts/kafka start --secure`); an ordinary one where the variables are not set.
+fn security() -> kafka::Security {
+    let file = |name: &str| env::var_os(name).map(PathBuf::from);
+    let password = file("COMANDA_TEST_KAFKA_PASSWORD_FILE").and_then(|file| std::fs::read_to_string(file).ok());
+    kafka::Security {
+        kafka_ca: file("COMANDA_TEST_KAFKA_CA"),
+        kafka_user: env::var("COMANDA_TEST_KAFKA_USER").ok(),
+        kafka_password_file: password.map(|text| Secret::new(text.trim())),
+        ..kafka::Security::default()
+    }
 }
 
 fn server(variable: &str, default: &str) -> String {

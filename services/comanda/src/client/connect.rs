@@ -33,6 +33,8 @@ impl TokenArgs {
     }
 }
 
+use super::trust::Trust;
+
 /// Where the servers are and how long to wait for an answer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
@@ -94,6 +96,9 @@ pub struct Servers {
         global = true
     )]
     timeout_ms: u64,
+    // Last: its heading applies to every flag after it.
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Servers {
@@ -106,8 +111,14 @@ impl Servers {
             dispatch: of(&self.dispatch_addr),
             analytics: of(&self.analytics_addr),
             deadline: Duration::from_millis(self.timeout_ms),
+            tls: self.trust.tls(),
             ..Config::at(of(&self.ordering_addr))
         }
+    }
+
+    /// Whom to trust, and what to show.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Every role's address, each once.
@@ -155,6 +166,14 @@ pub mod tests {
             assert_eq!(addresses(&[&format!("--{}-addr", role.name()), "other:1"]), expected);
         }
         assert_eq!(servers(&[]).addresses().len(), 5);
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let parsed = Cli::try_parse_from(["comanda", "--client-cert", "a.crt"]);
+        assert!(parsed.is_err_and(|error| error.to_string().contains("--client-key")));
+        let both = servers(&["--ca", "ca.crt", "--client-cert", "a.crt", "--client-key", "a.key"]).config().tls;
+        assert!(both.ca.is_some() && both.identity.is_some() && both.server_name.is_none());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `comanda healthcheck`: grpc.health.v1, for containers and scripts.
 
 use clap::Args;
-use comanda_client::Address;
+use comanda_client::{Address, tls::Connector};
 use serde_json::json;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
     time::timeout,
 };
@@ -23,14 +23,15 @@ Exit code 0: all serve. 1: one does not, or cannot be reached. Without --addr ev
 
 Example:
   comanda healthcheck --addr 127.0.0.1:50052 --timeout-ms 2000
-  comanda healthcheck --http 127.0.0.1:8080")]
+  comanda healthcheck --http 127.0.0.1:8080
+  comanda healthcheck --http https://localhost:8080 --ca ca.crt")]
 pub struct HealthArgs {
     /// Ask for one gRPC service (comanda.v1.OrderService) instead of the whole server.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,
-    /// Ask a gateway at this address instead, over HTTP.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "service")]
-    http: Option<String>,
+    /// Ask a gateway at this address instead, over HTTP, or with https:// over HTTPS.
+    #[arg(long, value_name = "ADDR", conflicts_with = "service")]
+    http: Option<Address>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -54,8 +55,8 @@ pub async fn run(args: HealthArgs) -> Result<(), Failure> {
 }
 
 /// Asks as any caller of HTTP would.
-async fn check_gateway(client: &Client, address: &str) -> Result<(), Failure> {
-    let answer = timeout(client.servers.config().deadline, status_line(address)).await;
+async fn check_gateway(client: &Client, address: &Address) -> Result<(), Failure> {
+    let answer = timeout(client.servers.config().deadline, status_line(client, address)).await;
     let status = match answer {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => return Err(Failure::refused(format!("{address}: {error}"))),
@@ -64,12 +65,21 @@ async fn check_gateway(client: &Client, address: &str) -> Result<(), Failure> {
     if !status.contains(" 200 ") {
         return Err(Failure::refused(format!("{address}: {status}")));
     }
-    client.print.value(&json!({"address": address, "status": "SERVING"}), &format!("{address} serves"))?;
+    let shown = address.to_string();
+    client.print.value(&json!({"address": shown, "status": "SERVING"}), &format!("{shown} serves"))?;
     Ok(())
 }
 
-async fn status_line(address: &str) -> std::io::Result<String> {
-    let mut connection = BufReader::new(TcpStream::connect(address).await?);
+async fn status_line(client: &Client, address: &Address) -> std::io::Result<String> {
+    let (host, port) = address.host_and_port();
+    if address.has_tls() {
+        return ask(Connector::new(client.servers.trust().tls(), b"http/1.1").connect(host, port).await?).await;
+    }
+    ask(TcpStream::connect((host.trim_matches(['[', ']']), port)).await?).await
+}
+
+async fn ask(connection: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<String> {
+    let mut connection = BufReader::new(connection);
     connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
     let mut line = String::new();
     connection.take(MOST_STATUS_BYTES).read_line(&mut line).await?;

@@ -28,6 +28,7 @@ mod status;
 mod step;
 mod tally;
 mod trip;
+pub mod trust;
 mod watch;
 mod watch_order;
 mod watch_orders;

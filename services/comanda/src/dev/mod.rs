@@ -22,10 +22,11 @@ use comanda_proto::topics;
 pub use self::demo::DemoArgs;
 use self::demo::Show;
 use crate::{
+    client::trust::Trust,
     failure::Failure,
     migrate,
     operate::republish::{Which, republish},
-    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs},
+    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs, TlsArgs},
 };
 
 /// Partitions of the topics; fewer than in production, since nothing here runs on several machines.
@@ -147,7 +148,8 @@ fn settings(
     }
     Ok(AllArgs {
         listen,
-        postgres: postgres::Config { database_url: database.url().to_owned(), database_connections: 8 },
+        tls: TlsArgs::default(),
+        postgres: postgres::Config { database_connections: 8, ..postgres::Config::at(database.url()) },
         kafka: kafka::Config {
             kafka_bootstrap_servers: broker.bootstrap_servers().to_owned(),
             topic_prefix: topics::DEFAULT_PREFIX.into(),
@@ -155,12 +157,14 @@ fn settings(
             outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         },
         state_machine: args.state_machine.clone(),
         notification,
         dispatch: args.dispatch.clone(),
         analytics: args.analytics.clone(),
         http: args.http.clone(),
+        trust: Trust::default(),
     })
 }
 

@@ -4,6 +4,7 @@
 mod harness;
 
 mod access;
+mod accounts;
 mod client;
 mod delivery;
 mod dev;
@@ -20,4 +21,5 @@ mod starting;
 mod stats;
 mod stopping;
 mod tenants;
+mod tls;
 mod workflows;

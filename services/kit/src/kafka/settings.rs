@@ -72,7 +72,7 @@ fn from_line(line: &str) -> Result<(String, String), String> {
 }
 
 /// Asks librdkafka, so that its own messages, which show values, have no cause later.
-fn check(key: &str, value: &str) -> Result<(), String> {
+pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => Ok(()),
         Err(error) if is_unknown(&error) => Err("librdkafka has no such setting".into()),

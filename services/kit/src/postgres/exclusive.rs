@@ -8,12 +8,13 @@ use std::ops::{Deref, DerefMut};
 use anyhow::{Context, Result, bail};
 use sqlx::{Connection, PgConnection};
 
-use super::{ACQUIRE_TIMEOUT, Config, StoreError, bounded, options};
+use super::{ACQUIRE_TIMEOUT, Config, StoreError, bounded, planned};
 
 /// The advisory lock's key: "comanda!" in ASCII.
 const LOCK: i64 = 0x636f_6d61_6e64_6121;
 
-/// A connection that no other such command has. It sees no schema as its own: names need theirs.
+/// A connection that no other such command has. It sees no schema as its own: names need theirs. Its account must be one that may do what the services
+/// may, such as that of `comanda migrate`.
 #[derive(Debug)]
 pub struct Exclusive {
     connection: PgConnection,
@@ -22,7 +23,7 @@ pub struct Exclusive {
 impl Exclusive {
     /// Takes the lock for `command`, as a user calls it (`comanda purge`). Fails at once where another command has it, naming that one.
     pub async fn begin(config: &Config, command: &str) -> Result<Self> {
-        let options = options(config, "public")?.application_name(command);
+        let options = planned(config, "public")?.application_name(command);
         let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
         let connection = connecting.await.map_err(|_| StoreError::Busy)?.map_err(StoreError::from);
         let mut exclusive = Self { connection: connection.context("the database does not answer")? };

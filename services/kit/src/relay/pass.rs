@@ -127,6 +127,7 @@ mod tests {
             outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         };
         Log::new(config, "topic".into()).expect("a producer")
     }

@@ -217,6 +217,7 @@ mod tests {
             outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
             kafka_config: Vec::new(),
             kafka_config_file: None,
+            security: kafka::Security::default(),
         };
         let log = Log::new(config, "topic".into()).expect("a producer");
         let mut set_aside = SetAside::default();

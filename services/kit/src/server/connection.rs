@@ -14,7 +14,7 @@ use tonic::{
 use tower::Service;
 use tracing::debug;
 
-use super::{gate::Connection, listener::Socket};
+use super::{gate::Connection, listener::Incoming};
 
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 256;
@@ -40,19 +40,21 @@ pub struct Age {
     pub grace: Duration,
 }
 
-/// Serves a connection until it ends: by its peer, by its age, by a client that reads nothing, or after `stop`, when its calls have
+/// Serves a connection until it ends: by a handshake that fails, by its peer, by its age, by a client that reads nothing, or after `stop`, when its calls have
 /// ended.
-pub async fn serve<S>(socket: Socket, service: S, connection: Connection, age: Age, stop: CancellationToken)
+pub async fn serve<S>(incoming: Incoming, service: S, connection: Connection, age: Age, stop: CancellationToken)
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
 {
-    let (answers, ends) = (connection.answers.clone(), connection.ends.clone());
+    let Some(socket) = incoming.open().await else { return };
+    let (answers, ends, peer) = (connection.answers.clone(), connection.ends.clone(), socket.peer().cloned());
     // What comes from this machine is a gateway's or a proxy's, which tells its callers apart itself.
     let address = Some(socket.address()).filter(|address| !address.0.to_canonical().is_loopback());
     let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
         address.into_iter().for_each(|address| _ = request.extensions_mut().insert(address));
+        peer.iter().for_each(|peer| _ = request.extensions_mut().insert(peer.clone()));
         let answer = connection.clone().answer(service.clone(), request.map(Body::new));
         async { Ok::<_, std::convert::Infallible>(answer.await) }
     });

@@ -16,9 +16,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Sleep,
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
-use crate::access::Address;
+use crate::{
+    access::Address,
+    tls::{Peer, Tls},
+};
 
 /// Connections that the kernel keeps until they are accepted. With the 128 of `TcpListener::bind`, clients that connected at the same
 /// time after a restart waited for a second and more: the kernel drops what does not fit, and the client sends it again.
@@ -28,8 +31,15 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Length of the HTTP/2 connection preface (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
 
+/// What listens for connections: an address, and TLS where it is wanted.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
 /// Listens; fails with what to do about it.
-pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> Result<Listener> {
     let listening = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // As `TcpListener::bind` does: connections that a former process left half closed do not keep the port.
@@ -37,27 +47,48 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listening().with_context(|| format!("cannot listen on {address}; choose another address"))
+    let tcp = listening().with_context(|| format!("cannot listen on {address}; choose another address"))?;
+    Ok(Listener { tcp, tls: None })
+}
+
+impl Listener {
+    /// Encrypts its connections, if there is something to do it with.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.tcp.local_addr()?)
+    }
+
+    /// Whether its connections are encrypted.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
 }
 
 /// Accepts connections, a bounded number at a time.
 pub struct Acceptor {
-    listener: TcpListener,
+    listener: Listener,
     places: Arc<Semaphore>,
 }
 
 impl Acceptor {
     /// Of a listener.
-    pub fn new(listener: TcpListener, most: usize) -> Self {
+    pub fn new(listener: Listener, most: usize) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))) }
     }
 
     /// The next connection. An accept that fails (too many open files) is tried again a little later.
-    pub async fn accept(&self) -> Socket {
+    pub async fn accept(&self) -> Incoming {
         loop {
             let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            match self.listener.accept().await {
-                Ok((stream, peer)) => return Socket::new(stream, peer.ip(), place),
+            match self.listener.tcp.accept().await {
+                Ok((stream, address)) => {
+                    return Incoming { stream, address: address.ip(), tls: self.listener.tls.clone(), place };
+                }
                 Err(error) => {
                     warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -67,26 +98,64 @@ impl Acceptor {
     }
 }
 
-/// A connection that is closed unless its preface comes within `PREFACE_TIMEOUT`.
-pub struct Socket {
+/// A connection that was accepted, and has said nothing yet.
+pub struct Incoming {
     stream: TcpStream,
     address: IpAddr,
+    tls: Option<Tls>,
+    place: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    /// Agrees on encryption where the listener wants it; `None` where that fails. Takes as long as the client lets it, within a bound: run it
+    /// in the connection's own task.
+    pub async fn open(self) -> Option<Socket> {
+        // Without it small answers wait for the peer's delayed acks. Fails only on a socket that is gone.
+        let _ = self.stream.set_nodelay(true);
+        let Some(tls) = self.tls else { return Some(Socket::new(Box::new(self.stream), self.address, None, self.place)) };
+        match tls.handshake(self.stream).await {
+            Ok(stream) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let peer = certificate.map(Peer::of);
+                Some(Socket::new(Box::new(stream), self.address, peer, self.place))
+            }
+            Err(error) => {
+                debug!("a connection could not be encrypted: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// What carries bytes.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection that is closed unless its preface comes within `PREFACE_TIMEOUT`.
+pub struct Socket {
+    stream: Box<dyn Stream>,
+    address: IpAddr,
+    peer: Option<Peer>,
     silence: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, address: IpAddr, place: OwnedSemaphorePermit) -> Self {
-        // Without it small answers wait for the peer's delayed acks. Fails only on a socket that is gone.
-        let _ = stream.set_nodelay(true);
+    fn new(stream: Box<dyn Stream>, address: IpAddr, peer: Option<Peer>, place: OwnedSemaphorePermit) -> Self {
         gauge!("comanda_connections").increment(1.0);
         let silence = Some((0, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT))));
-        Self { stream, address, silence, _place: place }
+        Self { stream, address, peer, silence, _place: place }
     }
 
     /// Of the other end.
     pub fn address(&self) -> Address {
         Address(self.address)
+    }
+
+    /// Who a client certificate says that the other end is.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 }
 

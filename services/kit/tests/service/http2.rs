@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, client};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tonic::{
     Status,
     codegen::http::{HeaderMap, Method, Request, Response},
@@ -20,7 +23,11 @@ pub struct Http2 {
 impl Http2 {
     /// Connects. `window` is how many bytes the server may send, over all calls, before any is read.
     pub async fn connect(address: SocketAddr, window: u32) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?, window).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, window: u32) -> Result<Self> {
         let mut builder = client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(window);
         let (send, connection) = builder.handshake(stream).await?;
@@ -67,6 +74,15 @@ impl Http2 {
         let headers = [&[("content-type", "application/grpc"), ("te", "trailers")], headers].concat();
         self.call(Method::POST, path, &headers, body).await
     }
+}
+
+/// The messages of an answer, as bytes.
+pub async fn messages(answer: Response<RecvStream>) -> Result<Vec<u8>> {
+    let (mut stream, mut all) = (answer.into_body(), Vec::new());
+    while let Some(data) = stream.data().await {
+        all.extend_from_slice(&data?);
+    }
+    Ok(all)
 }
 
 /// Reads an answer to its end: its messages' bytes and its status.

@@ -7,4 +7,6 @@ mod http2;
 mod outage;
 mod postgres;
 mod relay;
+mod roles;
 mod server;
+mod tls;

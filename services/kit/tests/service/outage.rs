@@ -57,8 +57,10 @@ async fn silent_pool(environment: &Environment) -> Result<(PgPool, Arc<AtomicBoo
     let database = format!("{}:{}", options.get_host(), options.get_port());
     let outage = Arc::new(AtomicBool::new(true));
     let way = way_to(tokio::net::lookup_host(&database).await?.next().context("an address")?, outage.clone()).await?;
-    let config =
-        postgres::Config { database_url: url.replacen(&database, &way.to_string(), 1), database_connections: 4 };
+    let config = postgres::Config {
+        database_connections: 4,
+        ..postgres::Config::at(url.replacen(&database, &way.to_string(), 1))
+    };
     Ok((postgres::pool(&config, "ordering")?, outage))
 }
 

@@ -1,14 +1,15 @@
 //! The server as clients see it, with a service whose answers are slow or large on demand.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use comanda_kit::{
     access::Access,
     errors::ApiError,
-    server::{Endpoint, Limits},
+    server::{Endpoint, Limits, Listener, bind},
     shutdown::Tasks,
     testing::{Replica, eventually},
+    tls::Peer,
 };
 use comanda_proto::v1::{
     ListMailsRequest, ListMailsResponse, ResendDeadMailsRequest, ResendDeadMailsResponse, ResendMailRequest,
@@ -31,7 +32,7 @@ use tonic_types::StatusExt;
 
 use crate::http2::{Http2, read};
 
-const LIST: &str = "/comanda.v1.MailService/ListMails";
+pub const LIST: &str = "/comanda.v1.MailService/ListMails";
 const WATCH_HEALTH: &str = "/grpc.health.v1.Health/Watch";
 const MOST_BYTES: usize = 64 * 1024;
 const WINDOW: u32 = 65_535;
@@ -42,7 +43,9 @@ struct Mails;
 #[tonic::async_trait]
 impl MailService for Mails {
     async fn list_mails(&self, request: Request<ListMailsRequest>) -> Result<Response<ListMailsResponse>, Status> {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.names().join(" "));
         let next_page_token = match request.into_inner().page_token.as_str() {
+            "peer" => peer.unwrap_or_else(|| "nobody".into()),
             "never" => pending().await,
             "refused" => return Err(ApiError::overloaded().into()),
             "large" => "x".repeat(1024 * 1024),
@@ -63,20 +66,26 @@ impl MailService for Mails {
     }
 }
 
-struct Server {
-    replica: Replica,
+pub struct Server {
+    pub replica: Replica,
     _ready: watch::Sender<bool>,
 }
 
 impl Server {
     async fn start(limits: Limits) -> Result<Self> {
+        let server = Self::start_on(bind(SocketAddr::from(([127, 0, 0, 1], 0)))?, limits, Tasks::new())?;
+        server.replica.serves("comanda.v1.MailService").await;
+        Ok(server)
+    }
+
+    /// On a listener that may encrypt.
+    pub fn start_on(listener: Listener, limits: Limits, tasks: Tasks) -> Result<Self> {
         let service = MailServiceServer::new(Mails)
             .max_decoding_message_size(MOST_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);
         let (sender, ready) = watch::channel(true);
         let endpoint = Endpoint { routes: Routes::new(service), services: vec!["comanda.v1.MailService"], ready };
-        let replica = Replica::serve_with(Access::default(), &limits, vec![endpoint], Tasks::new())?;
-        replica.serves("comanda.v1.MailService").await;
+        let replica = Replica::serve_on(listener, Access::default(), &limits, vec![endpoint], tasks)?;
         Ok(Self { replica, _ready: sender })
     }
 
@@ -85,7 +94,7 @@ impl Server {
     }
 }
 
-fn list(page_token: &str) -> Vec<u8> {
+pub fn list(page_token: &str) -> Vec<u8> {
     ListMailsRequest { page_token: page_token.into(), ..Default::default() }.encode_to_vec()
 }
 

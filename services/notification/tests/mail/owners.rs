@@ -88,7 +88,7 @@ async fn mails_of_a_claim_whose_answer_never_came_are_sent() -> Result<()> {
     let world = World::without_topic().await?;
     // The first claim is committed only after its client has given up waiting: no timeout of Postgres counts during a commit.
     let late = "CREATE TABLE nap ();
-        CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN
             IF EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'nap') THEN
                 DROP TABLE notification.nap;

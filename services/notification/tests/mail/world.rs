@@ -1,6 +1,6 @@
 //! Everything around the mails: a database with orders, a topic, a mail server, and the service itself.
 
-use std::{path::Path, time::SystemTime};
+use std::{path::Path, str::FromStr, time::SystemTime};
 
 use anyhow::Result;
 use clap::Parser;
@@ -23,7 +23,10 @@ use comanda_proto::{
     },
 };
 use prost::Message;
-use sqlx::PgPool;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::sync::watch;
 use tonic::{Status, service::Routes, transport::Channel};
 use uuid::Uuid;
@@ -72,7 +75,10 @@ impl World {
     }
 
     async fn around(environment: Environment) -> Result<Self> {
-        let pool = postgres::pool(&environment.postgres, "notification")?;
+        // Not with the rights of the service: it enters orders and workflows too.
+        let options = PgConnectOptions::from_str(&environment.postgres.database_url)?;
+        let options = options.application_name("test").options([("search_path", "notification")]);
+        let pool = PgPoolOptions::new().max_connections(5).connect_with(options).await?;
         let world = Self { environment, pool, smtp: ScriptedServer::start().await? };
         world.add_workflow().await?;
         Ok(world)

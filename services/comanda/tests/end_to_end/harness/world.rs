@@ -83,6 +83,12 @@ impl World {
             .env("COMANDA_LISTEN", "127.0.0.1:0")
             .env("COMANDA_HTTP_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", RUST_LOG);
+        for name in ["KAFKA_CA", "KAFKA_USER", "KAFKA_PASSWORD_FILE"] {
+            // Set where the broker of the tests is a secured one.
+            if let Some(value) = env::var_os(format!("COMANDA_TEST_{name}")) {
+                command.env(format!("COMANDA_{name}"), value);
+            }
+        }
         command
     }
 
@@ -128,6 +134,11 @@ impl World {
     /// Where mails go that are files.
     pub fn mail_dir(&self) -> PathBuf {
         self.folder.join("mails")
+    }
+
+    /// Where a file of this test is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// A file of this test.
