@@ -62,5 +62,35 @@ GRANT SELECT ON ordering.order_details, ordering.order_contacts TO comanda_notif
 GRANT SELECT ON ordering.order_trips, ordering.order_contents TO comanda_dispatch;
 
 GRANT SELECT ON dispatch.log_epoch TO comanda_state_machine, comanda_analytics;
-GRANT SELECT ON dispatch.order_couriers TO comanda_notification;
+GRANT SELECT ON dispatch.order_couriers TO comanda_notification, comanda_state_machine;
 GRANT SELECT ON dispatch.assignment_history TO comanda_analytics;
+
+-- Whoever takes calls reads keys and notes denials, as a role of its own that every service may take on. It cannot change keys: only the operator's
+-- commands do, with the rights of the account that migrates.
+DO $$
+DECLARE
+    service text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'comanda_access') THEN
+        BEGIN
+            CREATE ROLE comanda_access NOLOGIN;
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
+    FOREACH service IN ARRAY ARRAY['ordering', 'state_machine', 'notification', 'dispatch', 'analytics'] LOOP
+        IF NOT pg_has_role('comanda_' || service, 'comanda_access', 'MEMBER') THEN
+            BEGIN
+                EXECUTE format('GRANT comanda_access TO %I', 'comanda_' || service);
+            EXCEPTION
+                -- Another database of the same server was migrated at the same time.
+                WHEN unique_violation OR internal_error THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+END
+$$;
+GRANT USAGE ON SCHEMA access TO comanda_access;
+GRANT SELECT ON access.keys TO comanda_access;
+GRANT INSERT ON access.audit TO comanda_access;
+GRANT SELECT ON public._sqlx_migrations TO comanda_access;

@@ -228,7 +228,8 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50052, &args.tls)?, start()?);
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
+        .await?;
     tasks.run().await
 }
 
@@ -247,7 +248,8 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50054, &args.tls)?, start()?);
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
+        .await?;
     tasks.run().await
 }
 
@@ -256,7 +258,8 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50055, &args.tls)?, start()?);
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
-    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
+    serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
+        .await?;
     tasks.run().await
 }
 

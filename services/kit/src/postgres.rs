@@ -71,7 +71,16 @@ impl Config {
 
 /// Opens a pool whose connections see `schema` as their own, with the rights of its service. Connects lazily: it works while the database is down.
 pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
-    let options = service(config, schema)?.application_name(&format!("comanda-{}", schema.replace('_', "-")));
+    Ok(pool_of(config, service(config, schema)?, schema))
+}
+
+/// Opens a pool whose connections see `schema` as their own, with the rights of their account: for operators.
+pub fn operator_pool(config: &Config, schema: &str) -> Result<PgPool> {
+    Ok(pool_of(config, planned(config, schema)?, schema))
+}
+
+fn pool_of(config: &Config, options: PgConnectOptions, schema: &str) -> PgPool {
+    let options = options.application_name(&format!("comanda-{}", schema.replace('_', "-")));
     let pool = PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -82,7 +91,7 @@ pub fn pool(config: &Config, schema: &str) -> Result<PgPool> {
     if let Some(file) = &config.database_password_file {
         tokio::spawn(follow_password(file.clone(), pool.clone()));
     }
-    Ok(pool)
+    pool
 }
 
 /// How a connection of a service is opened: it sees `schema` as its own, and may do what its service may (migration 0009).

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use tracing::warn;
 
 use super::{
@@ -58,6 +58,10 @@ pub struct Config {
     /// The OpenID provider.
     #[command(flatten)]
     pub oidc: oidc::Settings,
+    /// The tenant of callers that show a client certificate and no other credentials: they have the role service there, under the first
+    /// name of their certificate. Needs --client-ca [default: a certificate alone lets nobody in].
+    #[arg(long, env = "COMANDA_CLIENT_CERT_TENANT", value_name = "TENANT", value_parser = NonEmptyStringValueParser::new())]
+    pub client_cert_tenant: Option<String>,
     /// Calls that each tenant may begin in a second at this server; 0: any number.
     #[arg(long, env = "COMANDA_TENANT_CALLS_PER_SECOND", value_name = "NUMBER", default_value_t = 0)]
     pub tenant_calls_per_second: u32,
@@ -117,6 +121,7 @@ impl Config {
         let limits = Limits::new(self.tenant_calls_per_second, self.tenant_max_streams);
         if self.door.access == Mode::Open {
             ensure!(self.oidc.oidc_issuer.is_none(), "--oidc-issuer needs --access required");
+            ensure!(self.client_cert_tenant.is_none(), "--client-cert-tenant needs --access required");
             return Ok(Access::everyone_is(Scope::built_in()).with_tracking(tracking).with_limits(limits));
         }
         let postgres = postgres::Config { database_connections: CONNECTIONS, ..postgres.clone() };
@@ -129,6 +134,7 @@ impl Config {
             tasks.spawn("access provider", oidc.provider().run(tasks.stop_token()));
         }
         let authenticator = Authenticator::required(keys, oidc).with_tracking(tracking);
+        let authenticator = authenticator.with_certificates(self.client_cert_tenant.as_deref());
         Ok(Access::new(authenticator).with_limits(limits).with_strangers(self.door.strangers()).with_denials(denials))
     }
 

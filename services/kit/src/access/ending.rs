@@ -17,7 +17,7 @@ use tonic::{
 };
 
 use super::{authenticator::Authenticator, principal::Principal};
-use crate::{errors::ApiError, shares::Share};
+use crate::{errors::ApiError, shares::Share, tls::Peer};
 
 /// How often the credentials of a stream are looked at again. With the interval of the keys' cache well below a minute.
 const RECHECK: Duration = Duration::from_secs(20);
@@ -25,20 +25,30 @@ const RECHECK: Duration = Duration::from_secs(20);
 /// Ends when the caller is let in no more.
 pub type Ends = Pin<Box<dyn Future<Output = ApiError> + Send>>;
 
-/// When `principal`, which showed these credentials, is let in no more; `None` where that never happens.
-pub fn ends(authenticator: &Arc<Authenticator>, principal: &Principal, headers: &HeaderMap) -> Option<Ends> {
+/// When `principal`, which showed these credentials or this certificate, is let in no more; `None` where that never happens.
+pub fn ends(
+    authenticator: &Arc<Authenticator>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    peer: Option<&Peer>,
+) -> Option<Ends> {
     if principal.expires.is_none() && !principal.is_revocable {
         return None;
     }
-    let credentials = headers.get(header::AUTHORIZATION)?.clone();
-    Some(Box::pin(watch(authenticator.clone(), principal.clone(), credentials)))
+    let credentials = headers.get(header::AUTHORIZATION).cloned();
+    Some(Box::pin(watch(authenticator.clone(), principal.clone(), credentials, peer.cloned())))
 }
 
-async fn watch(authenticator: Arc<Authenticator>, mut principal: Principal, credentials: HeaderValue) -> ApiError {
-    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, credentials)]);
+async fn watch(
+    authenticator: Arc<Authenticator>,
+    mut principal: Principal,
+    credentials: Option<HeaderValue>,
+    peer: Option<Peer>,
+) -> ApiError {
+    let headers = credentials.into_iter().map(|credentials| (header::AUTHORIZATION, credentials)).collect();
     loop {
         sleep(until_recheck(&principal, SystemTime::now())).await;
-        principal = match authenticator.authenticate(&headers).await {
+        principal = match authenticator.authenticate(&headers, peer.as_ref()).await {
             Ok(principal) => principal,
             Err(refusal) => return refusal.into(),
         };

@@ -14,7 +14,7 @@ use metrics::counter;
 use tonic::{
     Code, Status,
     body::Body,
-    codegen::http::{HeaderMap, HeaderValue, Request, Response, header},
+    codegen::http::{Extensions, HeaderMap, HeaderValue, Request, Response, header},
 };
 use tower::{Layer, Service};
 
@@ -31,11 +31,26 @@ use super::{
 use crate::{
     errors::{ApiError, Violations},
     rpcs,
+    tls::Peer,
     tracking::Keys,
 };
 
 /// Names the person for whom another program acts. Only the role service may.
 const ACTOR: &str = "comanda-actor";
+
+/// What is known of the other end of a call's connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Origin<'a> {
+    address: Option<Address>,
+    /// Who its client certificate names.
+    peer: Option<&'a Peer>,
+}
+
+impl<'a> Origin<'a> {
+    fn of(extensions: &'a Extensions) -> Self {
+        Self { address: extensions.get().copied(), peer: extensions.get() }
+    }
+}
 
 /// Gives every call its scope, or denies it.
 #[derive(Clone, Debug)]
@@ -88,19 +103,14 @@ impl Access {
     }
 
     /// Who calls; `None` where that makes no difference.
-    async fn admit(
-        &self,
-        path: &str,
-        headers: &HeaderMap,
-        address: Option<Address>,
-    ) -> Result<Option<Principal>, ApiError> {
+    async fn admit(&self, path: &str, headers: &HeaderMap, from: Origin<'_>) -> Result<Option<Principal>, ApiError> {
         let rule = rule_of(path);
         if rule.is_some_and(|rule| rule.reach == Reach::Public) {
             return Ok(None);
         }
         let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        self.strangers.admit(address, shown)?;
-        match self.judge(rule, headers).await {
+        self.strangers.admit(from.address, shown)?;
+        match self.judge(rule, headers, from.peer).await {
             Ok(principal) => {
                 self.strangers.passed(shown);
                 // As gRPC has it: clients find out by this code what a server does not have.
@@ -111,15 +121,15 @@ impl Access {
             }
             Err(refusal) => {
                 if refusal.is_of_credentials() {
-                    self.strangers.failed(address);
+                    self.strangers.failed(from.address);
                 }
                 Err(self.refused(rule, refusal))
             }
         }
     }
 
-    async fn judge(&self, rule: Option<&Rule>, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let principal = self.authenticator.authenticate(headers).await?;
+    async fn judge(&self, rule: Option<&Rule>, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Principal, Refusal> {
+        let principal = self.authenticator.authenticate(headers, peer).await?;
         if rule.is_some_and(|rule| !rule.admits(principal.scope.role())) {
             return Err(Refusal::to(principal.scope, Why::Role));
         }
@@ -191,8 +201,8 @@ where
         let rest = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, rest);
         Box::pin(async move {
-            let address = request.extensions().get().copied();
-            match access.admit(request.uri().path(), request.headers(), address).await {
+            let from = Origin::of(request.extensions());
+            match access.admit(request.uri().path(), request.headers(), from).await {
                 Ok(None) => pass(inner, request).await,
                 Ok(Some(principal)) => access.serve(inner, request, principal).await,
                 Err(error) => Ok(Status::from(error).into_http()),
@@ -221,7 +231,7 @@ impl Access {
             Ok(share) => share,
             Err(error) => return Ok(Status::from(error).into_http()),
         };
-        let ends = ending::ends(&self.authenticator, &principal, request.headers());
+        let ends = ending::ends(&self.authenticator, &principal, request.headers(), request.extensions().get());
         request.extensions_mut().insert(principal.scope);
         let answer = pass(inner, request);
         if is_stream {
@@ -256,7 +266,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a value")));
-        let admitted = access.admit(path, &headers.collect(), None).await;
+        let admitted = access.admit(path, &headers.collect(), Origin::default()).await;
         admitted.map(|p| p.map(|p| p.scope)).map_err(|error| Status::from(error).code())
     }
 
@@ -341,6 +351,35 @@ mod tests {
         postgres: postgres::Config,
     }
 
+    /// Who a certificate names that ends so many days from now.
+    fn peer(days: i64) -> Peer {
+        let mut params = rcgen::CertificateParams::new(["shop.internal".to_owned()]).expect("names");
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        Peer::of(params.self_signed(&key).expect("a certificate").der())
+    }
+
+    #[tokio::test]
+    async fn a_client_certificate_is_a_service_where_that_is_asked_for_until_it_ends() {
+        let with = async |access: &Access, peer: Option<&Peer>, headers: HeaderMap| {
+            let admitted = access.admit(GET, &headers, Origin { address: None, peer }).await;
+            admitted.map(|p| p.expect("a caller")).map_err(|error| Status::from(error).code())
+        };
+        let taken = Access::new(Authenticator::clone(&closed().authenticator).with_certificates(Some("acme")));
+        let good = peer(1);
+        let principal = with(&taken, Some(&good), HeaderMap::new()).await.expect("let in");
+        let scope = &principal.scope;
+        assert_eq!((scope.tenant(), scope.subject(), scope.role()), ("acme", "shop.internal", Role::Service));
+        assert_eq!(principal.expires, Some(good.expires()));
+        assert!(ending::ends(&taken.authenticator, &principal, &HeaderMap::new(), Some(&good)).is_some());
+        let refused = Err(Code::Unauthenticated);
+        assert_eq!(with(&taken, Some(&peer(-1)), HeaderMap::new()).await, refused);
+        assert_eq!(with(&taken, None, HeaderMap::new()).await, refused);
+        assert_eq!(with(&closed(), Some(&good), HeaderMap::new()).await, refused, "not asked for");
+        let guess = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer guess"))]);
+        assert_eq!(with(&taken, Some(&good), guess).await, refused, "credentials count more");
+    }
+
     #[tokio::test]
     async fn an_address_that_only_guesses_is_not_listened_to_and_keeps_nobody_out() {
         let pem = tracking::new_key().expect("a key");
@@ -351,7 +390,8 @@ mod tests {
         let from = async |address: [u8; 4], shown: &str| {
             let value = HeaderValue::from_str(shown).expect("a value");
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
-            let admitted = access.admit(GET, &headers, Some(Address(address.into()))).await;
+            let origin = Origin { address: Some(Address(address.into())), peer: None };
+            let admitted = access.admit(GET, &headers, origin).await;
             admitted.map(drop).map_err(|error| Status::from(error).code())
         };
         let (guesser, other) = ([10, 0, 0, 1], [10, 0, 0, 2]);

@@ -112,7 +112,9 @@ impl Incoming {
     pub async fn open(self) -> Option<Socket> {
         // Without it small answers wait for the peer's delayed acks. Fails only on a socket that is gone.
         let _ = self.stream.set_nodelay(true);
-        let Some(tls) = self.tls else { return Some(Socket::new(Box::new(self.stream), self.address, None, self.place)) };
+        let Some(tls) = self.tls else {
+            return Some(Socket::new(Box::new(self.stream), self.address, None, self.place));
+        };
         match tls.handshake(self.stream).await {
             Ok(stream) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

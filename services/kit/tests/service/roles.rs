@@ -16,7 +16,7 @@ const SERVICES: [&str; 5] = ["ordering", "state_machine", "notification", "dispa
 /// All that a service may read of others. A view that is added needs a line here, and a reason.
 const READ: [(&str, &[&str]); 5] = [
     ("ordering", &["state_machine.order_states", "state_machine.workflow_definitions"]),
-    ("state_machine", &["dispatch.log_epoch", "ordering.log_epoch", "ordering.order_facts"]),
+    ("state_machine", &["dispatch.log_epoch", "dispatch.order_couriers", "ordering.log_epoch", "ordering.order_facts"]),
     (
         "notification",
         &[
@@ -62,6 +62,19 @@ async fn foreign(pool: &PgPool, schema: &str, rights: &str) -> Result<Vec<String
                      ORDER BY 1";
     let names = sqlx::query_scalar(statement).bind(SERVICES.as_slice()).bind(schema).bind(rights);
     Ok(names.fetch_all(pool).await?)
+}
+
+#[tokio::test]
+async fn a_service_reads_keys_and_adds_to_the_audit_and_changes_neither() -> Result<()> {
+    let environment = Environment::without_topics().await?;
+    let pool = postgres::pool(&environment.postgres, "access")?;
+    let statement = "SELECT r.name, t.name FROM unnest(ARRAY['keys', 'audit']) AS t (name),
+                     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r (name)
+                     WHERE has_table_privilege('access.' || t.name, r.name) ORDER BY 1, 2";
+    let rights: Vec<(String, String)> = sqlx::query_as(statement).fetch_all(&pool).await?;
+    let expected = [("INSERT", "audit"), ("SELECT", "keys")];
+    assert_eq!(rights, expected.map(|(right, table)| (right.to_owned(), table.to_owned())));
+    Ok(())
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Operator {
     /// Connects to the database. `subject` is who runs the command.
     pub fn connect(config: &postgres::Config, subject: &str) -> Result<Self> {
         let config = postgres::Config { database_connections: 1, ..config.clone() };
-        Ok(Self { pool: postgres::pool(&config, SCHEMA)?, subject: subject.to_owned() })
+        Ok(Self { pool: postgres::operator_pool(&config, SCHEMA)?, subject: subject.to_owned() })
     }
 
     /// Stores a key. False if the tenant has a key of that name, or of that role where it must be the first.
