@@ -21,7 +21,12 @@ function keep(wanted) {
 
 /** Asks for a key, once, whoever finds that one is needed. */
 export function ask() {
-  if (document.getElementById("login")) return;
+  const open = document.querySelector("dialog#login");
+  if (open instanceof HTMLDialogElement) {
+    // Browsers let a dialog be closed after all.
+    if (!open.open) open.showModal();
+    return;
+  }
   const field = element("input", { type: "password", name: "key", id: "key", autocomplete: "off", spellcheck: "false" });
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
