@@ -3,16 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
+use comanda_client::{Connection, Role};
 use comanda_proto::v1::{
     CreateOrderRequest, order_service_client::OrderServiceClient, watch_service_client::WatchServiceClient,
 };
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, service::interceptor::InterceptedService};
 use tracing::debug;
 
-use crate::generator::Outcome;
+use crate::{generator::Outcome, security::Security};
 
 /// Connections that callers share.
 pub const CONNECTIONS: usize = 8;
@@ -20,32 +18,39 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Some connections to one server, taken in turn.
 #[derive(Clone, Debug)]
-pub struct Connections(Vec<Channel>);
+pub struct Connections(Vec<Connection>);
 
 impl Connections {
-    /// Opens `count`.
+    /// Opens `count` to a server that is not secured.
     pub async fn open(address: SocketAddr, count: usize) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(Duration::from_secs(5));
-        let mut channels = Vec::with_capacity(count);
+        Self::secured(address, count, &Security::default()).await
+    }
+
+    /// Opens `count`.
+    pub async fn secured(address: SocketAddr, count: usize, security: &Security) -> Result<Self> {
+        let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
-            channels.push(endpoint.connect().await.with_context(|| format!("{address} does not answer"))?);
+            // Whatever serves there, one address is asked for all roles.
+            let channel = security.client(address)?.channel(Role::Ordering).await;
+            let channel = channel.with_context(|| format!("{address} does not answer"))?;
+            connections.push(InterceptedService::new(channel, security.credentials().clone()));
         }
-        Ok(Self(channels))
+        Ok(Self(connections))
     }
 
     /// The connection of the `n`-th caller.
-    pub fn channel(&self, n: u64) -> Channel {
+    pub fn of(&self, n: u64) -> Connection {
         self.0[n as usize % self.0.len()].clone()
     }
 
     /// A client of ordering.
-    pub fn orders(&self, n: u64) -> OrderServiceClient<Channel> {
-        OrderServiceClient::new(self.channel(n))
+    pub fn orders(&self, n: u64) -> OrderServiceClient<Connection> {
+        OrderServiceClient::new(self.of(n))
     }
 
     /// A client of notification.
-    pub fn watches(&self, n: u64) -> WatchServiceClient<Channel> {
-        WatchServiceClient::new(self.channel(n)).max_decoding_message_size(16 * 1024 * 1024)
+    pub fn watches(&self, n: u64) -> WatchServiceClient<Connection> {
+        WatchServiceClient::new(self.of(n)).max_decoding_message_size(16 * 1024 * 1024)
     }
 
     /// Creates an order over the `n`-th connection, and says what came of it and which order it is.

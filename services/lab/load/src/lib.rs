@@ -24,6 +24,7 @@ pub mod plot;
 pub mod preload;
 pub mod probes;
 pub mod report;
+mod security;
 pub mod smtp;
 pub mod stage;
 pub mod truth;

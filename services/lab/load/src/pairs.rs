@@ -39,6 +39,9 @@ pub struct PairsArgs {
     /// The program of after; the same one to see how much runs of one program differ.
     #[arg(long, value_name = "PROGRAM")]
     after: PathBuf,
+    /// Further environment of the runs of after, such as COMANDA_LOAD_SECURED=certs: so one program can be compared under two settings.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    after_env: Vec<(String, String)>,
     /// How many pairs are run.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
@@ -56,9 +59,10 @@ pub struct PairsArgs {
 /// Runs all pairs, and prints what they say.
 pub async fn run(args: PairsArgs) -> Result<()> {
     check(&args.workload)?;
-    let programs = [&args.before, &args.after].map(|path| Program {
+    let programs = [(&args.before, &[][..]), (&args.after, &args.after_env[..])].map(|(path, environment)| Program {
         path: path.clone(),
         workload: args.workload.clone(),
+        environment: environment.to_vec(),
         most: Duration::from_secs(args.run_minutes * 60),
     });
     programs.iter().try_for_each(Program::check)?;
@@ -79,6 +83,11 @@ pub async fn run(args: PairsArgs) -> Result<()> {
     print!("{}", findings.text()?);
     ensure!(findings.count()? > 0, "all pairs are void: see {}", args.output.display());
     Ok(())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must look like NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Where a report goes, and how often a workload is run, is for `pairs` to say.

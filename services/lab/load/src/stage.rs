@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use comanda_kit::{kafka, postgres};
+use comanda_kit::{access::DEFAULT_TENANT, kafka, postgres};
 use comanda_proto::topics;
 use rdkafka::{
     admin::{AdminClient, AdminOptions},
@@ -21,9 +21,10 @@ use tokio::{
     process::{Child, Command},
     time::{Instant, sleep},
 };
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use uuid::Uuid;
 
-use crate::http;
+use crate::{clients::Connections, http, security::Security};
 
 /// How long a role may take to serve.
 const START: Duration = Duration::from_secs(60);
@@ -56,6 +57,10 @@ pub struct StageArgs {
     /// Keep the database, the topics and the logs of each run.
     #[arg(long)]
     pub keep: bool,
+    /// Give every role TLS and access control, and show an API key with each call. A folder with ca.crt, server.crt and server.key for
+    /// 127.0.0.1, as `scripts/certs server` makes.
+    #[arg(long, env = "COMANDA_LOAD_SECURED", value_name = "DIR")]
+    pub secured: Option<PathBuf>,
 }
 
 /// How the roles are started.
@@ -102,6 +107,7 @@ pub struct Stage {
     pub folder: PathBuf,
     /// Where the role that was started with metrics serves them.
     pub admin: Option<SocketAddr>,
+    security: Security,
     server_url: String,
     keep: bool,
 }
@@ -109,6 +115,7 @@ pub struct Stage {
 impl Stage {
     /// Makes a database and topics. No role runs yet.
     pub async fn set(args: &StageArgs, partitions: i32) -> Result<Self> {
+        let security = Security::of(args.secured.as_ref())?;
         let name = format!("load_{}", Uuid::now_v7().simple());
         let server_url = args.postgres.database_url.clone();
         let mut server = server(&server_url).await?;
@@ -119,8 +126,15 @@ impl Stage {
         let sql = PgPoolOptions::new().max_connections(4).connect(&postgres.database_url).await?;
         let folder = std::env::temp_dir().join(format!("comanda-{name}"));
         fs::create_dir_all(&folder)?;
-        let stage = Self { sql, kafka, postgres, roles: Vec::new(), folder, admin: None, server_url, keep: args.keep };
+        let keep = args.keep;
+        let roles = Vec::new();
+        let mut stage = Self { sql, kafka, postgres, roles, folder, admin: None, security, server_url, keep };
         stage.run_once(&["migrate"], &[("COMANDA_PARTITIONS", partitions.to_string())]).await?;
+        if stage.security.is_on() {
+            // The tenant whose orders everything here counts.
+            let key = stage.run_once(&["access", "init", "--tenant", DEFAULT_TENANT], &[]).await?;
+            stage.security.show(&key)?;
+        }
         // Only for the count of statements, and not everywhere installed.
         sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&stage.sql).await.ok();
         Ok(stage)
@@ -149,6 +163,7 @@ impl Stage {
     }
 
     async fn start_gateway(&mut self) -> Result<()> {
+        ensure!(!self.security.is_on(), "--secured is for gRPC alone");
         let mut settings = vec![("COMANDA_HTTP_LISTEN", "127.0.0.1:0".to_owned())];
         for (setting, role) in BEHIND_GATEWAY {
             settings.push((setting, self.address(role)?.to_string()));
@@ -159,12 +174,13 @@ impl Stage {
     /// Starts one role and waits until it serves.
     pub async fn start_role(&mut self, name: &'static str, settings: &[(&str, String)]) -> Result<()> {
         let log = self.folder.join(format!("{name}-{}.log", self.roles.len()));
-        let child = self.command(&[name], settings)?.stderr(fs::File::create(&log)?).spawn()?;
+        let settings = [settings, &self.security.settings()].concat();
+        let child = self.command(&[name], &settings)?.stderr(fs::File::create(&log)?).spawn()?;
         let pid = i32::try_from(child.id().context("it has ended")?)?;
         let address = within(START, async || address(&log))
             .await
             .with_context(|| format!("{name} does not serve:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
-        let serves = async || if name == GATEWAY { http::serves(address).await } else { serves(address).await };
+        let serves = async || if name == GATEWAY { http::serves(address).await } else { self.serves(address).await };
         within(START, serves).await.with_context(|| format!("{name} is not SERVING"))?;
         self.roles.push(Role { name, address, pid, child });
         Ok(())
@@ -185,13 +201,24 @@ impl Stage {
         Ok(role.with_context(|| format!("{name} does not run"))?.address)
     }
 
-    /// Runs a command of the program to its end.
-    pub async fn run_once(&self, arguments: &[&str], settings: &[(&str, String)]) -> Result<()> {
-        let output = self.command(arguments, settings)?.stderr(Stdio::piped()).output().await?;
+    /// Opens `count` connections to a role.
+    pub async fn connect(&self, name: &str, count: usize) -> Result<Connections> {
+        Connections::secured(self.address(name)?, count, &self.security).await
+    }
+
+    async fn serves(&self, address: SocketAddr) -> Option<()> {
+        let channel = self.security.client(address).ok()?.channel(comanda_client::Role::Ordering).await.ok()?;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await.ok()?.into_inner();
+        (answer.status() == ServingStatus::Serving).then_some(())
+    }
+
+    /// Runs a command of the program to its end, and returns what it printed.
+    pub async fn run_once(&self, arguments: &[&str], settings: &[(&str, String)]) -> Result<String> {
+        let output = self.command(arguments, settings)?.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await?;
         if !output.status.success() {
             bail!("comanda {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     fn command(&self, arguments: &[&str], settings: &[(&str, String)]) -> Result<Command> {
@@ -258,14 +285,6 @@ fn address(log: &Path) -> Option<SocketAddr> {
     let text = fs::read_to_string(log).ok()?;
     let (_, rest) = text.split_once("gRPC on ").or_else(|| text.split_once("HTTP on "))?;
     rest.split_once(',')?.0.parse().ok()
-}
-
-async fn serves(address: SocketAddr) -> Option<()> {
-    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).ok()?;
-    let mut health = HealthClient::new(endpoint.connect().await.ok()?);
-    let answer = health.check(HealthCheckRequest::default()).await.ok()?.into_inner();
-    (answer.status() == ServingStatus::Serving).then_some(())
 }
 
 /// Asks until there is an answer.

@@ -26,6 +26,8 @@ pub(super) struct Program {
     pub path: PathBuf,
     /// What stands behind `load`.
     pub workload: Vec<String>,
+    /// Further environment: name and value.
+    pub environment: Vec<(String, String)>,
     /// How long a run may take.
     pub most: Duration,
 }
@@ -61,6 +63,7 @@ impl Program {
         let log = File::create(log)?;
         let mut command = Command::new(&path);
         command.arg("load").args(&self.workload).args(["--repeats", "1", "--output"]).arg(folder);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         command.spawn().with_context(|| format!("cannot start {}", path.display()))
     }
@@ -101,16 +104,17 @@ mod tests {
         fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         let workload = vec!["lives".into(), "--orders".into(), "7".into()];
-        Ok((Program { path, workload, most: Duration::from_secs(60) }, folder))
+        let environment = vec![("PAIRS_TEST".to_owned(), "5".to_owned())];
+        Ok((Program { path, workload, environment, most: Duration::from_secs(60) }, folder))
     }
 
     #[tokio::test]
     async fn a_program_gets_the_workload_and_leaves_its_report() -> Result<()> {
         let (program, folder) = script(
-            r#"echo "$@" >"$8/words"; echo '{"title": "of '"$3 $4"'", "environment": [], "runs": []}' >"$8/report.json""#,
+            r#"echo "$@" >"$8/words"; echo '{"title": "of '"$3 $4 $PAIRS_TEST"'", "environment": [], "runs": []}' >"$8/report.json""#,
         )?;
         let report = program.run(&folder.join("run")).await?;
-        assert_eq!(report.title, "of --orders 7");
+        assert_eq!(report.title, "of --orders 7 5");
         let words = fs::read_to_string(folder.join("run/words"))?;
         assert!(words.starts_with("load lives --orders 7 --repeats 1 --output /"), "{words}");
         Ok(fs::remove_dir_all(&folder)?)

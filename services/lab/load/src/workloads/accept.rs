@@ -48,7 +48,7 @@ pub async fn run(stage_args: &StageArgs, args: &AcceptArgs, repeat: u32) -> Resu
     let to = if args.http {
         To::Http(Gateway::at(stage.address("gateway")?)?)
     } else {
-        To::Grpc(Connections::open(stage.address("ordering")?, CONNECTIONS).await?)
+        To::Grpc(stage.connect("ordering", CONNECTIONS).await?)
     };
 
     bar.set_message("warming up");

@@ -78,7 +78,7 @@ pub async fn run(stage_args: &StageArgs, args: &LivesArgs, repeat: u32) -> Resul
 
 /// Measures on roles that run, beside `preloaded` orders that have ended, and ends the stage.
 pub async fn measure(stage: Stage, args: &LivesArgs, preloaded: u64, bar: &ProgressBar, run: &mut Run) -> Result<()> {
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
 
     bar.set_message("warming up");
     let warm_up = WARM_UP.min(args.orders);
@@ -172,7 +172,7 @@ pub struct Watch {
 impl Watch {
     /// Begins now.
     pub async fn start(stage: &Stage) -> Result<Self> {
-        let connections = Connections::open(stage.address("notification")?, 1).await?;
+        let connections = stage.connect("notification", 1).await?;
         let request =
             WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
         let mut stream = connections.watches(0).watch_orders(request).await?.into_inner();

@@ -71,7 +71,7 @@ pub async fn run(stage_args: &StageArgs, args: &MailArgs, repeat: u32) -> Result
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     let smtp_url = Some(format!("smtp://{}", sink.address));
     stage.start(&Cast { step_ms: Some(0), smtp_url, smtp_connections: args.connections, ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let pace = Pace::Closed { clients: args.clients };
     let warm = live(&connections, pace, WARM_UP, false, None, &bar).await;
     gauges::drained(&stage.sql, warm.done()).await?;

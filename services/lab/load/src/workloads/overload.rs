@@ -47,7 +47,7 @@ pub async fn run(stage_args: &StageArgs, args: &OverloadArgs, repeat: u32) -> Re
     let bar = progress(&run);
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     stage.start(&Cast { step_ms: Some(REST_MS), ..Cast::default() }).await?;
-    let to = To::Grpc(Connections::open(stage.address("ordering")?, args.connections as usize).await?);
+    let to = To::Grpc(stage.connect("ordering", args.connections as usize).await?);
 
     bar.set_message("warming up");
     let warm = create(&to, Pace::Closed { clients: 16 }, Until::Count(WARM_UP), false, &bar).await;

@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use comanda_client::Connection;
 use comanda_proto::v1::{
     Bucket, CountOrdersRequest, GetAnalyticsStateRequest, ReportCouriersRequest, ReportDwellRequest, ReportFilter,
     ReportRatesRequest, ReportRevenueRequest, analytics_service_client::AnalyticsServiceClient,
 };
 use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
-use tonic::transport::Channel;
 
 use super::{AnalyticsArgs, events};
 use crate::{
@@ -32,7 +32,7 @@ pub(super) async fn measure(stage: &mut Stage, args: &AnalyticsArgs, bar: &Progr
     let (meter, started) = (Meter::read(stage).await?, Instant::now());
     stage.start_role("analytics", &[]).await?;
     let address = stage.address("analytics")?;
-    let mut analytics = AnalyticsServiceClient::new(Connections::open(address, 1).await?.channel(0));
+    let mut analytics = AnalyticsServiceClient::new(Connections::open(address, 1).await?.of(0));
     let transitions = orders * events::PER_ORDER;
     let counting = counted(&mut analytics, transitions, bar);
     observed(stage, run, counting).await?;
@@ -44,7 +44,11 @@ pub(super) async fn measure(stage: &mut Stage, args: &AnalyticsArgs, bar: &Progr
 }
 
 /// Waits until all are counted, by the report itself: what waits is looked at only now and then.
-async fn counted(analytics: &mut AnalyticsServiceClient<Channel>, transitions: u64, bar: &ProgressBar) -> Result<()> {
+async fn counted(
+    analytics: &mut AnalyticsServiceClient<Connection>,
+    transitions: u64,
+    bar: &ProgressBar,
+) -> Result<()> {
     let (mut before, mut moved) = (-1, Instant::now());
     loop {
         let request = CountOrdersRequest { filter: Some(year(Bucket::Total)) };
@@ -68,7 +72,7 @@ fn year(bucket: Bucket) -> ReportFilter {
 }
 
 /// Each report by days and as a whole, again and again.
-async fn reports(analytics: &mut AnalyticsServiceClient<Channel>, times: u32, run: &mut Run) -> Result<()> {
+async fn reports(analytics: &mut AnalyticsServiceClient<Connection>, times: u32, run: &mut Run) -> Result<()> {
     let (all, started) = (Recorder::default(), Instant::now());
     let state = analytics.get_analytics_state(GetAnalyticsStateRequest {}).await?.into_inner();
     run.check("everything is counted", state.waiting_records == 0, format!("{} records wait", state.waiting_records));

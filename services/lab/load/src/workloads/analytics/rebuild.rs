@@ -31,7 +31,7 @@ pub(super) async fn measure(stage: &mut Stage, args: &AnalyticsArgs, bar: &Progr
     run.figure("rebuild", "s", seconds, Better::Lower);
     run.figure("orders counted anew/s", "1/s", args.orders as f64 / seconds, Better::Higher);
     let address = stage.address("analytics")?;
-    let mut analytics = AnalyticsServiceClient::new(Connections::open(address, 1).await?.channel(0));
+    let mut analytics = AnalyticsServiceClient::new(Connections::open(address, 1).await?.of(0));
     let state = analytics.get_analytics_state(GetAnalyticsStateRequest {}).await?.into_inner();
     run.check("the new numbers are live", state.generation == 2, format!("generation {}", state.generation));
     let filter = Some(ReportFilter { bucket: Bucket::Total.into(), ..ReportFilter::default() });

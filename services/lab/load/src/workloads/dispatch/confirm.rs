@@ -35,7 +35,7 @@ type Seen = Arc<Mutex<HashMap<String, Times>>>;
 pub(super) async fn measure(stage: &Stage, args: &DispatchArgs, bar: &ProgressBar, run: &mut Run) -> Result<()> {
     let seen = Seen::default();
     let reader = tokio::spawn(read(watch(stage).await?, seen.clone()));
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let (demand, sent) = (args.demand()?, seen.clone());
     let until = Until::Elapsed(Duration::from_secs(args.seconds));
     let outcomes = generator::run(Pace::Open { rate: args.rate }, until, bar, move |n| {
@@ -75,7 +75,7 @@ async fn complete(seen: &Seen) -> u64 {
 
 /// Opens a watch of all orders.
 async fn watch(stage: &Stage) -> Result<Streaming<WatchOrdersResponse>> {
-    let connections = Connections::open(stage.address("notification")?, 1).await?;
+    let connections = stage.connect("notification", 1).await?;
     let request = WatchOrdersRequest { start: Some(Start::Now(Default::default())), ..WatchOrdersRequest::default() };
     let mut stream = connections.watches(0).watch_orders(request).await?.into_inner();
     stream.message().await?.context("a watch begins with where it begins")?;

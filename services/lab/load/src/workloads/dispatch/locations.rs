@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use comanda_client::Connection;
 use comanda_proto::v1::{Location, StreamLocationsRequest, dispatch_service_client::DispatchServiceClient};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
@@ -18,7 +19,6 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 use tokio_stream::wrappers::IntervalStream;
-use tonic::transport::Channel;
 
 use super::{DispatchArgs, Kind, rides};
 use crate::{
@@ -56,13 +56,13 @@ pub(super) async fn start(stage: &mut Stage, args: &DispatchArgs) -> Result<()> 
 
 pub(super) async fn measure(stage: &Stage, args: &DispatchArgs, bar: &ProgressBar, run: &mut Run) -> Result<()> {
     let (couriers, demand) = (args.couriers(), args.demand()?);
-    let connections = Connections::open(stage.address("dispatch")?, couriers.div_ceil(A_CONNECTION) as usize).await?;
+    let connections = stage.connect("dispatch", couriers.div_ceil(A_CONNECTION) as usize).await?;
     let (taken, dropped) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
     let (meter, started) = (Meter::read(stage).await?, Instant::now());
     let mut streams = JoinSet::new();
     bar.set_message("sending positions");
     for n in 0..couriers {
-        let client = DispatchServiceClient::new(connections.channel(n));
+        let client = DispatchServiceClient::new(connections.of(n));
         let (taken, dropped) = (taken.clone(), dropped.clone());
         let positions = positions(n, rides::courier(&demand, n), Duration::from_secs(args.seconds));
         streams.spawn(async move {
@@ -107,7 +107,7 @@ fn positions(
 }
 
 async fn send(
-    mut client: DispatchServiceClient<Channel>,
+    mut client: DispatchServiceClient<Connection>,
     positions: impl stream::Stream<Item = StreamLocationsRequest> + Send + 'static,
 ) -> Result<(i64, i64)> {
     let answer = client.stream_locations(positions).await?.into_inner();

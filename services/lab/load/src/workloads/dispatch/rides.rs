@@ -72,7 +72,7 @@ pub(super) async fn couriers(sql: &PgPool, count: u64, demand: &Demand) -> Resul
 
 /// Asks for rides as fast as they are taken, waits until all are told, and says which order is which ride.
 pub(super) async fn ask(stage: &Stage, count: u64, demand: &Demand, bar: &ProgressBar) -> Result<HashMap<String, u64>> {
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let (orders, demand) = (Arc::new(Mutex::new(HashMap::new())), demand.clone());
     let kept = orders.clone();
     let outcomes = generator::run(Pace::Closed { clients: CLIENTS }, Until::Count(count), bar, move |n| {

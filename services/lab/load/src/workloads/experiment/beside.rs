@@ -62,7 +62,7 @@ pub(super) async fn measure(
 ) -> Result<()> {
     let mut stage = Stage::set(stage_args, stage_args.partitions).await?;
     stage.start(&Cast { step_ms: Some(0), gateway: true, ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let ways = [Way::Grpc(connections), Way::Http(System::at(&format!("http://{}", stage.address("gateway")?))?)];
     let mut found = Run::default();
     let both = async {

@@ -109,7 +109,7 @@ async fn combination(
     let line = line(state_machines, partitions);
     let mut stage = Stage::set(stage_args, partitions).await?;
     stage.start(&Cast { state_machines, step_ms: Some(0), ..Cast::default() }).await?;
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let mut found = Run::default();
     let counts = async {
         // The first order of all finds everything cold.

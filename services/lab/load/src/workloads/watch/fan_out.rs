@@ -3,10 +3,10 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use anyhow::{Context, Result};
+use comanda_client::Connection;
 use comanda_proto::v1::{AdvanceOrderRequest, lifecycle_service_client::LifecycleServiceClient};
 use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
-use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::{WatchArgs, streams::Streams};
@@ -36,7 +36,7 @@ pub(super) async fn measure(
     bar.set_message("opening streams");
     let orders = vec![id.clone(); args.watchers as usize];
     let streams = Streams::open(stage.address("notification")?, &orders, args.per_connection).await?;
-    let channel = Connections::open(stage.address("state-machine")?, 1).await?.channel(0);
+    let channel = stage.connect("state-machine", 1).await?.of(0);
     let mut lifecycle = LifecycleServiceClient::new(channel);
     let (meter, slowest, mut seconds) = (Meter::read(stage).await?, Recorder::default(), 0.0);
     for (status, round) in STATUSES.into_iter().zip(1..) {
@@ -65,7 +65,7 @@ pub(super) async fn measure(
     Ok(())
 }
 
-async fn advance(lifecycle: &mut LifecycleServiceClient<Channel>, id: &str, to_status: &str) -> Result<()> {
+async fn advance(lifecycle: &mut LifecycleServiceClient<Connection>, id: &str, to_status: &str) -> Result<()> {
     let request = AdvanceOrderRequest {
         order_id: id.into(),
         request_id: Uuid::new_v4().to_string(),

@@ -124,7 +124,7 @@ async fn stage(stage_args: &StageArgs, args: &WatchArgs, stalled: u64) -> Result
 
 /// Creates orders, waits until all are adopted and told, and says which they are.
 async fn place(stage: &Stage, orders: u64, bar: &ProgressBar) -> Result<(Outcomes, Vec<String>)> {
-    let connections = Connections::open(stage.address("ordering")?, CONNECTIONS).await?;
+    let connections = stage.connect("ordering", CONNECTIONS).await?;
     let ids = std::sync::Arc::new(Mutex::new(Vec::new()));
     let kept = ids.clone();
     let outcomes = generator::run(Pace::Closed { clients: 64 }, Until::Count(orders), bar, move |n| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use comanda_client::Connection;
 use comanda_proto::v1::{
     WatchOrderRequest, WatchOrderResponse, WatchOrdersRequest, WatchOrdersResponse, watch_orders_request::Start,
     watch_service_client::WatchServiceClient,
@@ -14,10 +15,7 @@ use comanda_proto::v1::{
 use futures::{StreamExt, TryStreamExt};
 use procfs::process::{LimitValue, Process};
 use tokio::{task::JoinSet, time::timeout};
-use tonic::{
-    Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Streaming, transport::Endpoint};
 
 use super::receipts::Receipts;
 use crate::clients::Connections;
@@ -70,7 +68,7 @@ impl Streams {
     }
 }
 
-async fn watch(mut client: WatchServiceClient<Channel>, order_id: String) -> Result<Streaming<WatchOrderResponse>> {
+async fn watch(mut client: WatchServiceClient<Connection>, order_id: String) -> Result<Streaming<WatchOrderResponse>> {
     let request = WatchOrderRequest { order_id, ..WatchOrderRequest::default() };
     let answer = timeout(OPEN, client.watch_order(request)).await.context("a stream does not open")?;
     Ok(answer?.into_inner())
