@@ -90,7 +90,7 @@ impl Config {
 }
 
 impl Tls {
-    /// Agrees on encryption with a new connection, within [`HANDSHAKE_TIMEOUT`].
+    /// Agrees on encryption with a new connection, within 5 s.
     pub async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = self.0.borrow().clone();
         let result = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await;
