@@ -62,7 +62,9 @@ GRANT SELECT ON ordering.order_details, ordering.order_contacts TO comanda_notif
 GRANT SELECT ON ordering.order_trips, ordering.order_contents TO comanda_dispatch;
 
 GRANT SELECT ON dispatch.log_epoch TO comanda_state_machine, comanda_analytics;
-GRANT SELECT ON dispatch.order_couriers TO comanda_notification, comanda_state_machine;
+GRANT SELECT ON dispatch.order_couriers TO comanda_notification;
+-- Whose an order is, and neither name nor plate of the courier.
+GRANT SELECT (order_id, tenant, courier_id) ON dispatch.order_couriers TO comanda_state_machine;
 GRANT SELECT ON dispatch.assignment_history TO comanda_analytics;
 
 -- Whoever takes calls reads keys and notes denials, as a role of its own that every service may take on. It cannot change keys: only the operator's

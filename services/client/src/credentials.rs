@@ -93,7 +93,8 @@ fn read(path: &Path) -> Result<MetadataValue<Ascii>, Error> {
 /// The error does not repeat the token.
 fn header_of(token: &str) -> Result<MetadataValue<Ascii>, Error> {
     let token = token.trim();
-    let header = (!token.is_empty()).then(|| format!("Bearer {token}").parse().ok()).flatten();
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = is_token.then(|| format!("Bearer {token}").parse().ok()).flatten();
     let mut header: MetadataValue<Ascii> =
         header.ok_or_else(|| Error::new(Code::Unauthenticated, "this is no token: it must be one line of ASCII"))?;
     header.set_sensitive(true);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use comanda_kit::{
     access::{
@@ -267,6 +267,13 @@ pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
 pub async fn gateway(args: GatewayArgs) -> Result<()> {
     let tasks = start()?;
     args.door.check(&[(HTTP_LISTEN, args.gateway.http_listen)], args.tls.is_set())?;
+    // Else whoever reaches the gateway would call the roles as the owner of its certificate.
+    let lends = args.servers.trust().client_cert.is_some() && args.door.access == Mode::Open;
+    ensure!(
+        !lends || args.door.insecure,
+        "a gateway that shows a certificate (--client-cert) needs --access required, so that it shows it for nobody without \
+         credentials; --insecure starts it all the same"
+    );
     let app = comanda_gateway::App::build(&args.gateway, args.door, args.servers.config())?;
     let app = app.with_tls(args.tls.listen(&tls::Clients::default(), Protocol::Http1, &tasks)?);
     serve_metrics(args.admin_listen)?;

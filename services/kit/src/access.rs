@@ -7,6 +7,7 @@
 //! OpenID provider ([`oidc`]), or from the tracking token of an order. The [`layer`] does that for each call, asks the table, and holds
 //! the caller's tenant to its [`limits`], and addresses that show nothing good to theirs ([`strangers`]). A stream ends when what let it in does ([`ending`]). What was denied is noted in the audit ([`denials`]).
 
+mod actor;
 pub mod authenticator;
 pub mod config;
 pub mod credential;

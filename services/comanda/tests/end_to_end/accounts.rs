@@ -89,7 +89,7 @@ async fn orders_arrive(world: &World, accounts: Accounts<'_>) {
     world.reaches(DELIVERED, 3).await;
     world.reaches("SELECT count(*) FROM notification.mails WHERE state = 4", 9).await;
     world
-        .reaches("SELECT sum(orders)::bigint FROM analytics.transitions WHERE span = 1 AND to_status = 'delivered'", 3)
+        .reaches("SELECT coalesce(sum(orders), 0)::bigint FROM analytics.transitions WHERE span = 1 AND to_status = 'delivered'", 3)
         .await;
     for role in &roles {
         let log = role.log();

@@ -6,6 +6,7 @@ use comanda_proto::access::Role;
 use tonic::codegen::http::HeaderMap;
 
 use super::{
+    actor::is_actor,
     credential::Credential,
     key,
     key_cache::KeyCache,
@@ -74,7 +75,7 @@ impl Authenticator {
 
     fn service(&self, peer: Option<&Peer>) -> Result<Principal, Refusal> {
         let (Some(tenant), Some(peer)) = (&self.certificates, peer) else { return Err(Refusal::of(Why::Missing)) };
-        let name = peer.names().first().ok_or(Refusal::of(Why::Invalid))?;
+        let name = peer.names().first().filter(|name| is_actor(name)).ok_or(Refusal::of(Why::Invalid))?;
         // A connection may outlive the certificate that it began with.
         if peer.expires() <= SystemTime::now() {
             return Err(Refusal::of(Why::Expired));

@@ -19,6 +19,7 @@ use tonic::{
 use tower::{Layer, Service};
 
 use super::{
+    actor,
     authenticator::Authenticator,
     denials::Denials,
     ending::{self, Ending},
@@ -28,12 +29,7 @@ use super::{
     scope::Scope,
     strangers::{Address, Strangers},
 };
-use crate::{
-    errors::{ApiError, Violations},
-    rpcs,
-    tls::Peer,
-    tracking::Keys,
-};
+use crate::{errors::ApiError, rpcs, tls::Peer, tracking::Keys};
 
 /// Names the person for whom another program acts. Only the role service may.
 const ACTOR: &str = "comanda-actor";
@@ -137,7 +133,7 @@ impl Access {
             None => Ok(principal),
             Some(_) if principal.scope.role() != Role::Service => Err(Refusal::to(principal.scope, Why::Actor)),
             Some(actor) => {
-                let actor = checked_actor(actor.to_str().unwrap_or_default()).map_err(Refusal::Failed)?;
+                let actor = actor::checked(ACTOR, actor.to_str().unwrap_or_default()).map_err(Refusal::Failed)?;
                 Ok(Principal { scope: principal.scope.acting_as(actor), ..principal })
             }
         }
@@ -151,14 +147,6 @@ impl Access {
         }
         refusal.into()
     }
-}
-
-/// A name as it may stand in the history: people must not be taken for a part of the system.
-fn checked_actor(actor: &str) -> Result<&str, ApiError> {
-    let mut violations = Violations::default();
-    violations.visible_text(ACTOR, actor, 1, 128);
-    violations.require(!actor.starts_with("system:"), ACTOR, "must not begin with system:");
-    violations.check().map(|()| actor)
 }
 
 impl Default for Access {

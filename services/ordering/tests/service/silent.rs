@@ -56,7 +56,8 @@ async fn callers_in_the_queue_get_an_error_in_time() -> Result<()> {
     });
     for (answer, took) in join_all(calls).await {
         assert_eq!(answer.expect_err("the table is locked").code(), Code::Unavailable);
-        assert!(took < Duration::from_secs(7), "{took:?}");
+        // Those at the end of the queue would wait twice as long as they have, 12 s.
+        assert!(took < Duration::from_secs(10), "{took:?}");
     }
     locked.rollback().await?;
     drop((client, clients));
