@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::time::Instant;
 
 use crate::{
-    clients::{CONNECTIONS, Connections},
+    clients::CONNECTIONS,
     cost::Meter,
     gauges,
     generator::Pace,

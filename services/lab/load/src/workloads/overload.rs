@@ -9,7 +9,6 @@ use indicatif::ProgressBar;
 
 use super::accept::{To, create};
 use crate::{
-    clients::Connections,
     cost::{Meter, rss_bytes},
     gauges,
     generator::{Outcomes, Pace, Until},

@@ -12,7 +12,7 @@ use tonic::Streaming;
 
 use super::{DispatchArgs, rides};
 use crate::{
-    clients::{CONNECTIONS, Connections},
+    clients::CONNECTIONS,
     generator::{self, Outcome, Pace, Until},
     latency::Recorder,
     report::Run,

@@ -22,7 +22,6 @@ use tokio_stream::wrappers::IntervalStream;
 
 use super::{DispatchArgs, Kind, rides};
 use crate::{
-    clients::Connections,
     cost::Meter,
     http,
     map::Place,

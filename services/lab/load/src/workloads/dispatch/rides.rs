@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    clients::{CONNECTIONS, Connections},
+    clients::CONNECTIONS,
     gauges,
     generator::{self, Outcome, Pace, Until},
     map::{Demand, Place},

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use self::products::Products;
 use super::lives::{VERSIONS, live};
 use crate::{
-    clients::{CONNECTIONS, Connections},
+    clients::CONNECTIONS,
     gauges,
     generator::{Outcomes, Pace},
     report::{Better, Run},

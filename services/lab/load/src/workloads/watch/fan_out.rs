@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::{WatchArgs, streams::Streams};
 use crate::{
-    clients::Connections,
     cost::Meter,
     latency::Recorder,
     probes::push,

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tokio::sync::Mutex;
 
 use crate::{
-    clients::{CONNECTIONS, Connections},
+    clients::CONNECTIONS,
     gauges,
     generator::{self, Outcome, Outcomes, Pace, Until},
     orders::order,
