@@ -102,7 +102,10 @@ async fn a_gateway_of_its_own_calls_with_its_certificate_and_takes_new_ones_with
     let mut all = world.start(&all);
     let addr = address(&mut all).await;
     let gateway = with(&["gateway", "--addr", &addr], &calling);
-    let mut gateway = world.start(&with(&gateway, &listening[..4]));
+    let gateway = with(&gateway, &listening[..4]);
+    let refused = world.run(&gateway).await;
+    assert!(refused.code == Some(1) && refused.err.contains("--access required"), "{refused:?}");
+    let mut gateway = world.start(&with(&gateway, &["--insecure".to_owned()]));
     let gateway_address = gateway.address().await;
     let http = format!("https://{gateway_address}");
     let healthcheck = with(&["healthcheck", "--http", &http], &calling[..2]);
