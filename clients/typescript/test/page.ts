@@ -15,7 +15,7 @@ export interface Way {
 
 function client({ protocol, url }: Way, deadlineMs = 30_000, fetch = globalThis.fetch): Client {
   const transport = TRANSPORTS[protocol]({ baseUrl: url, fetch: (...request) => fetch(...request) });
-  return new Client(transport, { token: "of-a-page", firstWaitMs: 10, longestWaitMs: 100, deadlineMs });
+  return new Client(transport, { firstWaitMs: 10, longestWaitMs: 100, deadlineMs });
 }
 
 /** Creates an order, and returns the versions that a watch of it tells. */
