@@ -18,7 +18,7 @@ BEGIN
                 WHEN duplicate_object OR unique_violation THEN NULL;
             END;
         END IF;
-        -- Whoever migrates also stores the shipped workflows, as the state machine.
+        -- The migrating account also stores the shipped workflows, as the state machine.
         IF NOT pg_has_role(current_user, role, 'MEMBER') THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', role);
         END IF;
@@ -67,7 +67,7 @@ GRANT SELECT ON dispatch.order_couriers TO comanda_notification;
 GRANT SELECT (order_id, tenant, courier_id) ON dispatch.order_couriers TO comanda_state_machine;
 GRANT SELECT ON dispatch.assignment_history TO comanda_analytics;
 
--- Whoever takes calls reads keys and notes denials, as a role of its own that every service may take on. It cannot change keys: only the operator's
+-- Services read keys and record denials as a separate role, which every service may assume with SET ROLE. It cannot change keys: only the operator's
 -- commands do, with the rights of the account that migrates.
 DO $$
 DECLARE
