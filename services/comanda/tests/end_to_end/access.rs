@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use comanda_kit::testing::eventually;
+
 use crate::harness::{Ended, Role, World};
 
 /// A server that requires credentials, and files for tokens.
@@ -69,9 +71,8 @@ async fn a_key_is_made_used_rolled_and_revoked() {
 
     let rolled = fixture.key("rolled.key", &["key", "roll", "--tenant", "acme", "pos-1", "--overlap", "1h"]).await;
     assert_eq!(fixture.with(&staff, &["order", "list"]).await.code, Some(0), "the old one is good for an hour");
-    while fixture.with(&rolled, &["order", "list"]).await.code != Some(0) {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let is_known = async || (fixture.with(&rolled, &["order", "list"]).await.code == Some(0)).then_some(());
+    eventually("the new secret is good", is_known).await;
     let list = world.succeeds(&["key", "list", "--tenant", "acme"]).await;
     assert!(list.contains("staff  pos-1  good, rolled") && list.contains("owner  owner  good"), "{list}");
     world.succeeds(&["key", "revoke", "--tenant", "acme", "pos-1"]).await;
