@@ -82,7 +82,7 @@ const BUSINESS_AND_COURIER: &[Role] = &[Role::Owner, Role::Staff, Role::Service,
 const BUSINESS_AND_CUSTOMER: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Customer];
 const ALL_OF_A_TENANT: &[Role] = &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer];
 
-/// Whoever has shown who it is, but for trackers.
+/// Every caller with credentials of its own, but not the holders of tracking tokens.
 const ALL_WITH_A_NAME: &[Role] =
     &[Role::Owner, Role::Staff, Role::Service, Role::Courier, Role::Customer, Role::Operator];
 

@@ -128,7 +128,7 @@ fn within<R>(read: Vec<R>, most: usize) -> Result<Vec<R>, ApiError> {
     if read.len() > most { Err(too_large()) } else { Ok(read) }
 }
 
-/// Merging many histograms takes a while, in which the thread answers nobody else.
+/// Merging many histograms takes a while, in which the thread serves no other call.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -28,7 +28,7 @@ impl Operator {
         Ok(Self { store: config.store(postgres)? })
     }
 
-    /// Counts the whole history anew; returns the new generation. Must not run at the same time as `comanda purge` or another rebuild: see
+    /// Counts the whole history again; returns the new generation. Must not run at the same time as `comanda purge` or another rebuild: see
     /// [`Exclusive`](comanda_kit::postgres::Exclusive).
     pub async fn rebuild(&self, options: Options, progress: &mut impl Progress) -> Result<i32> {
         rebuild::rebuild(&self.store, options, progress).await

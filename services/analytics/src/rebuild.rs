@@ -1,4 +1,4 @@
-//! Counts the whole history anew, into a second generation, while the first one goes on.
+//! Counts the whole history again, into a second generation, while the first one goes on.
 //!
 //! From its beginning on, records of the topics are counted into both generations. So whatever happens to an order after its history was read
 //! comes by its records, what happened before is in the history, and the gates of the new generation see to it that nothing counts twice. A
@@ -27,7 +27,7 @@ pub trait Progress {
 /// How a rebuild is done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Give up a rebuild that was broken off, and begin anew.
+    /// Discard a rebuild that was interrupted, and start from the beginning.
     pub restart: bool,
     /// Take the new numbers even where they count fewer orders: those that were purged are then counted no more.
     pub forget_purged: bool,

@@ -69,18 +69,18 @@ enum Command {
     /// Run every role with embedded parts: nothing to install.
     #[cfg(feature = "dev")]
     Dev(Box<dev::DevArgs>),
-    /// Run `dev`, and watch a sample of orders, or of rides, on their way.
+    /// Run `dev`, and show sample orders, or rides, as they move.
     #[cfg(feature = "dev")]
     Demo(Box<dev::DemoArgs>),
     /// Run the role that takes orders.
     Ordering(OrderingArgs),
-    /// Run the role that moves orders.
+    /// Run the role that moves orders through their workflows.
     StateMachine(StateMachineArgs),
-    /// Run the role that tells watchers and writes mails.
+    /// Run the role that streams transitions to watchers and sends mails.
     Notification(Box<NotificationArgs>),
     /// Run the role that finds couriers.
     Dispatch(DispatchArgs),
-    /// Run the role that counts, for reports.
+    /// Run the role that counts what happens, for reports.
     Analytics(AnalyticsArgs),
     /// Run the role that speaks HTTP: REST, events for browsers, Connect, gRPC-Web.
     Gateway(Box<GatewayArgs>),
@@ -92,7 +92,7 @@ enum Command {
     Republish(RepublishArgs),
     /// Remove orders that ended long ago.
     Purge(PurgeArgs),
-    /// Let a tenant in: make its first key.
+    /// Make the first API key of a tenant.
     Access(AccessArgs),
     /// Make, list, roll and revoke API keys.
     Key(KeyArgs),
@@ -102,16 +102,16 @@ enum Command {
     DeadLetters(DeadLettersArgs),
     /// Show what waits: outboxes, lags, timers, mails.
     Status(StatusArgs),
-    /// Measure: throughput, latencies and costs, with a check of the truth.
+    /// Measure throughput, latencies and costs, and check that no order was lost.
     #[cfg(feature = "load")]
     Load(Box<comanda_load::command::LoadArgs>),
     /// Create, import, look up, watch and move orders.
     Order(Box<OrderArgs>),
     /// Ask for rides.
     Ride(Box<RideArgs>),
-    /// Register couriers, say whether and where they are, follow what they have to do.
+    /// Register couriers, set their status and position, follow their jobs.
     Courier(Box<CourierArgs>),
-    /// See which courier has which order; take, refuse, assign, withdraw and finish jobs.
+    /// See which courier has which order; accept, decline, assign, withdraw and complete jobs.
     Assignment(AssignmentArgs),
     /// Look at the mails of an order, or send one again.
     Mail(MailArgs),
@@ -119,7 +119,7 @@ enum Command {
     Workflow(WorkflowArgs),
     /// Count orders: by status and hour, how long they stay, how they end, revenue, couriers.
     Stats(Box<StatsArgs>),
-    /// Ask servers whether they serve.
+    /// Check the health of servers.
     Healthcheck(HealthArgs),
 }
 

@@ -28,7 +28,7 @@ use crate::{
     wake::Wake,
 };
 
-/// For how long nobody else looks for a courier after an open offer made way.
+/// For how long the leader does not look for a courier after an open offer was withdrawn for an assignment by hand.
 const HELD: Duration = Duration::seconds(5);
 
 /// Who gets what.

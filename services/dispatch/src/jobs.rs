@@ -54,7 +54,7 @@ pub fn follow(dispatch: &WorkflowDispatch, case: &Case, seen: &Seen) -> Change {
     }
 }
 
-/// The order needs a courier: a job that has none waits again, and one whose courier should have moved the order on begins anew.
+/// The order needs a courier: a job that has none waits again, and one whose courier should have moved the order on starts from the beginning.
 fn wanted(dispatch: &WorkflowDispatch, change: Change) -> Change {
     let Some(assignment) = &change.assignment else {
         return if change.job.state == JobState::Done { change.requeue() } else { change };
@@ -65,7 +65,7 @@ fn wanted(dispatch: &WorkflowDispatch, change: Change) -> Change {
     if is_offer || !was_moved_on { change } else { release(change).requeue() }
 }
 
-/// The order is in the hands of a courier, whoever said so.
+/// The order has a courier, whether dispatch or a person said so.
 fn carried(mut change: Change, stage: Stage, actor: &str) -> Change {
     let (time, by) = (change.time, By { actor, reason: "" });
     let Some(assignment) = &mut change.assignment else { return over(change) };

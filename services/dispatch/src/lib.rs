@@ -231,18 +231,12 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
+    use comanda_kit::testing::check_settings;
 
     use super::*;
 
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        _config: Config,
-    }
-
     #[test]
     fn the_settings_are_consistent() {
-        Cli::command().debug_assert();
+        check_settings::<Config>();
     }
 }

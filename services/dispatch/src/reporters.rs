@@ -1,6 +1,7 @@
 //! The couriers that lately reported positions to this replica: known to exist, and what the filter remembers of each.
 //!
-//! Memory is bounded: half of the bound is one generation. When the younger one is full the older one is forgotten, so whoever reports stays.
+//! Memory is bounded: half of the bound is one generation. When the younger one is full the older one is forgotten, so couriers that keep
+//! reporting stay.
 
 use std::{
     collections::HashMap,

@@ -72,7 +72,7 @@ pub struct Config {
     /// Calls that may be in progress at once; further ones are answered 429.
     #[arg(long, env = "COMANDA_HTTP_MAX_CALLS", default_value_t = 1024)]
     pub http_max_calls: usize,
-    /// Streams of events that may be open at once; one more is told to come again.
+    /// Streams of events that may be open at once; a further one is refused, and may be tried again.
     #[arg(long, env = "COMANDA_HTTP_MAX_STREAMS", default_value_t = 2048)]
     pub http_max_streams: usize,
     /// What orders have that POST /new_order makes.

@@ -4,10 +4,13 @@
 //! row in [`comanda_proto::access::TABLE`] is denied. Every read and write of a store takes the scope, so forgetting it does not compile.
 //!
 //! The [`authenticator`] finds out who calls: from an API key ([`key`], kept in [`store`], seen through the [`key_cache`]), from a token of an
-//! OpenID provider ([`oidc`]), or from the tracking token of an order. The [`layer`] does that for each call, asks the table, and holds
-//! the caller's tenant to its [`limits`], and addresses that show nothing good to theirs ([`strangers`]). A stream ends when what let it in does ([`ending`]). What was denied is noted in the audit ([`denials`]).
+//! OpenID provider ([`oidc`]), or from the tracking token of an order. The [`admission`] of each call asks
+//! it and the table, and holds the caller's tenant to its [`limits`], and addresses that show no good credentials to theirs ([`strangers`]). The
+//! [`layer`] stands before the services. It ends a stream when the credentials that admitted it have ended ([`ending`]). What was denied is
+//! noted in the audit ([`denials`]).
 
 mod actor;
+pub mod admission;
 pub mod authenticator;
 pub mod config;
 pub mod credential;
@@ -25,8 +28,9 @@ pub mod store;
 pub mod strangers;
 
 pub use self::{
+    admission::Access,
     config::Config,
-    layer::{Access, Scoped},
+    layer::Scoped,
     scope::Scope,
     strangers::{Address, Strangers},
 };

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use comanda_proto::errors::{DOMAIN, reason};
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{Code, Status, codegen::http::HeaderMap, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::text::has_visible;
@@ -72,7 +72,7 @@ impl ApiError {
 
     /// RESOURCE_EXHAUSTED: the caller's tenant takes as much as it may; nothing was done.
     pub fn tenant_limit() -> Self {
-        let message = "this tenant takes as much of this server as it may: nothing was done; try again a little later";
+        let message = "this tenant has reached its limit on this server: nothing was done; try again a little later";
         Self::new(Code::ResourceExhausted, reason::TENANT_LIMIT, message).retry_after(RETRY_AFTER)
     }
 
@@ -90,7 +90,7 @@ impl ApiError {
 
     /// INTERNAL: a fault of ours, described in the log.
     pub fn internal() -> Self {
-        Self::new(Code::Internal, reason::INTERNAL, "a fault of the server; its log tells more")
+        Self::new(Code::Internal, reason::INTERNAL, "an internal error; the log of the server has the details")
     }
 
     /// DEADLINE_EXCEEDED: the time that the client gave the call is over; whether the call was applied is unknown.
@@ -117,6 +117,14 @@ impl ApiError {
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    /// The trailers with which a stream ends.
+    pub fn into_trailers(self) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        // Fails only for a message that no header can hold; tonic percent-encodes it.
+        let _ = Status::from(self).add_header(&mut trailers);
+        trailers
     }
 }
 

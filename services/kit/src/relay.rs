@@ -22,6 +22,8 @@ mod reader;
 mod rows;
 mod set_aside;
 mod statements;
+#[cfg(test)]
+mod unreachable;
 
 use std::{sync::Arc, time::Duration};
 

@@ -135,7 +135,7 @@ fn jitter() -> f64 {
 }
 
 fn too_old() -> ApiError {
-    let message = "this stream has reached its age; resume it, on any server";
+    let message = "this stream has reached its maximum age; resume it, on any server";
     ApiError::new(Code::Unavailable, reason::STREAM_AGE, message).retry_after(RETRY_AFTER)
 }
 

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use clap::{Args, Command};
 use comanda_proto::topics;
 use rdkafka::{
     Message,
@@ -346,6 +347,11 @@ fn security() -> kafka::Security {
 
 fn server(variable: &str, default: &str) -> String {
     env::var(variable).unwrap_or_else(|_| default.into())
+}
+
+/// Panics where two settings have the same flag, or contradict each other in another way.
+pub fn check_settings<A: Args>() {
+    A::augment_args(Command::new("test")).debug_assert();
 }
 
 /// Waits until `condition` gives something, looking again and again; panics with `what` when it does not come about.

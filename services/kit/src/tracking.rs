@@ -1,4 +1,4 @@
-//! Tracking tokens: whoever holds one may look at one order until the token expires, and may do nothing else. None is stored: a token says what
+//! Tracking tokens: the holder of one may read one order until the token expires, and nothing else. None is stored: a token says what
 //! it is for, and is signed (Ed25519, RFC 8032).
 //!
 //! A token is `trk_` and, as base64url: the order's id (16 bytes), when it expires (seconds since 1970, 8 bytes, big-endian), the tenant
@@ -72,7 +72,7 @@ pub struct Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is no token of these keys.
-    #[error("this is no valid tracking token")]
+    #[error("this is not a valid tracking token")]
     Invalid,
     /// Its time is over.
     #[error("this tracking token has expired")]
@@ -101,7 +101,7 @@ impl Keys {
 
     fn add_private(&mut self, der: &[u8]) -> Result<()> {
         let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) else {
-            bail!("a private key in it is none of Ed25519");
+            bail!("a private key in it is not of Ed25519");
         };
         self.verifiers.push(UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref().to_vec()));
         self.signer.get_or_insert(pair);
@@ -110,7 +110,7 @@ impl Keys {
 
     fn add_public(&mut self, der: &[u8]) -> Result<()> {
         let key = der.strip_prefix(&PUBLIC_KEY_HEAD).filter(|key| key.len() == 32);
-        let key = key.context("a public key in it is none of Ed25519")?;
+        let key = key.context("a public key in it is not of Ed25519")?;
         self.verifiers.push(UnparsedPublicKey::new(&ED25519, key.to_vec()));
         Ok(())
     }
@@ -168,7 +168,7 @@ fn read(signed: &[u8]) -> Option<Claims> {
 /// A new private key, as a PEM file.
 pub fn new_key() -> Result<String> {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new());
-    let der = der.map_err(|_| anyhow::anyhow!("this machine gives no random numbers"))?;
+    let der = der.map_err(|_| anyhow::anyhow!("the random number generator of the system failed"))?;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n")))
@@ -231,7 +231,7 @@ mod tests {
     fn a_file_without_keys_of_the_right_kind_says_so() {
         let certificate = "-----BEGIN CERTIFICATE-----\nMCowBQYDK2VwAyEA\n-----END CERTIFICATE-----\n";
         let other = "-----BEGIN PRIVATE KEY-----\nMCowBQYDK2VwAyEA\n-----END PRIVATE KEY-----\n";
-        for (pem, said) in [("", "no key in it"), (certificate, "Certificate"), (other, "none of Ed25519")] {
+        for (pem, said) in [("", "no key in it"), (certificate, "Certificate"), (other, "not of Ed25519")] {
             let error = Keys::of_pem(pem.as_bytes(), DAY).expect_err("no keys").to_string();
             assert!(error.contains(said), "{error}");
         }

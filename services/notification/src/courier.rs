@@ -13,7 +13,7 @@ use comanda_proto::{
 pub enum InHands {
     /// This courier has it.
     Of(Box<CourierRow>),
-    /// Nobody has it yet, or not any more; or whoever has it is not confirmed.
+    /// The order has no courier yet, or no longer; or the assignment is not confirmed.
     Nobodys,
     /// The job is done, or the order has ended.
     Done,

@@ -1,4 +1,4 @@
-//! Sets of numbers: the live one, and one that is built anew.
+//! Sets of numbers: the live one, and one that a rebuild makes.
 
 use comanda_kit::postgres::{StoreError, bounded};
 use sqlx::{Executor, FromRow, Postgres, postgres::PgArguments, query::QueryScalar};

@@ -116,7 +116,7 @@ impl Unit {
         topic_epoch: i64,
         places: &BTreeMap<i32, Place>,
     ) -> Result<bool, StoreError> {
-        // Only here, so that the lease can be renewed meanwhile: nobody else can take it from now until the commit.
+        // Only here, so that the lease can be renewed meanwhile: no other replica can take it from now until the commit.
         let led = sqlx::query_scalar("SELECT true FROM lease WHERE epoch = $1 FOR SHARE").bind(lease_epoch);
         let led: Option<bool> = bounded(led.fetch_optional(&mut *self.connection)).await?;
         let is_read = advance(&mut self.connection, topic, topic_epoch, places).await?;

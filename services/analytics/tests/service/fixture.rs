@@ -59,7 +59,7 @@ impl Fixture {
         Operator::connect(&Config::default(), &self.environment.postgres)
     }
 
-    /// Counts the history anew.
+    /// Counts the history again.
     pub async fn rebuild(&self, options: Options) -> Result<i32> {
         let operator = self.operator()?;
         let generation = operator.rebuild(options, &mut Silent).await;

@@ -130,7 +130,7 @@ async fn a_rebuild_does_not_forget_purged_orders_unless_it_is_told_to() -> Resul
     let refused = fixture.rebuild(Options::default()).await.expect_err("5 orders are gone").to_string();
     assert!(refused.contains("lacks 5 orders") && refused.contains("--forget-purged"), "{refused}");
     assert_eq!(fixture.moves().await?, before, "the numbers stay");
-    // It can be asked again, or begin anew.
+    // It can be asked again, or start from the beginning.
     fixture.rebuild(Options { restart: true, forget_purged: false }).await.expect_err("still gone");
     fixture.rebuild(Options { restart: false, forget_purged: true }).await?;
     assert_eq!(difference(&fixture.moves().await?, &fixture.expected_moves().await?), Vec::<String>::new());

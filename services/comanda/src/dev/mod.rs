@@ -26,7 +26,7 @@ use crate::{
     failure::Failure,
     migrate,
     operate::republish::{Which, republish},
-    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs, TlsArgs},
+    roles::{self, Addresses, AllArgs, HttpArgs, ListenArgs, ServerArgs, TlsArgs},
 };
 
 /// Partitions of the topics; fewer than in production, since nothing here runs on several machines.
@@ -111,12 +111,12 @@ async fn run_roles(
     demo: Option<Show>,
 ) -> Result<()> {
     let all = settings(args, data_dir, broker, database)?;
-    migrate::database(&all.postgres).await?;
+    migrate::database(&all.server.postgres).await?;
     // The broker is empty at every start: what is unfinished is published again. Consumers drop what they know.
-    comanda_ordering::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
-    comanda_state_machine::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
-    comanda_dispatch::operator::Operator::connect(&all.postgres)?.relay.begin_log().await?;
-    let again = republish(&all.postgres, Which::Unfinished, None).await?;
+    comanda_ordering::operator::Operator::connect(&all.server.postgres)?.relay.begin_log().await?;
+    comanda_state_machine::operator::Operator::connect(&all.server.postgres)?.relay.begin_log().await?;
+    comanda_dispatch::operator::Operator::connect(&all.server.postgres)?.relay.begin_log().await?;
+    let again = republish(&all.server.postgres, Which::Unfinished, None).await?;
     let addresses = roles::start_all(&all, tasks).await?;
     banner(addresses, &all, database, again);
     let stop = tasks.stop_token();
@@ -146,7 +146,7 @@ fn settings(
     if notification.mail.public_url.is_none() && !args.http.no_http && http.port() != 0 {
         notification.mail.public_url = Some(format!("http://{http}"));
     }
-    Ok(AllArgs {
+    let server = ServerArgs {
         listen,
         tls: TlsArgs::default(),
         postgres: postgres::Config { database_connections: 8, ..postgres::Config::at(database.url()) },
@@ -159,6 +159,9 @@ fn settings(
             kafka_config_file: None,
             security: kafka::Security::default(),
         },
+    };
+    Ok(AllArgs {
+        server,
         state_machine: args.state_machine.clone(),
         notification,
         dispatch: args.dispatch.clone(),
@@ -182,7 +185,7 @@ fn banner(addresses: Addresses, all: &AllArgs, database: &database::Database, ag
         _ => "to the mail server of --smtp-url".into(),
     };
     let address = addresses.grpc;
-    let access = match all.listen.access.door.access {
+    let access = match all.server.listen.access.door.access {
         Mode::Open => "without access control or TLS",
         Mode::Required => "for those who show credentials, without TLS",
     };
@@ -190,7 +193,7 @@ fn banner(addresses: Addresses, all: &AllArgs, database: &database::Database, ag
     println!("  kept:   orders, states, history, couriers, jobs and mails-to-send, in {}", database.describe());
     println!(
         "  lost at exit: the event log. The broker ({}) is librdkafka's mock, in memory:",
-        all.kafka.kafka_bootstrap_servers
+        all.server.kafka.kafka_bootstrap_servers
     );
     println!(
         "          it is not Kafka; do not measure or attack it. What is unfinished is published again at the next start ({again} orders now)."

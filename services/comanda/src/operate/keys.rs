@@ -1,4 +1,4 @@
-//! `comanda access` and `comanda key`: API keys. They are written into the database by whoever may write there; no server takes part.
+//! `comanda access` and `comanda key`: API keys. They are written into the database directly; no server takes part.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ enum KeyVerb {
     Create(CreateArgs),
     /// Show the keys: what they may do, and until when.
     List(ListArgs),
-    /// Make a key good for nothing.
+    /// Revoke a key.
     Revoke(WhichArgs),
     /// Give a key a new secret and print the new key; the old one stays good for a while.
     Roll(RollArgs),

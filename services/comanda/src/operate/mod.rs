@@ -15,7 +15,7 @@ pub mod workflow;
 /// Orders that one statement looks at, so that none runs long.
 const CHUNK: i64 = 2_000;
 
-/// Who runs this command, for the audit: whoever may write into the database may also call itself what it likes.
+/// Who runs this command, for the audit: a caller that can write into the database can also choose this name.
 fn invoker() -> String {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     format!("operator {}", user.as_deref().unwrap_or("unknown"))

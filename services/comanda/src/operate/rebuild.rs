@@ -1,4 +1,4 @@
-//! `comanda stats rebuild`: counts the whole history anew.
+//! `comanda stats rebuild`: counts the whole history again.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,7 +11,7 @@ use super::numbers::Numbers;
 /// `comanda stats rebuild`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The reports show the present numbers until the new ones are complete. Broken off, it goes on where it was when it is started again. It does
+The reports show the present numbers until the new ones are complete. If it is interrupted, it continues when it is started again. It does
 not run at the same time as `comanda purge` or `comanda republish`. The history does not have orders that were purged: where they were counted,
 the new numbers are refused unless --forget-purged is given.
 
@@ -22,10 +22,10 @@ pub struct RebuildArgs {
     postgres: postgres::Config,
     #[command(flatten)]
     numbers: Numbers,
-    /// Give up a rebuild that was broken off, and begin anew.
+    /// Discard a rebuild that was interrupted, and start from the beginning.
     #[arg(long)]
     restart: bool,
-    /// Take the new numbers although they lack orders that were purged.
+    /// Accept the new numbers although they lack orders that were purged.
     #[arg(long)]
     forget_purged: bool,
 }
@@ -40,7 +40,7 @@ pub async fn run(args: RebuildArgs) -> Result<()> {
     bar.0.finish_and_clear();
     operator.close().await;
     drop(exclusive);
-    println!("the history is counted anew: the reports show generation {}", rebuilt?);
+    println!("the history is counted again: the reports show generation {}", rebuilt?);
     Ok(())
 }
 

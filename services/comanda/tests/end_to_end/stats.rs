@@ -1,4 +1,4 @@
-//! Reports: what `comanda stats` says of orders that went their way, before and after the history is counted anew, and although the role
+//! Reports: what `comanda stats` says of orders that went their way, before and after the history is counted again, and although the role
 //! that counts was killed on the way.
 
 use comanda_kit::testing::eventually;
@@ -44,7 +44,7 @@ async fn reports_count_each_order_once_and_a_rebuild_gives_the_same() {
     assert_eq!((&rates["createdCount"], &rates["succeededCount"]), (&"40".into(), &"40".into()));
     assert!(before[3].lines().any(|line| line.ends_with("delivery,CLP,40,40,120000.00")), "{}", before[3]);
     let rebuilt = world.succeeds(&["stats", "rebuild"]).await;
-    assert_eq!(rebuilt, "the history is counted anew: the reports show generation 2\n");
+    assert_eq!(rebuilt, "the history is counted again: the reports show generation 2\n");
     for (report, before) in reports.iter().zip(before) {
         assert_eq!(stats(report).await, before, "{report:?}");
     }

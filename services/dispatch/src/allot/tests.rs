@@ -12,7 +12,7 @@ fn wish(bonus: i64, candidates: &[(u8, u32)]) -> Wish {
     Wish { bonus, candidates: candidates.iter().map(|(courier, seconds)| candidate(*courier, *seconds)).collect() }
 }
 
-/// What a choice costs in total, whoever gets nobody included. Each order and each courier must be there once at most.
+/// What a choice costs in total, with the orders that get no courier. Each order and each courier must be there once at most.
 fn total(wishes: &[Wish], pairs: &[Pair]) -> i64 {
     let (mut orders, mut couriers) = (HashSet::new(), HashSet::new());
     for (order, index) in pairs {

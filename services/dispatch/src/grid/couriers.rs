@@ -14,7 +14,7 @@ use crate::place::{CourierKey, Point};
 
 /// How many rings are looked through before all couriers are: about 23 km.
 const RINGS: u32 = 25;
-/// Whoever is outside of `k` rings around a cell is at least `k` times so far from every place in that cell, in metres. To cross a ring takes at
+/// A courier outside of `k` rings around a cell is at least `k` times so far from every place in that cell, in metres. To cross a ring takes at
 /// least the side of a hexagon. At this resolution it has 530 m on average, and nowhere on earth less than this.
 const RING_METRES: f64 = 300.0;
 /// So few are compared without the cells.

@@ -122,7 +122,7 @@ impl Rounds {
         }
     }
 
-    /// The next round reads anew which couriers there are.
+    /// The next round reads again which couriers there are.
     pub fn forget(&mut self) {
         self.available.expire();
     }

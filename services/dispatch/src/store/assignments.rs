@@ -13,6 +13,13 @@ use uuid::Uuid;
 use super::{Store, assignment_columns, job_columns, jobs::CaseRow};
 use crate::model::Case;
 
+/// The columns of a [`CaseRow`]: a job `j`, an assignment `a` of it, and the time.
+macro_rules! case_columns {
+    () => {
+        concat!(job_columns!(), ", ", assignment_columns!(), ", clock_timestamp() AS now")
+    };
+}
+
 impl Store {
     /// One of the caller's assignments: the one of the attempt, or the latest.
     pub async fn assignment(
@@ -23,10 +30,8 @@ impl Store {
     ) -> Result<Option<Case>, StoreError> {
         let statement = concat!(
             "SELECT ",
-            job_columns!(),
-            ", ",
-            assignment_columns!(),
-            ", clock_timestamp() AS now
+            case_columns!(),
+            "
              FROM jobs j
              JOIN assignments a ON a.order_id = j.order_id
              WHERE j.tenant = $1 AND j.order_id = $2 AND ($3::int IS NULL OR a.attempt = $3)
@@ -43,10 +48,8 @@ impl Store {
         let (order_ids, attempts): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
         let statement = sqlx::query_as(concat!(
             "SELECT ",
-            job_columns!(),
-            ", ",
-            assignment_columns!(),
-            ", clock_timestamp() AS now
+            case_columns!(),
+            "
              FROM unnest($1::uuid[], $2::int[]) AS k (order_id, attempt)
              JOIN jobs j ON j.order_id = k.order_id
              JOIN assignments a ON a.order_id = k.order_id AND a.attempt = k.attempt"
@@ -59,10 +62,8 @@ impl Store {
     pub async fn expired(&self, limit: i64) -> Result<Vec<Case>, StoreError> {
         let statement = sqlx::query_as(concat!(
             "SELECT ",
-            job_columns!(),
-            ", ",
-            assignment_columns!(),
-            ", clock_timestamp() AS now
+            case_columns!(),
+            "
              FROM assignments a
              JOIN jobs j ON j.order_id = a.order_id
              WHERE a.state = 1 AND a.offered_until <= now()
@@ -77,10 +78,8 @@ impl Store {
     pub async fn active(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Case>, StoreError> {
         let statement = sqlx::query_as(concat!(
             "SELECT ",
-            job_columns!(),
-            ", ",
-            assignment_columns!(),
-            ", clock_timestamp() AS now
+            case_columns!(),
+            "
              FROM assignments a
              JOIN jobs j ON j.order_id = a.order_id
              WHERE a.ended_at IS NULL AND a.state = 2 AND a.order_id > $1
@@ -123,10 +122,8 @@ macro_rules! list {
     ($condition:literal) => {
         concat!(
             "SELECT ",
-            job_columns!(),
-            ", ",
-            assignment_columns!(),
-            ", clock_timestamp() AS now
+            case_columns!(),
+            "
              FROM assignments a
              JOIN jobs j ON j.order_id = a.order_id
              WHERE a.tenant = $1 AND ",

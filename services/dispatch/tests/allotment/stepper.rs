@@ -100,7 +100,7 @@ impl Stepper {
         self.elector.ask().await?.context("another replica leads")
     }
 
-    /// One round, with couriers read anew.
+    /// One round, with couriers read again.
     pub async fn round(&mut self) -> Result<usize> {
         let lease = self.lead().await?;
         self.rounds.forget();

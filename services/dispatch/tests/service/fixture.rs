@@ -85,7 +85,7 @@ impl Fixture {
         postgres::pool(&self.environment.postgres, SCHEMA)
     }
 
-    /// Leads, in the place of whoever did.
+    /// Leads, in the place of the leader before.
     pub async fn lead(&self) -> Result<Lease> {
         self.execute("UPDATE dispatch.lease SET expires_at = '-infinity'").await?;
         Ok(Elector::new(self.pool()?).ask().await?.expect("nobody holds it"))

@@ -36,7 +36,7 @@ export class View {
     root.addEventListener("keydown", (event) => this.#move(event));
   }
 
-  /** Draws everything anew, for a workflow. @param {Workflow} workflow */
+  /** Draws everything again, for a workflow. @param {Workflow} workflow */
   show(workflow) {
     this.workflow = workflow;
     this.cards.clear();
@@ -68,7 +68,7 @@ export class View {
     });
   }
 
-  /** Draws every card anew, by another filter. @param {(card: Card) => boolean} filter */
+  /** Draws every card again, with another filter. @param {(card: Card) => boolean} filter */
   refilter(filter) {
     this.filter = filter;
     for (const id of this.model.cards.keys()) this.model.changed.add(id);

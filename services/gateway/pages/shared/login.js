@@ -19,7 +19,7 @@ function keep(wanted) {
   location.reload();
 }
 
-/** Asks for a key, once, whoever finds that one is needed. */
+/** Asks for a key, and only once, even if several requests find that one is needed. */
 export function ask() {
   const open = document.querySelector("dialog#login");
   if (open instanceof HTMLDialogElement) {

@@ -20,7 +20,7 @@ async fn after_many_failures_an_address_is_told_to_wait_but_who_was_let_in_goes_
     let get = |path: &str, token: &str| gateway.get(path).header("authorization", format!("Bearer {token}"));
     let orders = "/v1/orders";
     let status = async |request| answer(request).await.0;
-    // The server of the test answers whoever shows anything.
+    // The server of the test accepts any credentials.
     assert_eq!(status(get(orders, "good")).await, StatusCode::OK);
     for _ in 0..3 {
         assert_eq!(status(gateway.get(orders)).await, StatusCode::UNAUTHORIZED);

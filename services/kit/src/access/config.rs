@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use tracing::warn;
 
 use super::{
+    admission::Access,
     authenticator::Authenticator,
     denials::Denials,
     key_cache::{Freshness, KeyCache},
-    layer::Access,
     limits::Limits,
     oidc::{self, Oidc},
     scope::Scope,
@@ -22,13 +22,13 @@ use crate::{postgres, shutdown::Tasks, tracking::Keys};
 /// How many connections are opened for access control.
 const CONNECTIONS: u32 = 2;
 
-/// Who gets in.
+/// Which callers are admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Everyone, as the owner of the tenant "default". Only where nobody but this machine can reach the server.
+    /// Every caller, as the owner of the tenant "default". Only for servers that no other machine can reach.
     #[default]
     Open,
-    /// Who shows an API key, a token of the OpenID provider, or for one order its tracking token.
+    /// Callers that show an API key, a token of the OpenID provider, or for one order its tracking token.
     Required,
 }
 
@@ -36,11 +36,11 @@ pub enum Mode {
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[group(skip)]
 pub struct Door {
-    /// Who gets in.
+    /// Which callers are admitted.
     #[arg(long, env = "COMANDA_ACCESS", value_enum, default_value_t = Mode::Open)]
     pub access: Mode,
-    /// Calls of one address that may fail in a minute for want of good credentials; further ones are not looked at, unless their
-    /// credentials were good lately. 0: any number.
+    /// Calls of one address that may fail in a minute because they have no valid credentials; further ones are refused unchecked, unless their
+    /// credentials were valid lately. 0: any number.
     #[arg(long, env = "COMANDA_ADDRESS_FAILURES_PER_MINUTE", value_name = "NUMBER", default_value_t = 600)]
     pub address_failures_per_minute: u32,
     /// Listen on addresses that others can reach although there is no TLS or no access control.
@@ -59,7 +59,7 @@ pub struct Config {
     #[command(flatten)]
     pub oidc: oidc::Settings,
     /// The tenant of callers that show a client certificate and no other credentials: they have the role service there, under the first
-    /// name of their certificate. Needs --client-ca [default: a certificate alone lets nobody in].
+    /// name of their certificate. Needs --client-ca [default: a certificate alone is not accepted].
     #[arg(long, env = "COMANDA_CLIENT_CERT_TENANT", value_name = "TENANT", value_parser = NonEmptyStringValueParser::new())]
     pub client_cert_tenant: Option<String>,
     /// Calls that each tenant may begin in a second at this server; 0: any number.

@@ -1,4 +1,4 @@
-//! The end of a stream whose caller is let in no more: its credentials have expired or were revoked. Its client may resume it, with others.
+//! Ends a stream whose credentials have expired or were revoked. Its client may resume it with others.
 
 use std::{
     pin::Pin,
@@ -22,10 +22,10 @@ use crate::{errors::ApiError, shares::Share, tls::Peer};
 /// How often the credentials of a stream are looked at again. With the interval of the keys' cache well below a minute.
 const RECHECK: Duration = Duration::from_secs(20);
 
-/// Ends when the caller is let in no more.
+/// Ends when the caller's credentials are no longer valid.
 pub type Ends = Pin<Box<dyn Future<Output = ApiError> + Send>>;
 
-/// When `principal`, which showed these credentials or this certificate, is let in no more; `None` where that never happens.
+/// When `principal`, which showed these credentials or this certificate, is no longer admitted; `None` where that never happens.
 pub fn ends(
     authenticator: &Arc<Authenticator>,
     principal: &Principal,
@@ -62,7 +62,7 @@ fn until_recheck(principal: &Principal, now: SystemTime) -> Duration {
     left.into_iter().chain(recheck).min().unwrap_or(RECHECK) + Duration::from_millis(2)
 }
 
-/// The responses of a stream until its caller is let in no more. It holds the tenant's share.
+/// The responses of a stream while its caller's credentials are valid. It holds the tenant's share.
 pub struct Ending {
     /// `None` when it has ended.
     stream: Option<Body>,
@@ -91,7 +91,7 @@ impl HttpBody for Ending {
             && let Poll::Ready(error) = ends.as_mut().poll(cx)
         {
             self.stream = None;
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers(error)))));
+            return Poll::Ready(Some(Ok(Frame::trailers(error.into_trailers()))));
         }
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         Pin::new(stream).poll_frame(cx)
@@ -100,13 +100,6 @@ impl HttpBody for Ending {
     fn is_end_stream(&self) -> bool {
         self.stream.as_ref().is_none_or(HttpBody::is_end_stream)
     }
-}
-
-fn trailers(error: ApiError) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    // Fails only for a message that no header can hold; tonic percent-encodes it.
-    let _ = Status::from(error).add_header(&mut trailers);
-    trailers
 }
 
 #[cfg(test)]

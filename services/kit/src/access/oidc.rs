@@ -44,7 +44,7 @@ pub struct Settings {
     /// --access required and --oidc-audience.
     #[arg(long, env = "COMANDA_OIDC_ISSUER", value_name = "URL", value_parser = issuer, requires = "oidc_audience")]
     pub oidc_issuer: Option<String>,
-    /// What `aud` of a token must hold: tokens for other programs are refused.
+    /// What `aud` of a token must contain: tokens for other programs are refused.
     #[arg(long, env = "COMANDA_OIDC_AUDIENCE", value_name = "TEXT")]
     pub oidc_audience: Option<String>,
     /// The algorithms with which tokens may be signed, separated by commas; of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.

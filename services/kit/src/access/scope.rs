@@ -30,7 +30,7 @@ impl Scope {
         Self::new(DEFAULT_TENANT, "owner", Role::Owner)
     }
 
-    /// Whoever holds the tracking token of an order.
+    /// The holder of the tracking token of an order.
     pub fn tracker(claims: &Claims) -> Self {
         Self { order: Some(claims.order_id), ..Self::new(&claims.tenant, "tracking", Role::Tracker) }
     }

@@ -1,5 +1,5 @@
-//! What an address may do that shows no good credentials: so many calls a minute fail for it, and no further ones are looked at. Credentials
-//! that were good lately stay so: whoever shares an address with somebody who guesses is not shut out.
+//! How many calls of one address may fail in a minute for want of valid credentials; further ones are refused unchecked. Credentials that were
+//! valid lately are still admitted, so that a caller is not shut out by another one at the same address.
 
 use std::{
     collections::HashMap,
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// Of IPv6 the network: whoever has one address there has 2^64.
+/// Of IPv6 the network: one customer usually has all 2^64 addresses of it.
 fn network(Address(address): Address) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

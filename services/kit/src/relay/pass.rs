@@ -108,10 +108,7 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        kafka,
-        relay::{outbox::Pointer, rows::Row},
-    };
+    use crate::relay::{outbox::Pointer, rows::Row, unreachable::unreachable_log};
 
     fn page(front: i64, seqs: &[i64]) -> Page {
         let pointer = |seq: i64| Pointer { key: Uuid::from_u128(seq.unsigned_abs().into()), version: 1 };
@@ -119,22 +116,9 @@ mod tests {
         Page { rows, is_last: false, front }
     }
 
-    fn log() -> Log {
-        let config = kafka::Config {
-            kafka_bootstrap_servers: "127.0.0.1:1".into(),
-            topic_prefix: "test.".into(),
-            fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
-            outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
-            kafka_config: Vec::new(),
-            kafka_config_file: None,
-            security: kafka::Security::default(),
-        };
-        Log::new(config, "topic".into()).expect("a producer")
-    }
-
     #[tokio::test]
     async fn a_pass_holds_what_it_went_past_until_rows_are_put_in_front() {
-        let (log, set_aside, mut pass) = (log(), SetAside::default(), Pass::default());
+        let (log, set_aside, mut pass) = (unreachable_log(), SetAside::default(), Pass::default());
         let head = page(-2, &[-2, 5, 7]);
         assert!(!pass.is_final(&head));
         for id in [10, 11, 12] {

@@ -190,7 +190,7 @@ mod tests {
     use rdkafka::producer::future_producer::Delivery as Stored;
 
     use super::*;
-    use crate::{kafka, relay::outbox::Pointer};
+    use crate::relay::{outbox::Pointer, unreachable::unreachable_log};
 
     /// Kafka's answer about the record at an offset of partition 0, after it was asked for so often in vain.
     fn answer(offset: i64, mut pending: u32) -> impl Delivery {
@@ -210,16 +210,7 @@ mod tests {
     /// Acks come in while the records are looked at: the first is asked for a moment too early, the second just in time.
     #[tokio::test]
     async fn records_of_a_partition_are_finished_in_the_order_in_which_they_were_sent() {
-        let config = kafka::Config {
-            kafka_bootstrap_servers: "127.0.0.1:1".into(),
-            topic_prefix: "test.".into(),
-            fetch_wait_ms: kafka::DEFAULT_FETCH_WAIT_MS,
-            outbox_cache_mib: kafka::DEFAULT_OUTBOX_CACHE_MIB,
-            kafka_config: Vec::new(),
-            kafka_config_file: None,
-            security: kafka::Security::default(),
-        };
-        let log = Log::new(config, "topic".into()).expect("a producer");
+        let log = unreachable_log();
         let mut set_aside = SetAside::default();
         for (offset, pending) in [(7, 1), (8, 0)] {
             let pointer = Pointer { key: Uuid::now_v7(), version: 1 };

@@ -109,7 +109,7 @@ impl http_body::Body for Bounded {
             return Poll::Pending;
         };
         self.stream = None;
-        Poll::Ready(Some(Ok(Frame::trailers(trailers(end)))))
+        Poll::Ready(Some(Ok(Frame::trailers(end.into_trailers()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -120,13 +120,6 @@ impl http_body::Body for Bounded {
 fn connection_too_old() -> ApiError {
     let message = "the connection of this stream has reached its age; resume it, on any server";
     ApiError::new(Code::Unavailable, reason::STREAM_AGE, message).retry_after(RETRY_AFTER)
-}
-
-fn trailers(error: ApiError) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    // Fails only for a message that no header can hold; tonic percent-encodes it.
-    let _ = Status::from(error).add_header(&mut trailers);
-    trailers
 }
 
 #[cfg(test)]

@@ -67,9 +67,9 @@ fn tell(loaded: &Loaded) {
     gauge!("comanda_tls_certificate_expiry_timestamp_seconds").set(loaded.expiry as f64);
     match OffsetDateTime::from_unix_timestamp(loaded.expiry) {
         Ok(expiry) if expiry <= OffsetDateTime::now_utc() => {
-            warn!("the TLS certificate ended at {expiry}: clients refuse it")
+            warn!("the TLS certificate expired at {expiry}: clients refuse it")
         }
-        Ok(expiry) => info!("the TLS certificate holds until {expiry}"),
-        Err(_) => info!("the TLS certificate has no end"),
+        Ok(expiry) => info!("the TLS certificate is valid until {expiry}"),
+        Err(_) => info!("the TLS certificate does not expire"),
     }
 }

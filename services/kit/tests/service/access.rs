@@ -1,4 +1,4 @@
-//! Who gets in, with a real database for keys and a provider that misbehaves.
+//! Which callers are admitted, with a real database for keys and a provider that misbehaves.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether the same thing looks the same wherever it is shown.
+//! Whether the same thing looks the same in every place that shows it.
 
 use crate::history::{NewOrder, Order, OrderRow, RecordContent, Transition};
 

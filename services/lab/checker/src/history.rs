@@ -7,12 +7,24 @@
 
 #![allow(missing_docs, reason = "fields are named as in the API and the schema, where they are explained")]
 
+mod call;
 mod courier;
+mod order;
+mod record;
+mod stream;
+mod workflow;
 
 use serde::{Deserialize, Serialize};
 
-pub use courier::{
-    AssignmentEvent, AssignmentRow, CourierAction, CourierRow, Dispatch, Job, JobRow, Report, ReportRow, Step,
+pub use self::{
+    call::{Answer, BatchResult, NewOrder, Op},
+    courier::{
+        AssignmentEvent, AssignmentRow, CourierAction, CourierRow, Dispatch, Job, JobRow, Report, ReportRow, Step,
+    },
+    order::{Order, OrderRow, Transition},
+    record::{RecordContent, Topic},
+    stream::{Event, Start},
+    workflow::{Edge, Status, Workflow},
 };
 
 /// One thing that happened, or one thing found at the end.
@@ -205,253 +217,4 @@ pub struct Run {
     /// Replaces the delay of every timer edge, where the system was started so (`COMANDA_STEP_MS`).
     #[serde(default)]
     pub step_us: Option<i64>,
-}
-
-/// A call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum Op {
-    /// `CreateOrder`
-    Create(NewOrder),
-    /// `BatchCreateOrders`
-    CreateBatch { orders: Vec<NewOrder> },
-    /// `AdvanceOrder`, `CancelOrder`, `RejectOrder`: `trigger` is `advance`, `cancel` or `reject`
-    Move {
-        trigger: String,
-        order_id: String,
-        request_id: Option<String>,
-        expected_version: Option<i64>,
-        to_status: Option<String>,
-    },
-    /// `GetOrder`
-    Get { order_id: String },
-    /// `ListTransitions`, all pages
-    History { order_id: String },
-    /// A call to dispatch. `attempt` is 0, and `order_id` empty, where it concerns no assignment.
-    Courier { action: CourierAction, courier_id: String, order_id: String, attempt: i32 },
-    /// A call that must be refused, or bytes that are no call at all.
-    Bad { what: String, is_protobuf: bool },
-    /// A call that names what is another tenant's, or that shows a key which was revoked long enough ago.
-    Foreign { what: String },
-}
-
-/// An order as a client asks for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NewOrder {
-    pub request_id: Option<String>,
-    pub customer_id: String,
-    pub email: String,
-    pub workflow: String,
-    /// A digest of customer, items and labels, made alike of requests, answers and rows.
-    pub digest: String,
-}
-
-/// The content of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Answer {
-    Created {
-        order: Order,
-        replayed: bool,
-    },
-    /// One for each order of the batch, in its order.
-    Batch {
-        results: Vec<BatchResult>,
-    },
-    Moved {
-        transition: Transition,
-        replayed: bool,
-    },
-    Order {
-        order: Order,
-    },
-    History {
-        transitions: Vec<Transition>,
-    },
-    /// Of dispatch: what became of an assignment.
-    Assignment {
-        attempt: i32,
-        courier_id: String,
-        state: String,
-        replayed: bool,
-    },
-    /// Of dispatch, where no assignment is shown. `taken` is false where a position was dropped.
-    Courier {
-        taken: bool,
-    },
-}
-
-/// What became of one order of a batch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BatchResult {
-    pub code: String,
-    pub order: Option<Order>,
-    pub replayed: bool,
-}
-
-/// Where a stream of many orders starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "start", rename_all = "snake_case")]
-pub enum Start {
-    Snapshot,
-    Now,
-    /// With the last token that stream `of` showed.
-    Token {
-        of: u64,
-    },
-}
-
-/// What a stream shows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    Transition {
-        transition: Transition,
-    },
-    Current {
-        order: Order,
-    },
-    Heartbeat {
-        version: i64,
-    },
-    SnapshotComplete,
-    /// The courier of an order; `attempt` 0 where it has none any more.
-    Courier {
-        attempt: i32,
-        has_position: bool,
-    },
-    /// All that a courier has to do.
-    Jobs {
-        revision: i64,
-        jobs: Vec<Job>,
-    },
-}
-
-/// An order as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    pub order_id: String,
-    pub number: i64,
-    pub customer_id: String,
-    pub digest: String,
-    /// Currency, units and nanos, as `EUR 12.500000000`.
-    pub total: String,
-    pub item_count: i32,
-    pub workflow: String,
-    pub revision: i32,
-    pub status: String,
-    pub phase: String,
-    pub version: i64,
-    pub create_time_us: i64,
-    pub status_time_us: i64,
-    pub next_time_us: Option<i64>,
-}
-
-/// A transition, wherever it is shown or kept. `phase` and `trigger` in lower case without prefix: `active`, `timer`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Transition {
-    pub order_id: String,
-    pub version: i64,
-    pub from: String,
-    pub to: String,
-    pub phase: String,
-    pub time_us: i64,
-    pub trigger: String,
-    pub next_time_us: Option<i64>,
-    /// When `from` was entered.
-    pub from_time_us: Option<i64>,
-    pub total: String,
-    pub item_count: i32,
-}
-
-/// A row of `ordering.orders`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OrderRow {
-    pub order_id: String,
-    pub tenant: String,
-    pub number: i64,
-    pub customer_id: String,
-    pub email: String,
-    pub digest: String,
-    pub total: String,
-    pub item_count: i32,
-    pub workflow: String,
-    pub revision: i32,
-    pub first_status: String,
-    pub create_time_us: i64,
-    /// When it is to start, where that is not at once.
-    #[serde(default)]
-    pub start_time_us: Option<i64>,
-}
-
-/// A topic of the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Topic {
-    Orders,
-    Transitions,
-    Assignments,
-}
-
-/// What a record says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "content", rename_all = "snake_case")]
-pub enum RecordContent {
-    Placed {
-        order_id: String,
-        tenant: String,
-        number: i64,
-        customer_id: String,
-        workflow: String,
-        revision: i32,
-        status: String,
-        create_time_us: i64,
-        total: String,
-        item_count: i32,
-    },
-    Transition {
-        tenant: String,
-        transition: Transition,
-    },
-    Assignment {
-        event: AssignmentEvent,
-    },
-    /// A record that the run itself put there: garbage, on purpose.
-    Planted,
-    /// Bytes that are neither.
-    Unreadable {
-        why: String,
-    },
-}
-
-/// A lifecycle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Workflow {
-    pub name: String,
-    pub revision: i32,
-    pub statuses: Vec<Status>,
-    pub edges: Vec<Edge>,
-    #[serde(default)]
-    pub dispatch: Option<Dispatch>,
-}
-
-/// A status of a lifecycle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    pub name: String,
-    pub phase: String,
-    /// Whether reaching it is told by mail.
-    pub mail: bool,
-}
-
-/// A way from one status to another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Edge {
-    pub from: String,
-    pub to: String,
-    pub trigger: String,
-    pub delay_us: i64,
-    /// The delay begins at the order's start time, where that is later.
-    #[serde(default)]
-    pub after_start: bool,
 }

@@ -54,7 +54,7 @@ enum Command {
     Growth(Measured<growth::GrowthArgs>),
     /// Rides and couriers: how many are brought together, how soon, how near; and how many positions are taken.
     Dispatch(Measured<dispatch::DispatchArgs>),
-    /// Reports: how fast transitions are counted, how long a report takes, and counting everything anew.
+    /// Reports: how fast transitions are counted, how long a report takes, and how long a rebuild takes.
     Analytics(Measured<analytics::AnalyticsArgs>),
     /// How long few orders take, over counts of orders, state machines and partitions; or what another system loses.
     Experiment(Measured<experiment::ExperimentArgs>),

@@ -1,4 +1,4 @@
-//! What a secured system asks of whoever calls it: its CA, and an API key.
+//! What the caller of a secured system needs: its CA, and an API key.
 
 use std::{
     net::SocketAddr,

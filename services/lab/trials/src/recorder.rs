@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use comanda_checker::history::{Answer, Line, What};
 use tokio::sync::oneshot;
 
-/// Lines that may wait for the disk. Whoever tells more waits with them.
+/// Lines that may wait for the disk. A caller with more of them waits.
 const QUEUE: usize = 65_536;
 
 /// A handle of the history; clones write to the same file.
@@ -126,7 +126,7 @@ fn write_all(told: &Receiver<Message>, mut file: BufWriter<File>) {
             Message::Line(_) => {}
             Message::Flush(done) => {
                 let flushed = file.flush().context("cannot write the history");
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 _ = done.send(
                     failed.as_ref().map_or(flushed, |error| Err(anyhow::anyhow!("cannot write the history: {error}"))),
                 );

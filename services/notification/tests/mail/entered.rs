@@ -115,19 +115,7 @@ async fn an_owner_that_was_replaced_while_the_server_was_silent_changes_nothing(
 #[tokio::test]
 async fn mails_whose_entering_was_never_answered_are_sent_once() -> Result<()> {
     let world = World::new().await?;
-    // The first statement is committed only after its client has given up waiting: no timeout of Postgres counts during a commit.
-    let late = "CREATE TABLE nap ();
-        CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-        BEGIN
-            IF EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'nap') THEN
-                DROP TABLE notification.nap;
-                PERFORM pg_sleep(8);
-            END IF;
-            RETURN NULL;
-        END $$;
-        CREATE CONSTRAINT TRIGGER late AFTER INSERT ON mail_claims DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION late()";
-    sqlx::raw_sql(late).execute(&world.pool).await?;
+    world.commit_late("AFTER INSERT ON mail_claims", "").await?;
     let service = world.start(&[]).await?;
     let order = publish(&world, 2).await?;
     world.states(order, &[Sent; 2]).await;

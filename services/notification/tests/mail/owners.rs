@@ -86,19 +86,7 @@ async fn an_owner_whose_row_has_ended_goes_on_under_another_name() -> Result<()>
 #[tokio::test]
 async fn mails_of_a_claim_whose_answer_never_came_are_sent() -> Result<()> {
     let world = World::without_topic().await?;
-    // The first claim is committed only after its client has given up waiting: no timeout of Postgres counts during a commit.
-    let late = "CREATE TABLE nap ();
-        CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-        BEGIN
-            IF EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'nap') THEN
-                DROP TABLE notification.nap;
-                PERFORM pg_sleep(8);
-            END IF;
-            RETURN NULL;
-        END $$;
-        CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON mails DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW WHEN (new.state = 3) EXECUTE FUNCTION late()";
-    sqlx::raw_sql(late).execute(&world.pool).await?;
+    world.commit_late("AFTER UPDATE ON mails", "WHEN (new.state = 3)").await?;
     let order = world.order_with_mails(ANA, 2).await?;
     let service = world.start(&[]).await?;
     world.states(order, &[Sent; 2]).await;

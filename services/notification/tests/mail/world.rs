@@ -24,7 +24,7 @@ use comanda_proto::{
 };
 use prost::Message;
 use sqlx::{
-    PgPool,
+    AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::watch;
@@ -234,6 +234,26 @@ impl World {
             .fetch_all(&self.pool)
             .await
             .expect("the database answers")
+    }
+
+    /// Delays the first commit after such an event by 8 s, until its client has given up waiting: no timeout of Postgres counts during a
+    /// commit.
+    pub async fn commit_late(&self, event: &'static str, condition: &'static str) -> Result<()> {
+        let late = format!(
+            "CREATE TABLE nap ();
+            CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                IF EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'nap') THEN
+                    DROP TABLE notification.nap;
+                    PERFORM pg_sleep(8);
+                END IF;
+                RETURN NULL;
+            END $$;
+            CREATE CONSTRAINT TRIGGER late {event} DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW {condition} EXECUTE FUNCTION late()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(late)).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Runs a statement that takes no values.

@@ -1,4 +1,4 @@
-//! What never changes of orders and is part of every transition's record. Whoever adopted an order knows it, so that the records of its
+//! What never changes of orders and is part of every transition's record. The replica that adopted an order keeps it, so that the records of its
 //! transitions need not be read back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -37,17 +37,17 @@ pub struct AssignmentArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show who has an order, or had it, and when what happened.
+    /// Show who has or had an order, with the times of each step.
     Show(ShowArgs),
     /// List assignments, newest first.
     List(ListArgs),
-    /// Give an order to a courier by hand, wherever the courier is.
+    /// Assign an order to a courier by hand, at any distance.
     Assign(AssignArgs),
     /// Take an order back from its courier before the pickup: it waits for another one.
     Withdraw(ReasonArgs),
-    /// Take an offer, for its courier.
+    /// Accept an offer, for its courier.
     Accept(StepArgs),
-    /// Refuse an offer: the courier is not asked again for this order.
+    /// Decline an offer: the order is not offered to this courier again.
     Decline(ReasonArgs),
     /// Say that the courier is at the pickup.
     Arrived(StepArgs),

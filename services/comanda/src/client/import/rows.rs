@@ -1,23 +1,14 @@
 //! The rows of a file of products: all of them valid, or a list of what is wrong. From bytes to rows without input and output.
 
-use std::{collections::HashMap, fmt};
-
-use comanda_kit::text::has_visible;
-use uuid::Uuid;
+use std::collections::HashMap;
 
 use super::{
-    super::money::Price,
-    header::{self, Header},
-    identity::ImportId,
+    header::Header,
     price::Notation,
-    records::{Cell, Record, Records},
-    shown, text,
+    problems::Problems,
+    row::{self, Row},
+    text,
 };
-
-/// More problems than these are only counted.
-const MAX_PROBLEMS_SHOWN: usize = 20;
-/// As the API has it, checked here so that a file is refused before its first row is sent.
-const MAX_NAME_CHARS: usize = 256;
 
 /// What the user says about a file.
 #[derive(Clone, Debug)]
@@ -32,62 +23,6 @@ pub struct Format {
     pub delimiter: Option<char>,
 }
 
-/// One order to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// From 1, counting neither the header nor blank rows.
-    pub number: usize,
-    /// How many equal rows came before it.
-    pub repetition: usize,
-    /// What is ordered.
-    pub product_name: String,
-    /// The price of one.
-    pub price: Price,
-}
-
-impl Row {
-    /// The same for the same content in the same import, so that importing twice creates nothing twice, also where other rows were added,
-    /// removed or moved meanwhile.
-    pub fn request_id(&self, import: &ImportId) -> Uuid {
-        let Self { repetition, product_name, price, .. } = self;
-        // No part but the last can hold a NUL, so no two rows make the same text.
-        import.request_id(&format!("{repetition}\0{price}\0{product_name}"))
-    }
-}
-
-/// What is wrong with a file: everything, up to a bound.
-#[derive(Debug, Default)]
-pub struct Problems {
-    count: usize,
-    first: Vec<String>,
-}
-
-impl Problems {
-    fn add(&mut self, problem: String) {
-        self.count += 1;
-        if self.first.len() < MAX_PROBLEMS_SHOWN {
-            self.first.push(problem);
-        }
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nothing was sent; problems in the file: {}", self.count)?;
-        self.first.iter().try_for_each(|problem| write!(f, "\n  {problem}"))?;
-        match self.count - self.first.len() {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
-        }
-    }
-}
-
-impl From<String> for Problems {
-    fn from(problem: String) -> Self {
-        Self { count: 1, first: vec![problem] }
-    }
-}
-
 /// Reads a whole file, or says what is wrong with it.
 pub fn read(bytes: &[u8], format: &Format) -> Result<Vec<Row>, Problems> {
     let (header, records) = Header::find(text::decode(bytes)?, format.delimiter)?;
@@ -95,12 +30,12 @@ pub fn read(bytes: &[u8], format: &Format) -> Result<Vec<Row>, Problems> {
     let notation = Notation { currency, decimals, decimal_comma, delimiter: header.delimiter };
     let (mut rows, mut problems) = (Vec::new(), Problems::default());
     for (index, record) in records.filter(|record| !record.is_blank()).enumerate() {
-        match parse(index + 1, &record, &header, &notation) {
+        match row::parse(index + 1, &record, &header, &notation) {
             Ok(row) => rows.push(row),
             Err(problem) => problems.add(problem),
         }
     }
-    if problems.count > 0 {
+    if problems.count() > 0 {
         return Err(problems);
     }
     count_repetitions(&mut rows);
@@ -116,57 +51,6 @@ fn count_repetitions(rows: &mut [Row]) {
     }
 }
 
-fn parse(number: usize, record: &Record, header: &Header, notation: &Notation<'_>) -> Result<Row, String> {
-    let at = |problem: String| format!("row {number}, line {}: {problem}", record.line);
-    check_shape(record, header, notation).map_err(at)?;
-    let cell = |index: usize| &record.cells[index];
-    let in_column = |index| move |problem: String| at(format!("{}: {problem}", header.column(index)));
-    let product_name = parse_name(&cell(header.product_name).text).map_err(in_column(header.product_name))?;
-    let price = notation.price(cell(header.price)).map_err(in_column(header.price))?;
-    Ok(Row { number, repetition: 0, product_name, price })
-}
-
-/// A row that is cut off, or in which quotes or delimiters are missing, is not what its author meant, even if both columns can be read.
-fn check_shape(record: &Record, header: &Header, notation: &Notation<'_>) -> Result<(), String> {
-    for (index, cell) in record.cells.iter().enumerate() {
-        let in_column = |problem: &str| format!("{}: {problem}", header.column(index));
-        if let Some(fault) = &cell.fault {
-            return Err(in_column(&header::describe(fault)));
-        }
-        if holds_a_row(cell, header, notation) {
-            return Err(in_column("its quotes hold a whole further row; does a quote close too late?"));
-        }
-    }
-    let (found, width) = (record.cells.len(), header.width);
-    let is_blank = |cell: &Cell| cell.text.is_empty();
-    if found < width || !record.cells[width..].iter().all(is_blank) {
-        let delimiter = shown(&header.delimiter.to_string());
-        return Err(format!("has {found} columns instead of {width}; a cell that contains {delimiter} needs quotes"));
-    }
-    Ok(())
-}
-
-/// Whether one of the lines that a cell goes on with looks like a row: a forgotten closing quote takes in the rows up to the next quote.
-fn holds_a_row(cell: &Cell, header: &Header, notation: &Notation<'_>) -> bool {
-    let continued = cell.text.split(['\n', '\r']).skip(1).filter(|line| line.contains(header.delimiter));
-    let mut records = continued.filter_map(|line| Records::new(line, 1, header.delimiter).next());
-    records.any(|record| record.cells.len() >= header.width && notation.price(&record.cells[header.price]).is_ok())
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    let holds = |wanted: fn(char) -> bool| text.chars().any(wanted);
-    let problem = match text.chars().count() {
-        0 => "is empty",
-        MAX_NAME_CHARS.. if text.chars().count() > MAX_NAME_CHARS => "is longer than 256 characters",
-        _ if holds(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) => "contains a control character",
-        _ if holds(|c| c == '\u{feff}') => "contains a byte order mark (U+FEFF)",
-        _ if holds(|c| c == '\u{fffd}') => "contains U+FFFD, left by a program that could not read a character",
-        _ if !has_visible(text) => "shows nothing",
-        _ => return Ok(text.to_owned()),
-    };
-    Err(if text.is_empty() { problem.into() } else { format!("{} {problem}", shown(text)) })
-}
-
 #[cfg(test)]
 mod tests {
     use comanda_kit::{access::Scope, testing::outside::damaged};
@@ -174,7 +58,7 @@ mod tests {
     use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Workflow};
     use proptest::{collection::vec, prelude::*};
 
-    use super::*;
+    use super::{super::identity::ImportId, *};
 
     fn usd() -> Format {
         Format { currency: "USD".into(), decimals: 2, decimal_comma: false, delimiter: None }
@@ -227,7 +111,7 @@ mod tests {
             let file = "product_name,price\nPizza,12.50\n\"Mole, large\",3\nTé,0.5\n";
             match read(&damaged(file.as_bytes(), &changes), &usd()) {
                 Ok(rows) => prop_assert!(rows.iter().all(is_taken), "{rows:?}"),
-                Err(problems) => prop_assert!(problems.count > 0 && problems.to_string().len() > 10),
+                Err(problems) => prop_assert!(problems.count() > 0 && problems.to_string().len() > 10),
             }
         }
 
@@ -264,7 +148,7 @@ mod tests {
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
 
-    fn row(text: &str) -> Row {
+    fn one(text: &str) -> Row {
         read(format!("product_name,price\n{text}").as_bytes(), &usd()).expect("valid").remove(0)
     }
 
@@ -357,7 +241,7 @@ mod tests {
     #[test]
     fn request_ids_are_stable() {
         // Known files would be imported once more if this one changed.
-        let id = |text| row(text).request_id(&ImportId::named("monday")).to_string();
+        let id = |text| one(text).request_id(&ImportId::named("monday")).to_string();
         assert_eq!(id("Pizza,12.5"), "9f02755d-f60c-54c0-8f98-b2e51b39cbdf");
         assert_eq!(id("Pizza,12.50"), id("Pizza,12.5"));
         assert!(["Pizza,12.51", "Pizz,12.5"].iter().all(|other| id(other) != id("Pizza,12.5")));

@@ -69,9 +69,9 @@ enum Verb {
         #[arg(long, value_name = "COURIER", default_value = "", hide_default_value = true)]
         courier: String,
     },
-    /// How far the numbers have come, and whether they are being made anew.
+    /// Up to when everything is counted, and whether a rebuild is running.
     State,
-    /// Count the whole history anew: an operator's command on the database, without a server.
+    /// Count the whole history again: an operator's command on the database, without a server.
     Rebuild(RebuildArgs),
 }
 

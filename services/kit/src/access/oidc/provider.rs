@@ -70,7 +70,7 @@ enum Asked {
     At(Instant),
 }
 
-/// Whether nobody else can read or change what such an address answers.
+/// Whether no other machine can read or change what such an address answers.
 pub fn is_private(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -96,7 +96,7 @@ impl Provider {
         })
     }
 
-    /// The key with this id. For one that is not known the provider is asked again, but not often: whoever invents ids must not make it busy.
+    /// The key with this id. For one that is not known the provider is asked again, but not often: tokens with invented ids must not keep it busy.
     pub async fn key(&self, key_id: &str) -> Result<Arc<VerifyingKey>, Refusal> {
         let mut loads = self.keys.subscribe();
         if let Some(key) = self.known(key_id) {

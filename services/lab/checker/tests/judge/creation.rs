@@ -12,7 +12,7 @@ use crate::{
 #[test]
 fn an_accepted_order_that_left_no_trace_is_lost() {
     let lost = after(|lines| {
-        // Whoever asked for it saw it once, and nobody asked again.
+        // The client that asked for it saw it once, and no client asked again.
         let order = new_order("customer-lost", Some("request-lost".into()));
         let shown = lines.iter().find_map(|line| match &line.what {
             What::Return { answer: Some(Answer::Created { order, .. }), .. } => Some(order.clone()),

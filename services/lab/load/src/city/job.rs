@@ -73,7 +73,7 @@ impl<'a> Job<'a> {
         });
     }
 
-    /// Goes on from wherever the job is: a courier may have been away.
+    /// Continues at the step that the job has reached: a courier may have been away.
     async fn steps(&self, mood: Mood, is_heard: &watch::Sender<bool>) -> Result<&'static str, Over> {
         if self.assignment.arrive_time.is_none() {
             match mood {

@@ -56,7 +56,14 @@ pub fn produce(kafka: &Config, topic: &str, duration: Duration) -> Result<(f64, 
 }
 
 fn send(producer: &BaseProducer<Acknowledged>, topic: &str, key: &[u8]) -> Result<()> {
-    let mut record = BaseRecord::to(topic).key(key).payload(&PAYLOAD[..]);
+    queue(producer, BaseRecord::to(topic).key(key).payload(&PAYLOAD[..]))
+}
+
+/// Hands a record to the producer, and waits while its queue is full.
+pub fn queue<C: ProducerContext<DeliveryOpaque = ()>>(
+    producer: &BaseProducer<C>,
+    mut record: BaseRecord<'_, [u8], [u8]>,
+) -> Result<()> {
     loop {
         match producer.send(record) {
             Ok(()) => break,

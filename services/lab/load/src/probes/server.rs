@@ -23,7 +23,7 @@ impl Running {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = Server::builder().add_routes(routes);
         let task = tokio::spawn(async move {
-            // Whoever calls notices if it fails.
+            // Its callers notice if it fails.
             server.serve_with_incoming(incoming).await.ok();
         });
         Ok(Self { address, task })

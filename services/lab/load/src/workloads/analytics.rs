@@ -1,4 +1,4 @@
-//! `analytics`: how many transitions a second are counted, how long a report over a year takes, and how long counting everything anew.
+//! `analytics`: how many transitions a second are counted, how long a report over a year takes, and how long a rebuild takes.
 
 mod events;
 mod fold;

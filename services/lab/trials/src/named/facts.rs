@@ -191,7 +191,7 @@ impl<'a> Facts<'a> {
 pub fn back_s(events_us: &[u64], fault: &Fault<'_>, until_us: u64) -> Option<f64> {
     let usual = usual_per_second(events_us, fault.from_us).filter(|usual| *usual > 0)?;
     let wanted = usual as f64 * SHARE * WINDOW_US as f64 / SECOND_US as f64;
-    // Twice in a row, lest what was still under way counts as being back.
+    // Twice in a row, so that what was still under way does not count as being back.
     let starts = (fault.from_us..until_us.saturating_sub(2 * WINDOW_US)).step_by(STEP_US as usize);
     let back = starts.into_iter().find(|&from| {
         let enough = |from: u64| count(events_us, from, from + WINDOW_US) as f64 >= wanted;

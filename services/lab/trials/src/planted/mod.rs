@@ -3,6 +3,7 @@
 
 mod attack;
 mod bug;
+mod bugs;
 mod outcome;
 
 use std::{
@@ -17,7 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use comanda_checker::Verdict;
 
-pub use bug::{BUGS, Bug, Fault};
+pub use bug::{Bug, Fault};
+pub use bugs::BUGS;
 pub use outcome::Outcome;
 
 use crate::{attempt::Attempt, cluster::version};
@@ -50,7 +52,7 @@ pub struct Options {
 
 /// Attacks the bugs one after the other and tells of each. True where each was caught; of a control, where nothing was found.
 pub fn planted(options: &Options) -> Result<bool> {
-    let bugs = Bug::named(&options.only);
+    let bugs = bugs::named(&options.only);
     let names = || BUGS.map(|bug| bug.name).join("\n  ");
     ensure!(!bugs.is_empty(), "no bug's name contains {:?}; there are:\n  {}", options.only, names());
     let binary = binary(options)?;

@@ -119,7 +119,7 @@ impl Courier {
         };
     }
 
-    /// Does a job, from wherever it is: a step that was taken before changes nothing.
+    /// Does a job, from the step that it has reached: a step that was taken before changes nothing.
     async fn perform(&mut self, target: &Target, is_heard: &watch::Sender<bool>) {
         self.wait(PART_MS).await;
         match self.rng.random::<f64>() {

@@ -10,6 +10,13 @@ pub const OWNER_SECONDS: f64 = 10.0;
 /// The gauges stop counting here, so that a long backlog costs nothing extra.
 const COUNT_LIMIT: i64 = 100_000;
 
+/// What a mail becomes whose owner has ended while it was being sent.
+macro_rules! due_after_loss {
+    () => {
+        "state = 1, owner = NULL, next_try_time = now(), last_reply = 'ambiguous: the sender was lost', update_time = now()"
+    };
+}
+
 impl Store {
     /// Adds an owner.
     pub async fn register(&self, owner: Uuid) -> Result<(), StoreError> {
@@ -61,7 +68,7 @@ impl Store {
     /// Takes the mails of owners that have ended: due again at once. Returns how many. Looks through all open mails, so only when told to, or while
     /// there is a row of an owner that has ended; those rows stay for longer than any statement of such an owner can last.
     pub async fn recover(&self, look_anyway: bool) -> Result<u64, StoreError> {
-        let statement = sqlx::query_scalar::<_, i64>(
+        let statement = sqlx::query_scalar::<_, i64>(concat!(
             "WITH ended AS (
                  DELETE FROM mail_owners WHERE expires_at < now() - interval '15 seconds'
              ), claims AS (
@@ -79,29 +86,25 @@ impl Store {
                  FOR UPDATE OF m SKIP LOCKED
              ), due AS (
                  UPDATE mails m
-                 SET state = 1,
-                     owner = NULL,
-                     next_try_time = now(),
-                     last_reply = 'ambiguous: the sender was lost',
-                     update_time = now()
+                 SET ",
+            due_after_loss!(),
+            "
                  FROM lost l
                  WHERE m.order_id = l.order_id AND m.version = l.version AND m.copy = l.copy
                  RETURNING 1
              ), due_of_claims AS (
                  -- waits for who holds a mail, and does not pass over it: its claim is gone after this
                  UPDATE mails m
-                 SET state = 1,
-                     owner = NULL,
-                     next_try_time = now(),
-                     last_reply = 'ambiguous: the sender was lost',
-                     update_time = now()
+                 SET ",
+            due_after_loss!(),
+            "
                  FROM (SELECT owner, unnest(order_ids) AS order_id, unnest(versions) AS version FROM claims) k
                  WHERE m.order_id = k.order_id AND m.version = k.version AND m.copy = 0
                    AND m.state = 3 AND m.owner = k.owner AND m.next_try_time IS NULL
                  RETURNING 1
              )
              SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM due_of_claims)",
-        );
+        ));
         Ok(bounded(statement.bind(look_anyway).fetch_one(&self.pool)).await?.unsigned_abs())
     }
 

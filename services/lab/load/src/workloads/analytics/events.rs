@@ -12,12 +12,12 @@ use comanda_proto::{
 };
 use prost::Message;
 use rdkafka::{
-    error::KafkaError,
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
-    types::RDKafkaErrorCode,
 };
 use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::probes::records::queue;
 
 /// The last hours are left out, so that what happens now is not confused with it.
 const YEAR: Duration = Duration::from_secs(364 * 24 * 3600);
@@ -83,17 +83,7 @@ fn send(producer: &BaseProducer, topic: &str, event: &OrderTransition) -> Result
     let headers = topics::headers(event)
         .into_iter()
         .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(&*value) }));
-    let mut record = BaseRecord::to(topic).key(event.subject()).payload(&payload).headers(headers);
-    loop {
-        match producer.send(record) {
-            Ok(()) => break,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => record = refused,
-            Err((error, _)) => return Err(error.into()),
-        }
-        producer.poll(Duration::from_millis(1));
-    }
-    producer.poll(Duration::ZERO);
-    Ok(())
+    queue(producer, BaseRecord::to(topic).key(event.subject().as_bytes()).payload(&payload[..]).headers(headers))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Counting everything anew, from orders that are in the tables.
+//! A rebuild: counting everything again, from orders that are in the tables.
 
 use anyhow::{Context, Result};
 use comanda_proto::v1::{
@@ -24,7 +24,7 @@ pub(super) async fn measure(stage: &mut Stage, args: &AnalyticsArgs, bar: &Progr
     stage.stop_role("state-machine").await?;
     preload::delivered(&stage.sql, i64::try_from(args.orders)?).await?;
     stage.start_role("analytics", &[]).await?;
-    bar.set_message("counting anew");
+    bar.set_message("counting again");
     let started = Instant::now();
     observed(stage, run, stage.run_once(&["stats", "rebuild"], &[])).await?;
     let seconds = started.elapsed().as_secs_f64();

@@ -9,7 +9,10 @@ use comanda_proto::v1::{
 use prost::Message;
 use rand::{RngExt, rngs::StdRng};
 
-use super::{DISPATCH, Method, id, method, number32, position, some, text, time, token};
+use super::{
+    DISPATCH, Method, method,
+    values::{id, number32, position, some, text, time, token},
+};
 
 pub(super) const METHODS: [Method; 15] = [
     method::<RegisterCourierRequest>(DISPATCH, "/comanda.v1.DispatchService/RegisterCourier", register),

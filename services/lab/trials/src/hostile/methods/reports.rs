@@ -7,7 +7,10 @@ use comanda_proto::v1::{
 use prost::Message;
 use rand::{RngExt, rngs::StdRng};
 
-use super::{ANALYTICS, Method, method, number32, text, time};
+use super::{
+    ANALYTICS, Method, method,
+    values::{number32, text, time},
+};
 
 pub(super) const METHODS: [Method; 6] = [
     method::<CountOrdersRequest>(ANALYTICS, "/comanda.v1.AnalyticsService/CountOrders", report),

@@ -38,7 +38,7 @@ async fn stream(caller: &mut Caller, jobs: &watch::Sender<Vec<Job>>) {
     clients.recorder.record(What::WatchCourier { stream, client, tenant, replica, courier_id: courier_id.clone() });
     let mut dispatch = way.dispatch();
     let request = WatchCourierRequest { courier_id: courier_id.clone() };
-    // Whoever waits for work is not slow to see it.
+    // A courier that waits for work sees it at once.
     let habit = Habit { slowness: Duration::ZERO, ..Habit::draw(STAY, rng) };
     let end = match streams::opened(dispatch.watch_courier(request)).await.map(Response::into_inner) {
         Ok(responses) => {
