@@ -97,7 +97,7 @@ impl Streams {
                 () = stop.cancelled() => Err(ApiError::shutting_down()),
                 () = sleep_until(deadline.unwrap_or(old_at)), if deadline.is_some() => Err(deadline_exceeded()),
                 () = sleep_until(old_at) => Err(too_old()),
-                result = responses.run(&mut output) => result,
+                result = complete(&mut responses, &mut output) => result,
             };
             drop((responses, place));
             output.end(result);
@@ -117,6 +117,12 @@ impl Streams {
             result = requests => result,
         }
     }
+}
+
+/// Sends everything, and waits until the client has it.
+async fn complete<R: Responses>(responses: &mut R, output: &mut Output<R::Response>) -> Result<(), ApiError> {
+    responses.run(output).await?;
+    output.flush().await
 }
 
 impl Drop for Place {

@@ -16,7 +16,7 @@ use futures::{Stream, StreamExt};
 use metrics::counter;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tonic::{Code, Status};
 
@@ -89,7 +89,7 @@ pub struct Output<T> {
     parcels: mpsc::Sender<Parcel<T>>,
     heartbeat: Duration,
     stall: Duration,
-    /// What is being sent, and from where the client resumes once it has that. It stays here if the sending is given up.
+    /// What was sent last, and from where the client resumes once it has that; until the client is known to have it.
     last: Option<(Parcel<T>, Resume)>,
     /// From where the client resumes with what it has.
     resume: Resume,
@@ -122,23 +122,31 @@ fn responses<T: Send + 'static>(parcels: mpsc::Receiver<Parcel<T>>) -> ResponseS
 }
 
 impl<T> Output<T> {
-    /// Sends a response and waits until the client's window has taken it. `resume` is where the client resumes after it.
+    /// Sends a response, once the client's window has taken the one before. `resume` is where the client resumes after it.
     pub async fn send(&mut self, response: T, resume: Resume) -> Result<(), ApiError> {
+        self.flush().await?;
         let parcel = Parcel::new(Content::Response(response));
         self.last = Some((parcel.clone(), resume));
-        let taken = async {
-            self.parcels.send(parcel).await.ok()?;
-            self.parcels.reserve().await.ok().map(drop)
-        };
-        match timeout(self.stall, taken).await {
-            Ok(Some(())) => {
+        self.sent_at = Instant::now();
+        // Nothing waits, so there is room. If not even a reader is there, the client has hung up, and the task is about to be dropped.
+        self.parcels.try_send(parcel).map_err(|_| ApiError::internal())
+    }
+
+    /// Waits until the client's window has taken what was sent. Who sends need not: a task that is woken once more for each response makes
+    /// pushing to many watchers slower.
+    pub async fn flush(&mut self) -> Result<(), ApiError> {
+        if self.last.is_none() {
+            return Ok(());
+        }
+        let taken = async { self.parcels.reserve().await.map(drop) };
+        match timeout_at(self.sent_at + self.stall, taken).await {
+            Ok(Ok(())) => {
                 // tonic has the parcel, though perhaps not its content yet: `end` must not replace that any more.
                 self.settle();
-                self.sent_at = Instant::now();
                 Ok(())
             }
             // The client has hung up: the task is about to be dropped.
-            Ok(None) => Err(ApiError::internal()),
+            Ok(Err(_)) => Err(ApiError::internal()),
             Err(_) => Err(slow_reader()),
         }
     }
@@ -167,7 +175,7 @@ impl<T> Output<T> {
         async move { parcels.closed().await }
     }
 
-    /// Ends the stream. A response whose sending was given up is removed, unless the client has it.
+    /// Ends the stream. A response that was sent is removed, unless the client has it: before a good end, `flush`.
     pub fn end(mut self, result: Result<(), ApiError>) {
         let last = self.last.take();
         let end = |resume: &Resume| Content::End(result.map_err(|error| resume.add_to(error).into()));
@@ -220,8 +228,9 @@ mod tests {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(0));
         let task = tokio::spawn(async move {
             for version in 1..=3 {
-                output.send(version, Resume::Version(version)).await.expect("taken");
+                output.send(version, Resume::Version(version)).await.expect("there is room");
             }
+            output.flush().await.expect("taken");
             output.end(Ok(()));
         });
         for version in 1..=3 {
@@ -235,7 +244,8 @@ mod tests {
     async fn a_client_that_takes_nothing_is_ended_and_what_waited_is_gone() {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(6));
         let started = Instant::now();
-        let error = output.send(7, Resume::Version(7)).await.expect_err("nobody reads");
+        output.send(7, Resume::Version(7)).await.expect("there is room");
+        let error = output.send(8, Resume::Version(8)).await.expect_err("nobody reads");
         assert_eq!(started.elapsed(), STALL);
         let waiting = output.last.clone().expect("it waits").0;
         output.end(Err(error));
@@ -248,10 +258,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_counts_a_response_that_was_taken_a_moment_before() {
         let (mut output, mut responses) = output(HEARTBEAT, STALL, Resume::Version(6));
-        let mut sending = Box::pin(output.send(7, Resume::Version(7)));
-        assert!(futures::poll!(&mut sending).is_pending());
+        output.send(7, Resume::Version(7)).await.expect("there is room");
         taken(responses.next().await);
-        drop(sending);
         output.end(Err(ApiError::shutting_down()));
         let status = responses.next().await.expect("an end").expect_err("an error");
         assert_eq!(version(&status), Some("7".into()));
@@ -269,8 +277,9 @@ mod tests {
             resume: Resume::Start,
             sent_at: Instant::now(),
         };
-        let (sent, parcel) = tokio::join!(output.send(7, Resume::Version(7)), responses.recv());
-        sent.expect("sent");
+        output.send(7, Resume::Version(7)).await.expect("there is room");
+        let (taken_on, parcel) = tokio::join!(output.flush(), responses.recv());
+        taken_on.expect("tonic has it");
         output.end(Ok(()));
         assert_eq!(taken(parcel.expect("a parcel").take()), 7);
         assert!(responses.recv().await.expect("the end").take().is_none());

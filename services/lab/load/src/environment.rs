@@ -11,7 +11,8 @@ pub async fn describe(sql: &mut PgConnection) -> Result<Vec<(String, String)>> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
         fact("comanda", concat!("version ", env!("CARGO_PKG_VERSION")).into()),
-        fact("commit", commit()),
+        fact("program", program()),
+        fact("commit of the working folder", commit()),
         fact("processor", processor()),
         fact("cores", std::thread::available_parallelism().map_or(0, usize::from).to_string()),
         fact("kernel", first_line("/proc/sys/kernel/osrelease")),
@@ -34,6 +35,11 @@ pub fn stolen() -> Result<(u64, u64)> {
     let all =
         total.user + total.nice + total.system + total.idle + total.iowait.unwrap_or(0) + total.steal.unwrap_or(0);
     Ok((total.steal.unwrap_or(0), all))
+}
+
+/// What runs; not always built from the commit of the folder in which it runs.
+fn program() -> String {
+    std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn commit() -> String {

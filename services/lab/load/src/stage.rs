@@ -206,6 +206,11 @@ impl Stage {
         Connections::secured(self.address(name)?, count, &self.security).await
     }
 
+    /// How clients reach the roles.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     async fn serves(&self, address: SocketAddr) -> Option<()> {
         let channel = self.security.client(address).ok()?.channel(comanda_client::Role::Ordering).await.ok()?;
         let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await.ok()?.into_inner();

@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::accept::{To, create};
 use crate::{
+    clients::Connections,
     cost::{Meter, rss_bytes},
     gauges,
     generator::{Outcomes, Pace, Until},
@@ -19,6 +21,8 @@ use crate::{
 };
 
 const WARM_UP: u64 = 5000;
+/// Orders a second of the client beside the flood: too few to matter.
+const BESIDE: Pace = Pace::Open { rate: 50.0 };
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Settings of `overload`.
@@ -81,13 +85,28 @@ async fn all(stage: &Stage, args: &OverloadArgs, to: &To, bar: &ProgressBar, run
     let before = rss_bytes(stage, "ordering")? as f64;
     run.figure("RSS of ordering before", "MiB", before / MEBIBYTE, Better::Neither);
     for factor in &args.factor {
+        let beside = client_beside(stage, until)?;
         let open = create(to, Pace::Open { rate: most * factor }, until, false, bar).await;
+        let beside = beside.await??;
         note(&open, *factor, most, run);
+        note_beside(&beside, *factor, run);
         let after = rss_bytes(stage, "ordering")? as f64;
         run.figure(&format!("RSS of ordering after {factor}x"), "MiB", after / MEBIBYTE, Better::Lower);
-        outcomes.push(open);
+        outcomes.extend([open, beside]);
     }
     Ok(outcomes)
+}
+
+/// A client that takes no part in the flood: a thread, a runtime and a connection of its own. Its times are those of ordering and of a busy
+/// machine, without the calls and answers that wait inside the generator.
+fn client_beside(stage: &Stage, until: Until) -> Result<JoinHandle<Result<Outcomes>>> {
+    let (address, security) = (stage.address("ordering")?, stage.security().clone());
+    Ok(spawn_blocking(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let to = To::Grpc(Connections::secured(address, 1, &security).await?);
+            Ok(create(&to, BESIDE, until, false, &ProgressBar::hidden()).await)
+        })
+    }))
 }
 
 fn note(open: &Outcomes, factor: f64, most: f64, run: &mut Run) {
@@ -101,5 +120,16 @@ fn note(open: &Outcomes, factor: f64, most: f64, run: &mut Run) {
     run.latencies.extend(calls.latencies.into_iter().filter(|latency| latency.name != "refusals"));
     if refusals.count > 0 {
         run.timing(refusals);
+    }
+}
+
+/// What it saw: orders that were taken, and refusals, each by itself.
+fn note_beside(beside: &Outcomes, factor: f64, run: &mut Run) {
+    let tally = &beside.tally;
+    for (recorder, what) in [(&tally.latency, "order accepted"), (&tally.refusal, "refusal")] {
+        let latency = recorder.latency(&format!("{what} at {factor}x, of a client beside the flood"));
+        if latency.count > 0 {
+            run.timing(latency);
+        }
     }
 }
