@@ -23,6 +23,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `comanda dead-letters`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+There is no --tenant: dead letters are those of the whole installation. Most could not be read, so nobody knows whose they are.")]
 pub struct DeadLettersArgs {
     #[command(flatten)]
     postgres: postgres::Config,
