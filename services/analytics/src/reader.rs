@@ -11,16 +11,13 @@ use comanda_kit::{
         log::{Log, replaced, wait_for_log},
         narrow::apply_or_set_aside,
     },
-    kafka::{self, Record, Watermarks},
+    kafka::{self, Context, Record, Watermarks},
     lease::{Elector, Lease},
     postgres::StoreError,
 };
 use futures::{FutureExt, StreamExt};
 use metrics::{counter, gauge, histogram};
-use rdkafka::{
-    ClientContext, Statistics,
-    consumer::{Consumer, ConsumerContext, StreamConsumer},
-};
+use rdkafka::consumer::{Consumer, StreamConsumer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -85,7 +82,7 @@ impl Reader {
         if !self.store.begin_log(lease.epoch, self.topic, epoch, &starts).await? {
             return Ok(());
         }
-        let consumer: StreamConsumer<Quiet> = self.kafka.free_consumer().create_with_context(Quiet)?;
+        let consumer: StreamConsumer<Context> = kafka::open(&self.kafka.free_consumer())?;
         consumer.assign(&kafka::assignment(&name, &starts)?)?;
         info!(topic = self.topic.name(), epoch, partitions = starts.len(), "counting the topic");
         let folder = Folder::new(self.store.clone(), self.topic, epoch, lease.epoch);
@@ -127,7 +124,7 @@ async fn until_over(lease: Lease, stop: &CancellationToken) {
 /// One log, read by one consumer.
 struct Reading<'r> {
     reader: &'r Reader,
-    consumer: Arc<StreamConsumer<Quiet>>,
+    consumer: Arc<StreamConsumer<Context>>,
     folder: Folder,
     epoch: i64,
     lease: Lease,
@@ -143,7 +140,7 @@ impl Reading<'_> {
         let mut replaced = pin!(replaced(&name, self.epoch, || self.reader.epoch(), LOOK));
         loop {
             tokio::select! {
-                batch = next_batch(&self.consumer) => {
+                batch = next_batch(&self.consumer, &name) => {
                     progress = Instant::now();
                     if !self.count(&batch, stop).await {
                         return;
@@ -213,7 +210,7 @@ fn stalled() {
 }
 
 /// At least one record, and whatever else is already here.
-async fn next_batch(consumer: &StreamConsumer<Quiet>) -> Vec<Record> {
+async fn next_batch(consumer: &StreamConsumer<Context>, topic: &str) -> Vec<Record> {
     let mut stream = consumer.stream();
     let mut batch = Vec::new();
     while batch.len() < BATCH {
@@ -221,8 +218,7 @@ async fn next_batch(consumer: &StreamConsumer<Quiet>) -> Vec<Record> {
         match next {
             Some(Ok(message)) => batch.push(Record::copy(&message)),
             Some(Err(error)) => {
-                counter!("comanda_consumer_errors_total").increment(1);
-                warn!("Kafka: {error}");
+                consumer.context().report(&error, topic);
                 if !batch.is_empty() {
                     break;
                 }
@@ -233,12 +229,3 @@ async fn next_batch(consumer: &StreamConsumer<Quiet>) -> Vec<Record> {
     }
     batch
 }
-
-/// Logs no statistics.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn stats(&self, _: Statistics) {}
-}
-
-impl ConsumerContext for Quiet {}

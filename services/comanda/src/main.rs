@@ -22,8 +22,8 @@ use crate::{
     failure::{Exit, Failure},
     migrate::MigrateArgs,
     operate::{
-        audit::AuditArgs, dead_letters::DeadLettersArgs, keys::AccessArgs, keys::KeyArgs, purge::PurgeArgs,
-        republish::RepublishArgs, status::StatusArgs,
+        audit::AuditArgs, customer::CustomerArgs, dead_letters::DeadLettersArgs, keys::AccessArgs, keys::KeyArgs,
+        purge::PurgeArgs, republish::RepublishArgs, status::StatusArgs,
     },
     roles::{AllArgs, AnalyticsArgs, DispatchArgs, GatewayArgs, NotificationArgs, OrderingArgs, StateMachineArgs},
 };
@@ -92,6 +92,8 @@ enum Command {
     Republish(RepublishArgs),
     /// Remove orders that ended long ago.
     Purge(PurgeArgs),
+    /// Erase a customer's personal data.
+    Customer(CustomerArgs),
     /// Make the first API key of a tenant.
     Access(AccessArgs),
     /// Make, list, roll and revoke API keys.
@@ -147,6 +149,7 @@ impl Command {
             Self::Gateway(args) => block_on(roles::gateway(*args)),
             Self::All(args) => block_on(roles::all(*args)),
             Self::Migrate(args) => block_on(migrate::run(args)),
+            Self::Customer(args) => block_on(operate::customer::run(args)),
             Self::Republish(args) => block_on(operate::republish::run(args)),
             Self::Purge(args) => block_on(operate::purge::run(args)),
             Self::Access(args) => block_on(operate::keys::run_access(args)),

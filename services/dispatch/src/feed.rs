@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Result, bail};
 use comanda_kit::{
     backoff::{Backoff, sleep},
-    kafka::{self, Watermarks},
+    kafka::{self, Context, Watermarks},
 };
 use comanda_proto::{events::CourierLocation, views::offset_date_time};
 use futures::{
@@ -87,7 +87,7 @@ impl Feed {
 
     /// Reads until the stop, or until another consumer is needed.
     async fn read_log(&self, stop: &CancellationToken) -> Result<()> {
-        let consumer: Arc<StreamConsumer> = Arc::new(self.kafka.free_consumer().create()?);
+        let consumer: Arc<StreamConsumer<Context>> = Arc::new(kafka::open(&self.kafka.free_consumer())?);
         let (asked, topic) = (consumer.clone(), self.topic.clone());
         let start = spawn_blocking(move || start_of(&asked, &topic)).await??;
         consumer.assign(&kafka::assignment(&self.topic, &start)?)?;
@@ -100,7 +100,7 @@ impl Feed {
 
     async fn read(
         &self,
-        consumer: &Arc<StreamConsumer>,
+        consumer: &Arc<StreamConsumer<Context>>,
         mut progress: Progress,
         stop: &CancellationToken,
     ) -> Result<()> {
@@ -117,7 +117,10 @@ impl Feed {
                         self.take(&message);
                         progress.pass(message.partition(), message.offset() + 1);
                     }
-                    Err(error) => report(&error, stop).await,
+                    Err(error) => {
+                        consumer.context().report(&error, &self.topic);
+                        sleep(Duration::from_millis(200), stop).await;
+                    }
                 },
                 (asked, found) = &mut ends => match found {
                     Ok(watermarks) => progress.look(asked, watermarks)?,
@@ -134,7 +137,7 @@ impl Feed {
     }
 
     /// Where the topic ends, and when that was asked.
-    async fn ends(&self, consumer: Arc<StreamConsumer>) -> (OffsetDateTime, KafkaResult<Watermarks>) {
+    async fn ends(&self, consumer: Arc<StreamConsumer<Context>>) -> (OffsetDateTime, KafkaResult<Watermarks>) {
         let (asked, topic) = (OffsetDateTime::now_utc(), self.topic.clone());
         let found = spawn_blocking(move || kafka::watermarks(consumer.client(), &topic)).await;
         (asked, found.unwrap_or(Err(KafkaError::Canceled)))
@@ -156,14 +159,8 @@ fn is_gone(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }
 
-async fn report(error: &KafkaError, stop: &CancellationToken) {
-    counter!("comanda_consumer_errors_total").increment(1);
-    warn!("Kafka: {error}");
-    sleep(Duration::from_millis(200), stop).await;
-}
-
 /// The offsets from which positions may still count.
-fn start_of(consumer: &StreamConsumer, topic: &str) -> Result<BTreeMap<i32, i64>> {
+fn start_of(consumer: &StreamConsumer<Context>, topic: &str) -> Result<BTreeMap<i32, i64>> {
     let watermarks = kafka::watermarks(consumer.client(), topic)?;
     let since = SystemTime::now() - SILENCE;
     let recent = kafka::offsets_since(consumer, topic, watermarks.keys().copied(), since)?;

@@ -26,9 +26,9 @@ impl Operator {
         Ok(Self { relay: relay::Operator::new(pool.clone()), pool })
     }
 
-    /// Counts what is open, up to `limit`.
-    pub async fn counts(&self, limit: i64) -> Result<Counts, StoreError> {
-        store::operator::counts(&self.pool, limit).await
+    /// Counts what is open, of one tenant or of all, up to `limit`.
+    pub async fn counts(&self, tenant: Option<&str>, limit: i64) -> Result<Counts, StoreError> {
+        store::operator::counts(&self.pool, tenant, limit).await
     }
 
     /// The oldest dead letters, at most `limit`.

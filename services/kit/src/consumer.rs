@@ -27,7 +27,9 @@ use futures::{FutureExt, StreamExt};
 use metrics::{counter, gauge, histogram};
 use rdkafka::{
     ClientContext, Statistics,
+    config::RDKafkaLogLevel,
     consumer::{Consumer as _, ConsumerContext, StreamConsumer},
+    error::KafkaError,
 };
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -41,7 +43,7 @@ use self::{
 use crate::{
     backoff::{Backoff, breathe},
     dead_letters,
-    kafka::{self, Record},
+    kafka::{self, Context, Record},
     planted,
     postgres::StoreError,
 };
@@ -92,9 +94,10 @@ impl<H: Handler> Consumer<H> {
 
     async fn consume_log(&self, Log { epoch, .. }: Log, stop: &CancellationToken) -> Result<()> {
         let group = format!("{}-{}-e{epoch}", self.group, self.topic);
-        let lag = Lag { topic: self.topic.clone(), total: Arc::default() };
+        let settings = self.kafka.group_consumer(&group);
+        let lag = Lag { topic: self.topic.clone(), total: Arc::default(), context: Context::of(&settings) };
         let total_lag = lag.total.clone();
-        let consumer: StreamConsumer<Lag> = self.kafka.group_consumer(&group).create_with_context(lag)?;
+        let consumer: StreamConsumer<Lag> = settings.create_with_context(lag)?;
         consumer.subscribe(&[&self.topic])?;
         self.consume(&consumer, epoch, &total_lag, stop).await;
         // Dropping a consumer blocks until it has left its group.
@@ -173,7 +176,7 @@ impl<H: Handler> Sink for OfEpoch<'_, H> {
 }
 
 /// At least one record, and whatever else is already here.
-async fn next_batch<C: ConsumerContext + 'static>(consumer: &StreamConsumer<C>) -> Vec<Record> {
+async fn next_batch(consumer: &StreamConsumer<Lag>) -> Vec<Record> {
     let mut stream = consumer.stream();
     let mut batch = Vec::new();
     while batch.len() < BATCH {
@@ -181,8 +184,8 @@ async fn next_batch<C: ConsumerContext + 'static>(consumer: &StreamConsumer<C>) 
         match next {
             Some(Ok(message)) => batch.push(Record::copy(&message)),
             Some(Err(error)) => {
-                counter!("comanda_consumer_errors_total").increment(1);
-                warn!("Kafka: {error}");
+                let Lag { topic, context, .. } = &**consumer.context();
+                context.report(&error, topic);
                 // This future may be dropped while it waits, and records that the consumer has handed out with it.
                 if !batch.is_empty() {
                     break;
@@ -195,7 +198,7 @@ async fn next_batch<C: ConsumerContext + 'static>(consumer: &StreamConsumer<C>) 
     batch
 }
 
-fn store_offsets<C: ConsumerContext>(consumer: &StreamConsumer<C>, batch: &[Record]) {
+fn store_offsets(consumer: &StreamConsumer<Lag>, batch: &[Record]) {
     let last: HashMap<i32, &Record> = batch.iter().map(|record| (record.partition, record)).collect();
     for record in last.into_values() {
         if let Err(error) = consumer.store_offset(&record.topic, record.partition, record.offset) {
@@ -218,9 +221,18 @@ fn stalled(progress: Instant, lag: &AtomicI64) -> bool {
 struct Lag {
     topic: String,
     total: Arc<AtomicI64>,
+    context: Context,
 }
 
 impl ClientContext for Lag {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics.topics.get(&self.topic).map(|topic| &topic.partitions);
         let total = partitions.into_iter().flatten().map(|(_, partition)| partition.consumer_lag.max(0)).sum();

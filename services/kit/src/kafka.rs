@@ -1,31 +1,36 @@
 //! Kafka: one place for the settings of every client, and the making and checking of topics.
 
+mod certificate;
+mod context;
 mod security;
 mod settings;
+mod topic;
+mod trouble;
 
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use comanda_proto::topics;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Header, OwnedHeaders},
+    metadata::{Metadata, MetadataPartition},
     types::RDKafkaErrorCode,
 };
-use tokio_util::sync::CancellationToken;
-use tracing::info;
 use uuid::Uuid;
 
-pub use self::{security::Security, settings::Settings};
-use crate::backoff::Backoff;
+pub use self::{
+    context::{Context, Unanswered, Work, ask, open},
+    security::Security,
+    settings::Settings,
+    topic::{TopicConfig, TopicState, create_topic, wait_for_topic},
+};
 
 /// One question to the broker.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,6 +154,11 @@ impl Config {
         self.with_own_settings(client)
     }
 
+    /// A client that only asks: of no group, so that it needs no right to one.
+    pub fn question(&self) -> ClientConfig {
+        self.with_own_settings(self.client())
+    }
+
     fn reader(&self) -> ClientConfig {
         let mut client = self.client();
         client
@@ -203,13 +213,20 @@ pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
 /// First and next offset of each partition.
 pub type Watermarks = BTreeMap<i32, (i64, i64)>;
 
+/// The partitions that a topic's metadata lists. Fails where the client may not see the topic, and where there is none.
+pub fn partitions<'m>(metadata: &'m Metadata, topic: &str) -> KafkaResult<&'m [MetadataPartition]> {
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found.map(|found| (found.error(), found.partitions())) {
+        Some((Some(error), [])) => Err(KafkaError::MetadataFetch(error.into())),
+        Some((_, partitions @ [_, ..])) => Ok(partitions),
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+    }
+}
+
 /// Asks the broker where each partition of a topic begins and ends. Blocks: run it with `spawn_blocking`.
 pub fn watermarks<C: ClientContext>(client: &rdkafka::client::Client<C>, topic: &str) -> KafkaResult<Watermarks> {
     let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-    let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
-    if partitions.is_empty() {
-        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
-    }
+    let partitions = partitions(&metadata, topic)?;
     partitions.iter().map(|p| Ok((p.id(), client.fetch_watermarks(topic, p.id(), REQUEST_TIMEOUT)?))).collect()
 }
 
@@ -228,86 +245,6 @@ pub fn offsets_since<C: ConsumerContext>(
     let offsets = consumer.offsets_for_times(times, REQUEST_TIMEOUT)?;
     let known = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
     Ok(offsets.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect())
-}
-
-/// How a topic is made.
-#[derive(Args, Clone, Debug)]
-pub struct TopicConfig {
-    /// Partitions of each topic. Fixed once the topic exists: more would move the keys.
-    #[arg(long, env = "COMANDA_PARTITIONS", default_value_t = topics::DEFAULT_PARTITIONS)]
-    pub partitions: i32,
-    /// Copies of each partition; 3 where there are three brokers.
-    #[arg(long, env = "COMANDA_REPLICATION_FACTOR", default_value_t = 1)]
-    pub replication_factor: i32,
-}
-
-/// What [`create_topic`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TopicState {
-    /// It was made.
-    Created,
-    /// It was there, as asked for.
-    Existed,
-    /// It was there with another number of partitions, which was left as it is.
-    Differs {
-        /// Its partitions.
-        partitions: i32,
-    },
-}
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Makes a topic, or reports how an existing one differs; never alters one.
-pub async fn create_topic(config: &Config, topic: &str, settings: &TopicConfig) -> Result<TopicState> {
-    let admin: AdminClient<DefaultClientContext> = config.with_own_settings(config.client()).create()?;
-    let retention = topics::retention(topic.strip_prefix(&config.topic_prefix).unwrap_or(topic));
-    let (retention_ms, segment_ms) = (retention.as_millis().to_string(), (retention.as_millis() / 6).to_string());
-    let mut new = NewTopic::new(topic, settings.partitions, TopicReplication::Fixed(settings.replication_factor));
-    new = new.set("retention.ms", &retention_ms).set("cleanup.policy", "delete");
-    if retention < DAY {
-        // Only whole segments are deleted, and by default one lasts for a week.
-        new = new.set("segment.ms", &segment_ms);
-    }
-    if settings.replication_factor >= 3 {
-        new = new.set("min.insync.replicas", "2");
-    }
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
-    let results = admin
-        .create_topics([&new], &options)
-        .await
-        .context("Kafka does not answer; is it running, and is KAFKA_BOOTSTRAP_SERVERS right?")?;
-    match results.into_iter().next() {
-        Some(Ok(_)) => Ok(TopicState::Created),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => compare(admin, topic, settings.partitions).await,
-        Some(Err((_, code))) => bail!("Kafka would not make topic {topic}: {code}"),
-        None => bail!("Kafka did not say what became of topic {topic}"),
-    }
-}
-
-async fn compare(admin: AdminClient<DefaultClientContext>, topic: &str, wanted: i32) -> Result<TopicState> {
-    let name = topic.to_owned();
-    let found = tokio::task::spawn_blocking(move || watermarks(admin.inner(), &name)).await??;
-    let partitions = i32::try_from(found.len())?;
-    Ok(if partitions == wanted { TopicState::Existed } else { TopicState::Differs { partitions } })
-}
-
-/// Waits until a topic exists, saying how to make it, and returns its watermarks; `None` when told to stop.
-pub async fn wait_for_topic(config: &Config, topic: &str, stop: &CancellationToken) -> Result<Option<Watermarks>> {
-    let consumer: BaseConsumer = config.free_consumer().create()?;
-    let consumer = std::sync::Arc::new(consumer);
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let mut told = false;
-    while !stop.is_cancelled() {
-        let (asked, name) = (consumer.clone(), topic.to_owned());
-        match tokio::task::spawn_blocking(move || watermarks(asked.client(), &name)).await? {
-            Ok(found) => return Ok(Some(found)),
-            Err(error) if !told => info!("waiting for topic {topic} (`comanda migrate` makes it): {error}"),
-            Err(_) => {}
-        }
-        told = true;
-        backoff.wait(stop).await;
-    }
-    Ok(None)
 }
 
 /// An assignment of every partition of a topic, each from the offset given.

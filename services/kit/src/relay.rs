@@ -38,7 +38,7 @@ use uuid::Uuid;
 use self::{
     acks::{Acks, Unnumbered},
     gone::Gone,
-    log::{Ack, Log, explain},
+    log::{Ack, Log},
     lost_log::Acked,
     monitor::Monitor,
     pointers::Pointers,
@@ -221,6 +221,6 @@ impl<O: Outbox> Relay<O> {
         if self.log.renew_if_broken(&failure)? {
             self.set_aside.forget_unacked();
         }
-        if acked == 0 { Err(explain(failure.error)) } else { Ok(acked) }
+        if acked == 0 { Err(self.log.explain(failure.error)) } else { Ok(acked) }
     }
 }

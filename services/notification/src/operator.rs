@@ -7,7 +7,7 @@ use comanda_kit::{
 };
 use sqlx::PgPool;
 
-pub use crate::mail::operator::{missing, remove, settled};
+pub use crate::mail::operator::{erase_replies, missing, remove, settled};
 use crate::{mail, watch::store::SCHEMA};
 
 /// Access for one command.
@@ -22,9 +22,10 @@ impl Operator {
         Ok(Self { pool: postgres::pool(postgres, SCHEMA)? })
     }
 
-    /// How many mails are in each state, by its number; of a large ledger only those that are not finished or not delivered.
-    pub async fn mails_by_state(&self, limit: i64) -> Result<Vec<(i16, i64)>, StoreError> {
-        mail::operator::by_state(&self.pool, limit).await
+    /// How many mails of one tenant, or of all, are in each state, by its number; of a large ledger only those that are not finished or not
+    /// delivered.
+    pub async fn mails_by_state(&self, tenant: Option<&str>, limit: i64) -> Result<Vec<(i16, i64)>, StoreError> {
+        mail::operator::by_state(&self.pool, tenant, limit).await
     }
 
     /// The oldest dead letters, at most `limit`.

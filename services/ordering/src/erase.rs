@@ -1,6 +1,6 @@
 //! Erasing a customer: what is asked for, checked, and how far one call goes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
 use comanda_kit::{
     access::Scope,
@@ -14,6 +14,7 @@ use prost::{
     encoding::{DecodeContext, bytes, decode_key, skip_field},
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     position::Cursor,
@@ -30,6 +31,59 @@ const LABELS_FIELD: u32 = 14;
 const TRIP_FIELD: u32 = 15;
 /// The fields `pickup` and `dropoff` of `comanda.v1.Trip`.
 const PLACE_FIELDS: [u32; 2] = [1, 2];
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Orders that had anything personal.
+    pub orders: u64,
+    /// Their labels.
+    pub labels: u64,
+    /// The places of their trips.
+    pub places: u64,
+}
+
+impl AddAssign for Erased {
+    fn add_assign(&mut self, more: Self) {
+        self.orders += more.orders;
+        self.labels += more.labels;
+        self.places += more.places;
+    }
+}
+
+/// Some orders of a customer that was erased from them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The orders, with those that had nothing personal.
+    pub order_ids: Vec<Uuid>,
+    /// What was removed.
+    pub erased: Erased,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Position>,
+}
+
+/// Erases a customer from the next orders behind a position, newest first.
+pub async fn erase_next(
+    store: &Store,
+    scope: &Scope,
+    customer_id: &str,
+    below: Option<Position>,
+) -> Result<Batch, StoreError> {
+    let rows = store.contents(scope, customer_id, below, BATCH as i64).await?;
+    let next = rows.last().filter(|_| rows.len() == BATCH).map(|row| (row.create_time, row.order_id));
+    let order_ids = rows.iter().map(|row| row.order_id).collect();
+    let (mut found, mut contents) = (BTreeMap::new(), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let (content, personal) = without_person(&row.content)?;
+        found.insert(row.order_id, personal);
+        contents.push((row.order_id, content));
+    }
+    let mut erased = Erased::default();
+    for order_id in store.erase(scope, contents).await? {
+        erased += found.get(&order_id).copied().unwrap_or_default();
+    }
+    Ok(Batch { order_ids, erased, next })
+}
 
 /// A valid request.
 #[derive(Debug)]
@@ -56,54 +110,51 @@ impl Erasure {
         let deadline = Instant::now() + WORK;
         let mut response = EraseCustomerResponse::default();
         loop {
-            let rows = store.contents(scope, &self.request.customer_id, self.below, BATCH as i64).await?;
-            let (count, last) = (rows.len(), rows.last().map(|row| (row.create_time, row.order_id)));
-            let contents = rows.into_iter().map(|row| Ok((row.order_id, without_person(&row.content)?)));
-            let contents = contents.collect::<Result<_, StoreError>>()?;
-            response.erased_orders += store.erase(scope, contents).await?.cast_signed();
-            if count < BATCH {
-                return Ok(response);
-            }
-            self.below = last;
+            let Batch { erased, next, .. } = erase_next(store, scope, &self.request.customer_id, self.below).await?;
+            response.erased_orders += erased.orders.cast_signed();
+            let Some(next) = next else { return Ok(response) };
+            self.below = Some(next);
             if Instant::now() >= deadline {
-                response.next_page_token =
-                    last.map(|last| page::token(scope, &self.request, &Cursor::at(last))).unwrap_or_default();
+                response.next_page_token = page::token(scope, &self.request, &Cursor::at(next));
                 return Ok(response);
             }
         }
     }
 }
 
-/// The content of an order without its labels and the places of its trip. Everything else stays byte for byte, fields of later versions
-/// included.
-fn without_person(content: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut kept = Vec::with_capacity(content.len());
-    for_each_field(content, |tag, field| match tag {
-        LABELS_FIELD => Ok(()),
-        TRIP_FIELD => {
-            bytes::encode(TRIP_FIELD, &without_places(field)?, &mut kept);
-            Ok(())
-        }
-        _ => {
-            kept.extend_from_slice(field);
-            Ok(())
-        }
-    })?;
-    Ok(kept)
-}
-
-/// The trip in a field, without its places.
-fn without_places(mut field: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let (_, wire_type) = decode_key(&mut field)?;
-    let (mut trip, mut kept) = (Vec::new(), Vec::new());
-    bytes::merge(wire_type, &mut trip, &mut field, DecodeContext::default())?;
-    for_each_field(&trip, |tag, field| {
-        if !PLACE_FIELDS.contains(&tag) {
-            kept.extend_from_slice(field);
+/// The content of an order without its labels and the places of its trip, and what those were. Everything else stays byte for byte, fields of
+/// later versions included.
+fn without_person(content: &[u8]) -> Result<(Vec<u8>, Erased), DecodeError> {
+    let (mut kept, mut erased) = (Vec::with_capacity(content.len()), Erased { orders: 1, ..Erased::default() });
+    for_each_field(content, |tag, field| {
+        match tag {
+            // Each entry of a map is a field of its own.
+            LABELS_FIELD => erased.labels += 1,
+            TRIP_FIELD => {
+                let (trip, places) = without_places(field)?;
+                bytes::encode(TRIP_FIELD, &trip, &mut kept);
+                erased.places += places;
+            }
+            _ => kept.extend_from_slice(field),
         }
         Ok(())
     })?;
-    Ok(kept)
+    Ok((kept, erased))
+}
+
+/// The trip in a field without its places, and how many those were.
+fn without_places(mut field: &[u8]) -> Result<(Vec<u8>, u64), DecodeError> {
+    let (_, wire_type) = decode_key(&mut field)?;
+    let (mut trip, mut kept, mut places) = (Vec::new(), Vec::new(), 0);
+    bytes::merge(wire_type, &mut trip, &mut field, DecodeContext::default())?;
+    for_each_field(&trip, |tag, field| {
+        match PLACE_FIELDS.contains(&tag) {
+            true => places += 1,
+            false => kept.extend_from_slice(field),
+        }
+        Ok(())
+    })?;
+    Ok((kept, places))
 }
 
 /// Calls `see` with the number and the bytes, key included, of each field of a message.
@@ -151,11 +202,12 @@ mod tests {
         encode_key(99, WireType::Varint, &mut content);
         encode_varint(7, &mut content);
 
-        let kept = without_person(&content).expect("valid protobuf");
+        let (kept, erased) = without_person(&content).expect("valid protobuf");
+        assert_eq!(erased, Erased { orders: 1, labels: 2, places: 2 });
         let bare = Trip { load: 2, zone: "lima".into(), ..Trip::default() };
         assert_eq!(Order::decode(&*kept), Ok(Order { labels: Default::default(), trip: Some(bare), ..order }));
         assert!(kept.ends_with(&content[content.len() - 3..]));
-        assert_eq!(without_person(&kept), Ok(kept.clone()));
+        assert_eq!(without_person(&kept), Ok((kept.clone(), Erased { orders: 1, ..Erased::default() })));
         assert!(without_person(&content[..content.len() - 1]).is_err());
     }
 
@@ -166,7 +218,7 @@ mod tests {
         encode_varint(7, &mut trip);
         let mut content = Vec::new();
         bytes::encode(TRIP_FIELD, &trip, &mut content);
-        let kept = without_person(&content).expect("valid protobuf");
+        let (kept, _) = without_person(&content).expect("valid protobuf");
         assert!(kept.ends_with(&trip[trip.len() - 3..]) && kept.len() < trip.len());
         assert!(Order::decode(&*kept).expect("valid").trip.is_some_and(|trip| trip.pickup.is_none()));
     }

@@ -10,7 +10,7 @@ use comanda_proto::v1::Workflow;
 use sqlx::PgPool;
 use tracing::{info, warn};
 
-pub use crate::store::operator::{Counts, Ended, ended, put_back, remove, transitions, unfinished};
+pub use crate::store::operator::{Counts, Ended, ended, erase_reasons, put_back, remove, transitions, unfinished};
 use crate::{
     store::{self, Chooser, Current, SCHEMA, Store},
     workflow,
@@ -69,9 +69,9 @@ impl Operator {
         Ok(before)
     }
 
-    /// Counts what has not ended, up to `limit`.
-    pub async fn counts(&self, limit: i64) -> Result<Counts, StoreError> {
-        store::operator::counts(&self.pool, limit).await
+    /// Counts what has not ended, of one tenant or of all, up to `limit`.
+    pub async fn counts(&self, tenant: Option<&str>, limit: i64) -> Result<Counts, StoreError> {
+        store::operator::counts(&self.pool, tenant, limit).await
     }
 
     /// The oldest dead letters, at most `limit`.

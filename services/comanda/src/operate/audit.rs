@@ -29,7 +29,7 @@ enum AuditVerb {
 
 #[derive(Args, Clone, Debug)]
 struct ListArgs {
-    /// Only what concerns this tenant.
+    /// Only what concerns this tenant [default: the whole installation].
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// At most so many rows.

@@ -6,7 +6,11 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use comanda_analytics::operator::Operator as Analytics;
 use comanda_dispatch::operator::Operator as Dispatch;
-use comanda_kit::{dead_letters::DeadLetter, kafka, postgres, postgres::StoreError};
+use comanda_kit::{
+    dead_letters::DeadLetter,
+    kafka::{self, Context, Work},
+    postgres::{self, StoreError},
+};
 use comanda_notification::operator::Operator as Notification;
 use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -19,6 +23,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `comanda dead-letters`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+There is no --tenant: dead letters are those of the whole installation. Most could not be read, so nobody knows whose they are.")]
 pub struct DeadLettersArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -108,11 +114,15 @@ pub async fn run(args: DeadLettersArgs) -> Result<()> {
     match args.what {
         What::List => letters.iter().for_each(|(keeper, letter)| show(*keeper, letter)),
         What::Retry(choice) => {
-            let producer: FutureProducer = args.kafka.producer().create()?;
+            let settings = args.kafka.producer();
+            let context = Context::of(&settings);
+            let producer: FutureProducer<Context> = settings.create_with_context(context.clone())?;
             for (keeper, letter) in choose(&letters, &choice)? {
                 let again = FutureRecord::to(&letter.topic).key(&letter.key).payload(&letter.payload);
                 let sent = producer.send(again, SEND_TIMEOUT).await;
-                sent.map_err(|(error, _)| anyhow!("Kafka did not take {}: {error}", name(letter)))?;
+                sent.map_err(|(error, _)| {
+                    anyhow!("Kafka did not take {}: {}", name(letter), context.told(&error, Work::Write(&letter.topic)))
+                })?;
                 services.forget(*keeper, letter).await?;
                 println!("retried {}", name(letter));
             }

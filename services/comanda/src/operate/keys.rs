@@ -94,7 +94,7 @@ struct CreateArgs {
 
 #[derive(Args, Clone, Debug)]
 struct ListArgs {
-    /// Only those of this tenant.
+    /// Only those of this tenant [default: the whole installation].
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
 }
@@ -117,7 +117,7 @@ struct RollArgs {
 }
 
 /// A tenant's or a caller's name.
-fn name(text: &str) -> Result<String, String> {
+pub fn name(text: &str) -> Result<String, String> {
     let mut violations = Violations::default();
     violations.visible_text("name", text, 1, 64);
     violations.require(!text.starts_with("system:"), "name", "must not begin with system:");

@@ -2,6 +2,7 @@
 //! `operator`); here it is put together and printed.
 
 pub mod audit;
+pub mod customer;
 pub mod dead_letters;
 pub mod keys;
 pub mod numbers;

@@ -29,7 +29,7 @@ pub struct PurgeArgs {
     /// Orders that ended at least this many days ago, by the database's clock; at least 15.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_DAYS)..))]
     older_than: u16,
-    /// Only orders of this tenant.
+    /// Only orders of this tenant [default: the whole installation].
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// The system runs with `--no-mails`, so that orders without any mail owe none.

@@ -11,8 +11,8 @@ use super::numbers::Numbers;
 /// `comanda stats rebuild`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The reports show the present numbers until the new ones are complete. If it is interrupted, it continues when it is started again. It does
-not run at the same time as `comanda purge` or `comanda republish`. The history does not have orders that were purged: where they were counted,
+There is no --tenant: the records of all tenants are counted together. The reports show the present numbers until the new ones are complete.
+If it is interrupted, it continues when it is started again. It does not run at the same time as `comanda purge` or `comanda republish`. The history does not have orders that were purged: where they were counted,
 the new numbers are refused unless --forget-purged is given.
 
 Example:

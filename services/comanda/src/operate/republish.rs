@@ -26,7 +26,7 @@ pub struct RepublishArgs {
     postgres: postgres::Config,
     #[command(flatten)]
     which: WhichArgs,
-    /// Only orders of this tenant.
+    /// Only orders of this tenant [default: the whole installation].
     #[arg(long, value_name = "NAME", conflicts_with = "order")]
     tenant: Option<String>,
 }

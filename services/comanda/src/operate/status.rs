@@ -1,12 +1,12 @@
 //! `comanda status`: what waits, and for how long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use clap::Args;
 use comanda_dispatch::operator::Operator as Dispatch;
 use comanda_kit::{
-    kafka::{self, REQUEST_TIMEOUT},
+    kafka::{self, Context, REQUEST_TIMEOUT, Work},
     postgres,
     relay::MOST_COUNTED,
 };
@@ -17,6 +17,7 @@ use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaResult,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -29,9 +30,13 @@ use super::numbers::Numbers;
 Each number is counted up to 100,000: what is larger is shown as \">= 100000\". Of a mail ledger of more than 100,000 mails only those
 that are not finished or dead are counted.
 
+With --tenant, orders, timers, couriers, assignments, steps and mails are those of one tenant. What waits to be published, the lags and the
+dead letters are always those of the whole installation: the tenants share the topics, and of a record that nobody can read nobody knows
+the tenant.
+
 Where dispatch does not run, its lag grows, and orders that need a courier wait until their timer ends them.
 
-Exit codes: 0 when nothing is stuck and there is no dead letter, 1 otherwise.")]
+Exit codes: 0 when nothing that was counted is stuck and there is no dead letter, 1 otherwise.")]
 pub struct StatusArgs {
     #[command(flatten)]
     postgres: postgres::Config,
@@ -39,6 +44,9 @@ pub struct StatusArgs {
     kafka: kafka::Config,
     #[command(flatten)]
     numbers: Numbers,
+    /// Count what belongs to this tenant only [default: the whole installation].
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     /// As one JSON object.
     #[arg(long)]
     json: bool,
@@ -68,6 +76,8 @@ struct Status {
     steps_stuck: i64,
     dead_letters: i64,
     mails: BTreeMap<String, i64>,
+    /// Why lags are unknown.
+    kafka_problems: BTreeSet<String>,
 }
 
 /// Shows what waits. False when an operator is needed.
@@ -84,12 +94,13 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
 impl Status {
     async fn read(args: &StatusArgs) -> Result<Self> {
         let StatusArgs { postgres, kafka, numbers, .. } = args;
+        let tenant = args.tenant.as_deref();
         let (ordering, state_machine) = (Ordering::connect(postgres)?, StateMachine::connect(postgres)?);
         let (notification, dispatch) = (Notification::connect(postgres)?, Dispatch::connect(postgres)?);
         let analytics = numbers.operator(postgres)?;
         let folded = analytics.fold_state().await?;
-        let counts = state_machine.counts(MOST_COUNTED).await?;
-        let jobs = dispatch.counts(MOST_COUNTED).await?;
+        let counts = state_machine.counts(tenant, MOST_COUNTED).await?;
+        let jobs = dispatch.counts(tenant, MOST_COUNTED).await?;
         let dead_letters = [
             state_machine.count_dead_letters(MOST_COUNTED).await?,
             notification.count_dead_letters(MOST_COUNTED).await?,
@@ -97,22 +108,30 @@ impl Status {
             analytics.count_dead_letters(MOST_COUNTED).await?,
         ];
         let transitions_epoch = state_machine.relay.topic_epoch().await?;
-        let mails = notification.mails_by_state(MOST_COUNTED).await?;
+        let mails = notification.mails_by_state(tenant, MOST_COUNTED).await?;
         let lag = |group: &str, topic: &str, epoch| {
             lag(kafka.clone(), format!("{group}-{}", kafka.topic(topic)), kafka.topic(topic), epoch)
         };
+        // Together, since where Kafka does not answer each waits for it.
+        let lags = tokio::join!(
+            lag("comanda-state-machine", topics::ORDERS, ordering.relay.topic_epoch().await?),
+            lag("comanda-state-machine-steps", topics::ASSIGNMENTS, dispatch.relay.topic_epoch().await?),
+            lag("comanda-notification-mail", topics::ORDER_TRANSITIONS, transitions_epoch),
+            lag("comanda-dispatch", topics::ORDER_TRANSITIONS, transitions_epoch),
+        );
+        let kafka_problems = [&lags.0, &lags.1, &lags.2, &lags.3].into_iter().filter_map(|lag| lag.clone().err());
         Ok(Self {
+            kafka_problems: kafka_problems.collect(),
             orders_unpublished: ordering.relay.count().await?,
             oldest_unpublished_order_seconds: ordering.relay.oldest_seconds().await?,
             transitions_unpublished: state_machine.relay.count().await?,
             oldest_unpublished_transition_seconds: state_machine.relay.oldest_seconds().await?,
             assignments_unpublished: dispatch.relay.count().await?,
             oldest_unpublished_assignment_seconds: dispatch.relay.oldest_seconds().await?,
-            adoption_lag: lag("comanda-state-machine", topics::ORDERS, ordering.relay.topic_epoch().await?).await,
-            step_lag: lag("comanda-state-machine-steps", topics::ASSIGNMENTS, dispatch.relay.topic_epoch().await?)
-                .await,
-            mail_lag: lag("comanda-notification-mail", topics::ORDER_TRANSITIONS, transitions_epoch).await,
-            dispatch_lag: lag("comanda-dispatch", topics::ORDER_TRANSITIONS, transitions_epoch).await,
+            adoption_lag: lags.0.ok(),
+            step_lag: lags.1.ok(),
+            mail_lag: lags.2.ok(),
+            dispatch_lag: lags.3.ok(),
             analytics_lag: folded.waiting_records,
             analytics_lag_seconds: folded.fold_time.map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64()),
             orders_active: counts.active,
@@ -135,7 +154,7 @@ fn state_name(state: i16) -> String {
 }
 
 fn show(status: &Status) {
-    let lag = |lag: Option<i64>| lag.map_or("unknown (Kafka does not answer)".into(), |lag| format!("{lag} records"));
+    let lag = |lag: Option<i64>| lag.map_or("unknown".into(), |lag| format!("{lag} records"));
     let unpublished = |count, seconds| format!("{} (the first for {seconds:.1} s)", counted(count));
     let lines = [
         ("orders not yet published", unpublished(status.orders_unpublished, status.oldest_unpublished_order_seconds)),
@@ -166,6 +185,7 @@ fn show(status: &Status) {
     for (state, count) in &status.mails {
         println!("mails {state:<24} {}", counted(*count));
     }
+    status.kafka_problems.iter().for_each(|problem| println!("unknown lags: {problem}"));
 }
 
 /// How far the reports have come.
@@ -181,21 +201,27 @@ fn counted(count: i64) -> String {
     if count >= MOST_COUNTED { format!(">= {MOST_COUNTED}") } else { count.to_string() }
 }
 
-/// Records that a group has not committed yet; `None` when Kafka does not answer.
-async fn lag(config: kafka::Config, group: String, topic: String, epoch: i64) -> Option<i64> {
-    let ask = move || -> Result<i64> {
-        let consumer: BaseConsumer = config.group_consumer(&format!("{group}-e{epoch}")).create()?;
-        let marks = kafka::watermarks(consumer.client(), &topic)?;
-        let mut asked = TopicPartitionList::new();
-        for partition in marks.keys() {
-            asked.add_partition(&topic, *partition);
-        }
-        let committed = consumer.committed_offsets(asked, REQUEST_TIMEOUT)?;
-        let lag = marks.iter().map(|(partition, (low, high))| {
-            let offset = committed.find_partition(&topic, *partition).map(|found| found.offset());
-            high - if let Some(Offset::Offset(offset)) = offset { offset } else { *low }
-        });
-        Ok(lag.sum())
+/// Records that a group has not committed yet; fails with why that is not known.
+async fn lag(config: kafka::Config, group: String, topic: String, epoch: i64) -> Result<i64, String> {
+    let ask = move || {
+        let consumer = kafka::open(&config.group_consumer(&format!("{group}-e{epoch}")));
+        let consumer: BaseConsumer<Context> = consumer.map_err(|error| error.to_string())?;
+        let lag = kafka::ask(&consumer, Work::Read(&topic), |consumer| committed_lag(consumer, &topic));
+        lag.map_err(|unanswered| unanswered.reason)
     };
-    tokio::task::spawn_blocking(ask).await.ok()?.ok()
+    tokio::task::spawn_blocking(ask).await.map_err(|_| "the question panicked")?
+}
+
+fn committed_lag(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<i64> {
+    let marks = kafka::watermarks(consumer.client(), topic)?;
+    let mut asked = TopicPartitionList::new();
+    for partition in marks.keys() {
+        asked.add_partition(topic, *partition);
+    }
+    let committed = consumer.committed_offsets(asked, REQUEST_TIMEOUT)?;
+    let lag = marks.iter().map(|(partition, (low, high))| {
+        let offset = committed.find_partition(topic, *partition).map(|found| found.offset());
+        high - if let Some(Offset::Offset(offset)) = offset { offset } else { *low }
+    });
+    Ok(lag.sum())
 }

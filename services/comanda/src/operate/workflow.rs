@@ -10,7 +10,7 @@ use comanda_state_machine::{operator::Operator, workflow};
 /// The operator's part of `comanda workflow`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum WorkflowVerb {
-    /// Show which revision of each workflow new orders follow, and who chose it.
+    /// Show which revision of each workflow new orders follow, and who chose it. All tenants share the workflows.
     Choices(DatabaseArgs),
     /// Choose the revision that new orders follow.
     Use(UseArgs),
@@ -28,7 +28,7 @@ pub struct DatabaseArgs {
 /// `comanda workflow use`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Orders under way keep the revision that they have. The choice stays until another `use`, or until a state-machine starts with a workflow file
+There is no --tenant: all tenants share the workflows, so the choice is for the orders of all. Orders under way keep the revision that they have. The choice stays until another `use`, or until a state-machine starts with a workflow file
 of this name whose definition was never stored before. Restarts and `comanda migrate` do not change it.")]
 pub struct UseArgs {
     #[command(flatten)]

@@ -1,6 +1,8 @@
 //! Each role with accounts of its own: in Postgres always, in Kafka where there is a secured broker (`scripts/kafka start --secure`). None
 //! may do more than its work, and the work is done.
 
+mod refusals;
+
 use std::{env, path::PathBuf, process::Command, time::Duration};
 
 use comanda_kit::kafka::{self, Security};
@@ -108,6 +110,11 @@ async fn each_role_does_its_work_under_a_postgres_account_of_its_own() {
     orders_arrive(&world, accounts).await;
 }
 
+/// The folder of the passwords of Kafka's users.
+fn kafka_users() -> PathBuf {
+    PathBuf::from(env::var_os("COMANDA_TEST_KAFKA_USERS").expect("a secured broker"))
+}
+
 /// A user of the secured broker.
 fn as_user(world: &World, users: &std::path::Path, user: &str) -> kafka::Config {
     let password = std::fs::read_to_string(users.join(user)).expect("a password");
@@ -134,7 +141,7 @@ async fn write(config: &kafka::Config, topic: &str) -> Option<RDKafkaErrorCode> 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a broker of `scripts/kafka start --secure`: scripts/test starts one"]
 async fn each_role_does_its_work_as_a_user_of_kafka_that_may_do_nothing_else() {
-    let users = PathBuf::from(env::var_os("COMANDA_TEST_KAFKA_USERS").expect("the folder of the users' passwords"));
+    let users = kafka_users();
     let mut world = World::without_topics().await;
     world.environment.kafka.topic_prefix = topics::DEFAULT_PREFIX.into();
     let accounts = Accounts::new(&world, Some(users.clone())).await;

@@ -9,6 +9,7 @@ mod client;
 mod delivery;
 mod dev;
 mod discretion;
+mod erasure;
 mod faults;
 mod fleets;
 mod gateway;

@@ -161,9 +161,58 @@ async fn an_operator_without_a_database_is_told_so() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_tenant_counts_what_is_its_own() {
+    let world = World::new().await;
+    for statement in [
+        "INSERT INTO state_machine.states
+             (order_id, tenant, workflow, workflow_revision, version, status, phase, status_time, due_at)
+         SELECT gen_random_uuid(), tenant, 'delivery', 1, 1, 'received', 1, now(), due
+         FROM (VALUES ('acme', now() - interval '1 hour'), ('acme', 'infinity'), ('bravo', 'infinity')) s (tenant, due)",
+        "INSERT INTO notification.mails (order_id, version, tenant, status, transition_time, state, next_try_time, undelivered_time)
+         SELECT gen_random_uuid(), 1, tenant, 'received', now(), state, next, undelivered
+         FROM (VALUES ('acme', 4, NULL, NULL), ('bravo', 1, now(), NULL), ('bravo', 5, NULL, now()))
+             m (tenant, state, next, undelivered)",
+        "INSERT INTO dispatch.couriers (tenant, courier_id, name, vehicle, plate, vehicle_kind, zone, capacity, max_load, status)
+         SELECT tenant, 'maria', '', '', '', '', '', 1, 1, 2 FROM (VALUES ('acme'), ('bravo')) c (tenant)",
+        "INSERT INTO dispatch.jobs
+             (order_id, tenant, number, workflow, workflow_revision, order_version, order_status, state, not_before, waiting_since)
+         SELECT gen_random_uuid(), tenant, 1, 'ride', 1, 1, 'requested', 2, now(), now()
+         FROM (VALUES ('acme'), ('acme'), ('bravo')) j (tenant)",
+    ] {
+        sqlx::query(statement).execute(&world.sql).await.expect("rows");
+    }
+    let (all, acme, bravo) = (
+        status(&world, 1).await,
+        status_of(&world, &["--tenant", "acme"], 1).await,
+        status_of(&world, &["--tenant", "bravo"], 0).await,
+    );
+    for (field, wanted) in [
+        ("orders_active", [3, 2, 1]),
+        ("timers_due", [1, 1, 0]),
+        ("orders_stuck", [1, 1, 0]),
+        ("couriers_available", [2, 1, 1]),
+        ("orders_waiting_for_a_courier", [3, 2, 1]),
+    ] {
+        assert_eq!([&all[field], &acme[field], &bravo[field]], wanted, "{field}");
+    }
+    assert_eq!(all["mails"], serde_json::json!({"sent": 1, "due": 1, "dead": 1}));
+    assert_eq!(acme["mails"], serde_json::json!({"sent": 1}));
+    assert_eq!(bravo["mails"], serde_json::json!({"due": 1, "dead": 1}));
+
+    // What nobody can read is nobody's, and everybody's.
+    let unreadable = "INSERT INTO dispatch.dead_letters VALUES ('t', 1, 0, 0, '', '', 'unreadable', now())";
+    sqlx::query(unreadable).execute(&world.sql).await.expect("a row");
+    assert_eq!(status_of(&world, &["--tenant", "bravo"], 1).await["dead_letters"], 1);
+}
+
 /// `comanda status --json`, with its exit code.
 async fn status(world: &World, code: i32) -> Value {
-    let ended = world.run(&["status", "--json"]).await;
+    status_of(world, &[], code).await
+}
+
+async fn status_of(world: &World, words: &[&str], code: i32) -> Value {
+    let ended = world.run(&[&["status", "--json"], words].concat()).await;
     assert_eq!(ended.code, Some(code), "{ended:?}");
     serde_json::from_str(&ended.out).expect("one JSON object")
 }

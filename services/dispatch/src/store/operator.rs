@@ -24,18 +24,29 @@ pub struct Counts {
     pub stuck: i64,
 }
 
-/// Counts what is open, up to `limit`. Every number is read from a partial index.
-pub async fn counts(pool: &PgPool, limit: i64) -> Result<Counts, StoreError> {
+/// Counts what is open, of one tenant or of all, up to `limit`. Every number is read from a partial index.
+pub async fn counts(pool: &PgPool, tenant: Option<&str>, limit: i64) -> Result<Counts, StoreError> {
     let statement = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM (SELECT FROM couriers WHERE status = 2 LIMIT $1) c) AS available,
-                (SELECT count(*) FROM (SELECT FROM jobs WHERE state <= 2 AND not_before <= now() LIMIT $1) j) AS waiting,
-                (SELECT count(*) FROM (SELECT FROM jobs WHERE state <= 2 AND not_before > now() LIMIT $1) j) AS held,
-                (SELECT count(*) FROM (SELECT FROM assignments WHERE ended_at IS NULL LIMIT $1) a) AS open,
+        "SELECT (SELECT count(*) FROM (
+                    SELECT FROM couriers WHERE status = 2 AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) c) AS available,
                 (SELECT count(*) FROM (
-                    SELECT FROM jobs WHERE step_version IS NOT NULL AND step_time < now() - interval '1 minute' LIMIT $1
+                    SELECT FROM jobs WHERE state <= 2 AND not_before <= now() AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) j) AS waiting,
+                (SELECT count(*) FROM (
+                    SELECT FROM jobs WHERE state <= 2 AND not_before > now() AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) j) AS held,
+                (SELECT count(*) FROM (
+                    SELECT FROM assignments WHERE ended_at IS NULL AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) a) AS open,
+                (SELECT count(*) FROM (
+                    SELECT FROM jobs
+                    WHERE step_version IS NOT NULL AND step_time < now() - interval '1 minute'
+                      AND ($2::text IS NULL OR tenant = $2)
+                    LIMIT $1
                 ) j) AS stuck",
     );
-    bounded(statement.bind(limit).fetch_one(pool)).await
+    bounded(statement.bind(limit).bind(tenant).fetch_one(pool)).await
 }
 
 /// Which of these orders have an open job.

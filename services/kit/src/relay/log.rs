@@ -11,7 +11,6 @@ use std::{
 use anyhow::Result;
 use metrics::gauge;
 use rdkafka::{
-    ClientContext, Statistics,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, future_producer::OwnedDeliveryResult},
 };
@@ -20,15 +19,9 @@ use uuid::Uuid;
 
 use super::{outbox::Outgoing, partitioner};
 use crate::{
-    kafka::{self, REQUEST_TIMEOUT},
+    kafka::{self, Context, REQUEST_TIMEOUT, Work},
     planted,
 };
-
-/// Quiet: librdkafka's own log goes to tracing.
-pub struct Context;
-impl ClientContext for Context {
-    fn stats(&self, _: Statistics) {}
-}
 
 /// Where Kafka stored a record: partition and offset.
 pub type Ack = Result<(i32, i64), Failure>;
@@ -46,6 +39,8 @@ pub struct Failure {
 pub struct Log {
     topic: String,
     kafka: kafka::Config,
+    /// What the producer, whichever it is now, was last told about its connections.
+    context: Context,
     producer: Mutex<FutureProducer<Context>>,
     /// 0 while unknown.
     partitions: AtomicI32,
@@ -54,8 +49,10 @@ pub struct Log {
 impl Log {
     /// Of a topic; connects in the background.
     pub fn new(kafka: kafka::Config, topic: String) -> Result<Self> {
-        let producer = Mutex::new(kafka.producer().create_with_context(Context)?);
-        Ok(Self { topic, kafka, producer, partitions: AtomicI32::new(0) })
+        let settings = kafka.producer();
+        let context = Context::of(&settings);
+        let producer = Mutex::new(settings.create_with_context(context.clone())?);
+        Ok(Self { topic, kafka, context, producer, partitions: AtomicI32::new(0) })
     }
 
     /// The topic's full name.
@@ -83,14 +80,20 @@ impl Log {
         self.producer().send_result(record).map_err(|(error, _)| Failure { error, partition: None })
     }
 
-    /// The end of each partition that answers; blocks. A partition without a leader is left out, and so is one whose broker is away.
-    pub fn ends(&self) -> KafkaResult<BTreeMap<i32, i64>> {
+    /// The end of each partition that answers; blocks. A partition without a leader is left out, and so is one whose broker is away. Fails with
+    /// what keeps Kafka from answering.
+    pub fn ends(&self) -> Result<BTreeMap<i32, i64>> {
+        self.ask_for_ends().map_err(|error| {
+            self.context.examine();
+            self.explain(error)
+        })
+    }
+
+    fn ask_for_ends(&self) -> KafkaResult<BTreeMap<i32, i64>> {
         let producer = self.producer();
         let metadata = producer.client().fetch_metadata(Some(&self.topic), REQUEST_TIMEOUT)?;
-        let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
-        if partitions.is_empty() {
-            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
-        }
+        let partitions = kafka::partitions(&metadata, &self.topic)?;
+        self.context.forget();
         self.partitions.store(i32::try_from(partitions.len()).unwrap_or(i32::MAX), Relaxed);
         let led = partitions.iter().filter(|partition| partition.leader() >= 0).map(|partition| partition.id());
         let ends: BTreeMap<_, _> = led.filter_map(|id| Some((id, self.end(&producer, id)?))).collect();
@@ -117,11 +120,19 @@ impl Log {
             return Ok(false);
         }
         warn!(topic = self.topic, "the producer has failed for good: replacing it");
-        let new = self.kafka.producer().create_with_context(Context)?;
+        let new = self.kafka.producer().create_with_context(self.context.clone())?;
         let broken = std::mem::replace(&mut *self.producer.lock().unwrap_or_else(PoisonError::into_inner), new);
         // Dropping a producer blocks for up to half a second.
         tokio::task::spawn_blocking(move || drop(broken));
         Ok(true)
+    }
+
+    /// Says why Kafka did not take a record: what is known of the connections, or of the topic.
+    pub fn explain(&self, error: KafkaError) -> anyhow::Error {
+        match self.context.explain(&error, Work::Write(&self.topic)) {
+            Some(reason) => anyhow::Error::new(error).context(reason),
+            None => error.into(),
+        }
     }
 
     fn producer(&self) -> FutureProducer<Context> {
@@ -138,16 +149,5 @@ pub fn delivered(delivery: Result<OwnedDeliveryResult, impl Sized>) -> Ack {
             Err(Failure { error, partition: Some(partition).filter(|partition| *partition >= 0) })
         }
         Err(_) => Err(Failure { error: KafkaError::Canceled, partition: None }),
-    }
-}
-
-/// Says what to do where the topic does not exist.
-pub fn explain(error: KafkaError) -> anyhow::Error {
-    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
-    match error.rdkafka_error_code() {
-        Some(UnknownTopic | UnknownTopicOrPartition) => {
-            anyhow::Error::new(error).context("there is no such topic, `comanda migrate` makes it")
-        }
-        _ => error.into(),
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    log::{Log, explain},
+    log::Log,
     lost_log::{self, Suspicion, fallen},
     operator::Operator,
 };
@@ -91,7 +91,7 @@ impl Monitor {
 
     async fn check(&self, lease: Lease, suspicion: &mut Suspicion) -> Result<()> {
         let (log, acked) = (self.log.clone(), lost_log::acked_offsets(&self.pool).await?);
-        let ends = tokio::task::spawn_blocking(move || log.ends()).await?.map_err(explain)?;
+        let ends = tokio::task::spawn_blocking(move || log.ends()).await??;
         let lost = suspicion.confirm(fallen(&acked, &ends));
         if !lost.is_empty() && lost_log::note(&self.pool, lease, &lost).await? {
             lost_log::report(self.log.topic());

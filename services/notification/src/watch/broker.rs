@@ -6,10 +6,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use comanda_kit::{
     errors::ApiError,
-    kafka::{self, Watermarks},
+    kafka::{self, Context, Watermarks, Work},
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::Semaphore;
@@ -47,7 +47,10 @@ impl Broker {
     /// Where each partition begins and ends.
     pub async fn watermarks(&self) -> Result<Watermarks> {
         let topic = self.topic.clone();
-        self.ask(move |consumer| Ok(kafka::watermarks(consumer.client(), &topic)?)).await
+        self.ask(move |consumer| {
+            Ok(kafka::ask(consumer, Work::Read(&topic), |consumer| kafka::watermarks(consumer.client(), &topic))?)
+        })
+        .await
     }
 
     /// How many partitions the topic has.
@@ -70,10 +73,10 @@ impl Broker {
     /// Asks with a client of its own, which is closed afterwards: a client that is not polled would gather events without end.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BaseConsumer) -> Result<T> + Send + 'static,
+        question: impl FnOnce(&BaseConsumer<Context>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let config = self.kafka.free_consumer();
-        let asked = tokio::task::spawn_blocking(move || question(&config.create()?));
+        let config = self.kafka.question();
+        let asked = tokio::task::spawn_blocking(move || question(&kafka::open(&config)?));
         asked.await.context("the question panicked")?
     }
 }

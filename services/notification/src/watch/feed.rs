@@ -10,17 +10,12 @@ use comanda_kit::{
     backoff::{Backoff, sleep},
     kafka::{self, Record, Watermarks},
 };
-use metrics::counter;
 use rdkafka::{consumer::Consumer, error::KafkaError, message::BorrowedMessage};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{
-    broker::Broker,
-    couriers::Couriers,
-    reader::{Quiet, TopicConsumer},
-};
+use super::{broker::Broker, couriers::Couriers, reader::TopicConsumer};
 
 /// Reads one topic.
 pub struct Feed {
@@ -69,7 +64,7 @@ impl Feed {
     /// Reads until nothing is wanted any more, or a new consumer is needed.
     async fn read(&self, watermarks: &Watermarks, stop: &CancellationToken) -> Result<()> {
         let mut progress = Progress::from_the_end(watermarks);
-        let consumer: TopicConsumer = self.kafka.free_consumer().create_with_context(Quiet)?;
+        let consumer: TopicConsumer = kafka::open(&self.kafka.free_consumer())?;
         consumer.assign(&kafka::assignment(&self.topic, &progress.next)?)?;
         (self.begin)(&self.couriers);
         info!(topic = self.topic, partitions = watermarks.len(), "reading the topic");
@@ -84,7 +79,7 @@ impl Feed {
         let mut look = pin!(self.look(&broker));
         loop {
             tokio::select! {
-                next = consumer.recv() => self.accept(next, progress, stop).await,
+                next = consumer.recv() => self.accept(consumer, next, progress, stop).await,
                 watermarks = &mut look => {
                     if !*self.wanted.borrow() || watermarks.is_some_and(|watermarks| !progress.holds(&watermarks)) {
                         return;
@@ -104,6 +99,7 @@ impl Feed {
 
     async fn accept(
         &self,
+        consumer: &TopicConsumer,
         next: Result<BorrowedMessage<'_>, KafkaError>,
         progress: &mut Progress,
         stop: &CancellationToken,
@@ -114,8 +110,7 @@ impl Feed {
                 (self.take)(&self.couriers, &record);
             }
             Err(error) => {
-                counter!("comanda_consumer_errors_total").increment(1);
-                warn!("Kafka: {error}");
+                consumer.context().report(&error, &self.topic);
                 sleep(Duration::from_millis(200), stop).await;
             }
         }

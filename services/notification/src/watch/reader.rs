@@ -10,15 +10,13 @@ use anyhow::Result;
 use comanda_kit::{
     backoff::{Backoff, sleep},
     consumer::log::{Log, replaced, wait_for_log},
-    kafka::{self, Record, Watermarks},
+    kafka::{self, Context, Record, Watermarks},
 };
 use metrics::counter;
 use rdkafka::{
-    ClientContext, Statistics,
-    consumer::{Consumer, ConsumerContext, StreamConsumer},
+    consumer::{Consumer, StreamConsumer},
     error::KafkaError,
     message::BorrowedMessage,
-    types::RDKafkaErrorCode,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +83,7 @@ impl Reader {
         };
         *begun = Some(epoch);
         let settings = self.kafka.free_consumer().set("enable.partition.eof", "true").clone();
-        let consumer: TopicConsumer = settings.create_with_context(Quiet)?;
+        let consumer: TopicConsumer = kafka::open(&settings)?;
         consumer.assign(&kafka::assignment(&self.topic, &start.iter().collect())?)?;
         info!(topic = self.topic, epoch, partitions = start.count(), "reading the topic");
         let missing = Missing::new(&start, &watermarks);
@@ -135,7 +133,7 @@ impl Reader {
                     if next.is_ok() {
                         progress = Instant::now();
                     }
-                    if self.accept(next, &mut missing, stop).await {
+                    if self.accept(consumer, next, &mut missing, stop).await {
                         info!(topic = self.topic, epoch, "the topic was read to its end");
                         self.hub.complete();
                     }
@@ -158,6 +156,7 @@ impl Reader {
     /// Takes in what the consumer gave; tells whether with it the last missing end was reached.
     async fn accept(
         &self,
+        consumer: &TopicConsumer,
         next: Result<BorrowedMessage<'_>, KafkaError>,
         missing: &mut Missing,
         stop: &CancellationToken,
@@ -169,8 +168,7 @@ impl Reader {
             }
             Err(KafkaError::PartitionEOF(partition)) => missing.pass(partition, i64::MAX),
             Err(error) => {
-                counter!("comanda_consumer_errors_total").increment(1);
-                warn!("Kafka: {error}");
+                consumer.context().report(&error, &self.topic);
                 sleep(Duration::from_millis(200), stop).await;
                 false
             }
@@ -211,22 +209,7 @@ impl Reader {
 }
 
 /// A consumer of a whole topic.
-pub(super) type TopicConsumer = StreamConsumer<Quiet>;
-
-/// Logs neither statistics nor, as errors, the ends of partitions.
-pub(super) struct Quiet;
-
-impl ClientContext for Quiet {
-    fn stats(&self, _: Statistics) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            warn!("Kafka: {error}: {reason}");
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
+pub(super) type TopicConsumer = StreamConsumer<Context>;
 
 /// Where to begin, so that everything of the age asked for is read, but not more than the ring can hold.
 fn refill_from(aged: &BTreeMap<i32, i64>, watermarks: &Watermarks, max: usize) -> Offsets {

@@ -43,13 +43,13 @@ impl Store {
         bounded(statement.fetch_all(&self.pool)).await
     }
 
-    /// Removes the customer's data and the coordinates of trips from orders and gives them new contents. Returns how many of them had any.
-    pub async fn erase(&self, scope: &Scope, mut contents: Vec<(Uuid, Vec<u8>)>) -> Result<u64, StoreError> {
+    /// Removes the customer's data and the coordinates of trips from orders and gives them new contents. Returns those that had any.
+    pub async fn erase(&self, scope: &Scope, mut contents: Vec<(Uuid, Vec<u8>)>) -> Result<Vec<Uuid>, StoreError> {
         // In the order of the keys: two calls for one customer wait for each other.
         contents.sort();
         let (order_ids, contents): (Vec<_>, Vec<_>) = contents.into_iter().unzip();
         // The limit makes Postgres look each order up by its key: without statistics it would read every order of the tenant.
-        let statement = sqlx::query(
+        let statement = sqlx::query_scalar(
             "WITH places AS (
                  DELETE FROM trips t USING unnest($2::uuid[]) AS k (order_id) WHERE t.order_id = k.order_id AND t.tenant = $1
              )
@@ -63,9 +63,10 @@ impl Store {
                    AND (customer_name, email, locale, content) IS DISTINCT FROM ('', '', '', k.content)
                  LIMIT 1
              ) personal
-             WHERE o.order_id = personal.order_id",
+             WHERE o.order_id = personal.order_id
+             RETURNING o.order_id",
         );
         let statement = statement.bind(scope.tenant()).bind(&order_ids).bind(&contents);
-        Ok(bounded(statement.execute(&self.pool)).await?.rows_affected())
+        bounded(statement.fetch_all(&self.pool)).await
     }
 }

@@ -108,12 +108,29 @@ pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result
     bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
 }
 
-/// Counts what has not ended, up to `limit`. Every number is read from the index of active orders.
-pub async fn counts(pool: &PgPool, limit: i64) -> Result<Counts, StoreError> {
-    let statement = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM (SELECT FROM states WHERE due_at IS NOT NULL LIMIT $1) s) AS active,
-                (SELECT count(*) FROM (SELECT FROM states WHERE due_at <= now() LIMIT $1) s) AS due,
-                (SELECT count(*) FROM (SELECT FROM states WHERE due_at < now() - interval '1 minute' LIMIT $1) s) AS stuck",
+/// Removes the reasons that callers gave for their commands to these orders; returns how many there were. What the system gave is no free text.
+pub async fn erase_reasons(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<u64, StoreError> {
+    let statement = sqlx::query(
+        "UPDATE state_machine.transitions x
+         SET reason = ''
+         FROM unnest($1::uuid[]) AS k (order_id)
+         WHERE x.order_id = k.order_id AND x.reason <> '' AND x.actor NOT LIKE 'system:%'",
     );
-    bounded(statement.bind(limit).fetch_one(pool)).await
+    Ok(bounded(statement.bind(order_ids).execute(connection)).await?.rows_affected())
+}
+
+/// Counts what has not ended, of one tenant or of all, up to `limit`. Every number is read from the index of active orders.
+pub async fn counts(pool: &PgPool, tenant: Option<&str>, limit: i64) -> Result<Counts, StoreError> {
+    let statement = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM (
+                    SELECT FROM states WHERE due_at IS NOT NULL AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) s) AS active,
+                (SELECT count(*) FROM (
+                    SELECT FROM states WHERE due_at <= now() AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) s) AS due,
+                (SELECT count(*) FROM (
+                    SELECT FROM states WHERE due_at < now() - interval '1 minute' AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+                ) s) AS stuck",
+    );
+    bounded(statement.bind(limit).bind(tenant).fetch_one(pool)).await
 }

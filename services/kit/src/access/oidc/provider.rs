@@ -220,6 +220,8 @@ fn client(settings: &Settings) -> Result<Client> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -234,5 +236,23 @@ mod tests {
         ] {
             assert_eq!(is_private(&Url::parse(address).expect("a URL")), is_fine, "{address}");
         }
+    }
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_call_after_the_cooldown_may_ask_again_and_none_before() {
+        let settings = Cli::parse_from(["test", "--oidc-cooldown-ms", "1500"]).settings;
+        let provider = Provider::new("https://login.example", &settings).expect("valid");
+        assert!(provider.may_ask(), "it was never asked");
+        provider.note(Asked::At(Instant::now()));
+        tokio::time::advance(Duration::from_millis(1499)).await;
+        assert!(!provider.may_ask());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(provider.may_ask());
     }
 }

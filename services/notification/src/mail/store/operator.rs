@@ -44,31 +44,59 @@ pub async fn remove(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result
     bounded(statement.bind(order_ids).execute(connection)).await.map(drop)
 }
 
-/// How many mails are in each state, by its number. Of a ledger of more than `limit` mails only those that are not finished or not
-/// delivered are counted, each up to `limit`: they have an index.
-pub async fn by_state(pool: &PgPool, limit: i64) -> Result<Vec<(i16, i64)>, StoreError> {
-    let all: Vec<(i16, i64)> = bounded(
+/// Removes what mail servers answered to mails of these orders; returns to how many. Addresses are masked in it, but a server may say more.
+pub async fn erase_replies(connection: &mut PgConnection, order_ids: &[Uuid]) -> Result<u64, StoreError> {
+    let statement = sqlx::query(
+        "UPDATE notification.mails x
+         SET last_reply = ''
+         FROM unnest($1::uuid[]) AS k (order_id)
+         WHERE x.order_id = k.order_id AND x.last_reply <> ''",
+    );
+    Ok(bounded(statement.bind(order_ids).execute(connection)).await?.rows_affected())
+}
+
+/// How many mails are in each state, by its number, of one tenant or of all. Of a ledger of more than `limit` mails, of all tenants, only those
+/// that are not finished or not delivered are counted, each up to `limit`: they have an index.
+pub async fn by_state(pool: &PgPool, tenant: Option<&str>, limit: i64) -> Result<Vec<(i16, i64)>, StoreError> {
+    let all: Vec<(i16, i64, i64)> = bounded(
         sqlx::query_as(
-            "SELECT state, count(*) FROM (SELECT state FROM mails LIMIT $1 + 1) m GROUP BY state ORDER BY state",
+            "SELECT state, count(*) FILTER (WHERE $2::text IS NULL OR tenant = $2), count(*)
+             FROM (SELECT state, tenant FROM mails LIMIT $1 + 1) m
+             GROUP BY state
+             ORDER BY state",
         )
         .bind(limit)
+        .bind(tenant)
         .fetch_all(pool),
     )
     .await?;
-    if all.iter().map(|(_, count)| count).sum::<i64>() <= limit {
-        return Ok(all);
+    if all.iter().map(|(.., count)| count).sum::<i64>() <= limit {
+        return Ok(all.into_iter().map(|(state, count, _)| (state, count)).filter(|(_, count)| *count > 0).collect());
     }
     let statement = sqlx::query_as(
         "SELECT state, count(*)
          FROM (
-             SELECT state FROM (SELECT state FROM mails WHERE next_try_time IS NOT NULL LIMIT $1) m
+             SELECT state
+             FROM (
+                 SELECT state FROM mails WHERE next_try_time IS NOT NULL AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+             ) m
              UNION ALL
-             SELECT 3::smallint FROM claimed_mails
+             SELECT 3::smallint
+             FROM claimed_mails c
+             CROSS JOIN LATERAL (
+                 SELECT tenant
+                 FROM mails
+                 WHERE order_id = c.order_id AND version = c.version AND copy = c.copy
+                 LIMIT 1
+             ) m
+             WHERE $2::text IS NULL OR m.tenant = $2
          ) open
          GROUP BY state
          UNION ALL
          SELECT 5::smallint, count(*)
-         FROM (SELECT FROM mails WHERE undelivered_time IS NOT NULL AND state = 5 LIMIT $1) m",
+         FROM (
+             SELECT FROM mails WHERE undelivered_time IS NOT NULL AND state = 5 AND ($2::text IS NULL OR tenant = $2) LIMIT $1
+         ) m",
     );
-    bounded(statement.bind(limit).fetch_all(pool)).await
+    bounded(statement.bind(limit).bind(tenant).fetch_all(pool)).await
 }
