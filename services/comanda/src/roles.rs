@@ -17,6 +17,7 @@ use comanda_kit::{
     shutdown::{Tasks, stop_on_signals},
     telemetry,
     tls::{self, Protocol},
+    traces,
     tracking::{self, Keys},
 };
 use tracing::info;
@@ -37,6 +38,9 @@ pub struct ListenArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: traces::Config,
     /// Who gets in.
     #[command(flatten)]
     pub access: access::Config,
@@ -215,6 +219,7 @@ pub struct AllArgs {
 /// Runs ordering until a signal.
 pub async fn ordering(args: OrderingArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50051, &args.tls)?, start()?);
+    args.listen.traces.start(&["ordering"])?;
     let keys = args.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&args.postgres, &args.kafka)?.with_tracking(keys.clone());
     let app = app.with_tenant_percent(args.listen.access.tenant_queue_percent);
@@ -226,6 +231,7 @@ pub async fn ordering(args: OrderingArgs) -> Result<()> {
 /// Runs the state machine until a signal.
 pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50052, &args.tls)?, start()?);
+    args.listen.traces.start(&["state-machine"])?;
     let app = comanda_state_machine::App::build(&args.state_machine, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
     serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
@@ -236,6 +242,7 @@ pub async fn state_machine(args: StateMachineArgs) -> Result<()> {
 /// Runs notification until a signal.
 pub async fn notification(args: NotificationArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50053, &args.tls)?, start()?);
+    args.listen.traces.start(&["notification"])?;
     let keys = args.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&args.notification, &args.postgres, &args.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
@@ -246,6 +253,7 @@ pub async fn notification(args: NotificationArgs) -> Result<()> {
 /// Runs dispatch until a signal.
 pub async fn dispatch(args: DispatchArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50054, &args.tls)?, start()?);
+    args.listen.traces.start(&["dispatch"])?;
     let app = comanda_dispatch::App::build(&args.dispatch, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
     serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
@@ -256,6 +264,7 @@ pub async fn dispatch(args: DispatchArgs) -> Result<()> {
 /// Runs analytics until a signal.
 pub async fn analytics(args: AnalyticsArgs) -> Result<()> {
     let (address, tasks) = (args.listen.address(50055, &args.tls)?, start()?);
+    args.listen.traces.start(&["analytics"])?;
     let app = comanda_analytics::App::build(&args.analytics, &args.postgres, &args.kafka)?;
     let endpoint = app.start(&tasks)?;
     serve(&args.listen, address, &args.tls, &args.postgres, args.listen.tracking.keys()?, vec![endpoint], &tasks)
@@ -295,6 +304,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     if !args.http.no_http {
         door.check(&[(HTTP_LISTEN, args.http.gateway.http_listen)], args.tls.server.is_set())?;
     }
+    args.listen.traces.start(&["ordering", "state-machine", "notification", "dispatch", "analytics"])?;
     let keys = args.listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
     let ordering = ordering.with_tenant_percent(args.listen.access.tenant_queue_percent);

@@ -17,7 +17,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
-    message::{BorrowedMessage, Header, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     types::RDKafkaErrorCode,
 };
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use tracing::info;
 use uuid::Uuid;
 
 pub use self::{security::Security, settings::Settings};
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, traces};
 
 /// One question to the broker.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -165,7 +165,7 @@ impl Config {
 }
 
 /// A record as a consumer got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Record {
     pub topic: String,
@@ -173,6 +173,8 @@ pub struct Record {
     pub offset: i64,
     pub key: Vec<u8>,
     pub payload: Vec<u8>,
+    /// The trace of its order, while this process is traced.
+    pub traceparent: Option<String>,
 }
 
 impl Record {
@@ -189,6 +191,7 @@ impl Record {
             offset: message.offset(),
             key: message.key().unwrap_or_default().into(),
             payload: message.payload().unwrap_or_default().into(),
+            traceparent: traces::are_on().then(|| traceparent(message.headers()?)).flatten().map(str::to_owned),
         }
     }
 }
@@ -198,6 +201,20 @@ pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
     let pairs = topics::headers(event);
     let headers = OwnedHeaders::new_with_capacity(pairs.len());
     pairs.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(&**value) }))
+}
+
+/// The same with the trace of the event's order, if it has one.
+pub fn traced(headers: OwnedHeaders, traceparent: Option<&str>) -> OwnedHeaders {
+    match traceparent {
+        Some(value) => headers.insert(Header { key: topics::TRACEPARENT, value: Some(value) }),
+        None => headers,
+    }
+}
+
+/// The trace that headers name.
+pub fn traceparent(headers: &impl Headers) -> Option<&str> {
+    let header = headers.iter().find(|header| header.key == topics::TRACEPARENT)?;
+    std::str::from_utf8(header.value?).ok()
 }
 
 /// First and next offset of each partition.

@@ -32,5 +32,6 @@ pub mod telemetry;
 pub mod testing;
 pub mod text;
 pub mod tls;
+pub mod traces;
 pub mod tracking;
 pub mod workflows;
