@@ -1,4 +1,4 @@
-//! What every Comanda process needs and that knows nothing of orders: logs and metrics, stopping, the gRPC server, Postgres,
+//! What every Comanda process needs and that knows nothing of orders: logs, metrics and traces, stopping, the gRPC server, Postgres,
 //! Kafka, the three loops built on them (leader lease, outbox relay, batch consumer), and the cache of workflows.
 
 pub mod access;
