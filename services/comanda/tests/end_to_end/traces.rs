@@ -84,8 +84,8 @@ async fn a_sampled_order_is_followed_to_watchers_and_mails_and_others_are_not() 
     }
     let mut client = ordering.orders().await;
     let mut others = vec![id_of(client.create_order(order()).await.expect("an order").into_inner())];
-    for ignored in [&traceparent("00"), "nonsense", &traceparent("01").to_uppercase()] {
-        others.push(create(&mut client, ignored).await);
+    for ignored in [traceparent("00"), "nonsense".into(), traceparent("01").to_uppercase()] {
+        others.push(create(&mut client, &ignored).await);
     }
     let followed = create(&mut client, &traceparent("01")).await;
     let watch = WatchOrderRequest { order_id: followed.clone(), ..Default::default() };
@@ -93,7 +93,7 @@ async fn a_sampled_order_is_followed_to_watchers_and_mails_and_others_are_not() 
     let mut watch = watch.expect("a stream").into_inner();
     while watch.message().await.expect("a stream that ends well").is_some() {}
 
-    let [call] = &collector.named(CREATE, 1).await[..] else { panic!("one call was sampled") };
+    let call = collector.only(CREATE).await;
     assert!(call.is_server && call.place.0 == TRACE && call.parent == SPAN, "{call:?}");
     let attributes =
         [("rpc.system", "grpc"), ("rpc.service", "comanda.v1.OrderService"), ("rpc.method", "CreateOrder")];
@@ -102,7 +102,7 @@ async fn a_sampled_order_is_followed_to_watchers_and_mails_and_others_are_not() 
     }
     let process = |key: &str| call.resource.get(key).map(String::as_str);
     assert_eq!((process("service.name"), process("comanda.roles")), (Some("comanda"), Some("ordering")));
-    let [stream] = &collector.named("comanda.v1.WatchService/WatchOrder", 1).await[..] else { panic!("one stream") };
+    let stream = collector.only("comanda.v1.WatchService/WatchOrder").await;
     assert_eq!((&*stream.parent, stream.attributes["rpc.grpc.status_code"].as_str()), (SPAN, "0"));
 
     let (orders, transitions) = (topic(&world, topics::ORDERS), topic(&world, topics::ORDER_TRANSITIONS));
@@ -153,21 +153,22 @@ async fn orders_of_one_call_share_its_trace_and_chance_begins_traces() {
     let request = BatchCreateOrdersRequest { requests: orders(20) };
     let mut client = all.orders().await;
     client.batch_create_orders(traced(request, &traceparent("01"), None)).await.expect("orders");
-    let [call] = &collector.named("comanda.v1.OrderService/BatchCreateOrders", 1).await[..] else { panic!("one call") };
+    let call = collector.only("comanda.v1.OrderService/BatchCreateOrders").await;
     let roles = call.resource.get("comanda.roles").map(String::as_str);
     assert_eq!(roles, Some("ordering,state-machine,notification,dispatch,analytics"));
     let sent = collector.named(&format!("send {}", topic(&world, topics::ORDERS)), 1).await;
     assert!(sent.iter().all(|span| span.links == [call.place.clone()]), "{sent:?}");
 
     client.create_order(order()).await.expect("an order");
-    let [call] = &collector.named(CREATE, 1).await[..] else { panic!("one call") };
+    let call = collector.only(CREATE).await;
     assert!(call.parent.is_empty() && call.place.0 != TRACE, "{call:?}");
     client.create_order(traced(order(), &traceparent("00"), None)).await.expect("an order");
     client.get_order(GetOrderRequest { key: Some(Key::Number(1)), ..Default::default() }).await.expect("an order");
     collector.named("comanda.v1.OrderService/GetOrder", 1).await;
-    assert_eq!(collector.named(CREATE, 1).await.len(), 1, "the caller wanted none");
     drop(client);
     world.stop([all]).await;
+    // The caller of the second one wanted no trace.
+    collector.only(CREATE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,8 +187,8 @@ async fn a_traceparent_comes_through_the_gateway() {
             http.post(format!("http://{address}/new_order")).header("traceparent", value).json(&row).send().await;
         assert!(sent.expect("an answer").status().is_success(), "{value}");
     }
-    let calls = collector.named(CREATE, 1).await;
-    assert!(calls.len() == 1 && calls[0].place.0 == TRACE && calls[0].parent == SPAN, "{calls:?}");
+    let call = collector.only(CREATE).await;
+    assert!(call.place.0 == TRACE && call.parent == SPAN, "{call:?}");
 
     // What a command does to the order belongs to the trace, too.
     let order_id: String =
@@ -196,7 +197,7 @@ async fn a_traceparent_comes_through_the_gateway() {
             .await
             .expect("one order is traced");
     world.succeeds(&["order", "advance", &order_id, "--addr", &all.address().await.to_string()]).await;
-    has_records(&world, &order_id, Some(format!("00-{TRACE}-{}-01", calls[0].place.1)), 3).await;
+    has_records(&world, &order_id, Some(format!("00-{TRACE}-{}-01", call.place.1)), 3).await;
     world.stop([all]).await;
 }
 
@@ -235,14 +236,8 @@ async fn a_collector_that_is_away_or_silent_delays_nobody() {
         command.env("RUST_LOG", "info");
         let mut ordering = world.start_as("ordering", command);
         ordering.serves().await;
-        let (client, sampled) = (ordering.orders().await, &traceparent("01"));
-        let calls = stream::iter(0..CALLS).for_each_concurrent(50, |_| async {
-            let request = GetOrderRequest { key: Some(Key::Number(-1)), ..Default::default() };
-            let (mut client, began) = (client.clone(), Instant::now());
-            let code = client.get_order(traced(request, sampled, None)).await.expect_err("no such order").code();
-            assert_eq!(code, Code::NotFound);
-            assert!(began.elapsed() < Duration::from_secs(2), "a call took {:?}", began.elapsed());
-        });
+        let (client, sampled) = (ordering.orders().await, traceparent("01"));
+        let calls = stream::iter(0..CALLS).for_each_concurrent(50, |_| is_answered_soon(client.clone(), &sampled));
         timeout(Duration::from_secs(60), calls).await.expect("calls are answered");
         ordering.says("the collector takes no spans").await;
         drop(client);
@@ -251,6 +246,13 @@ async fn a_collector_that_is_away_or_silent_delays_nobody() {
         assert!(began.elapsed() < Duration::from_secs(8), "the end took {:?}", began.elapsed());
         assert_eq!(ordering.log().matches("the collector takes no spans").count(), 1);
     }
+}
+
+async fn is_answered_soon(mut client: OrderServiceClient<Channel>, traceparent: &str) {
+    let (began, request) = (Instant::now(), GetOrderRequest { key: Some(Key::Number(-1)), ..Default::default() });
+    let answer = client.get_order(traced(request, traceparent, None)).await;
+    assert_eq!(answer.expect_err("no such order").code(), Code::NotFound);
+    assert!(began.elapsed() < Duration::from_secs(2), "a call took {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

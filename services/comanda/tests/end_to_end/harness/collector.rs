@@ -78,6 +78,13 @@ impl Collector {
         })
         .await
     }
+
+    /// Waits until a span of a name has come, of which there must be one alone.
+    pub async fn only(&self, name: &str) -> Seen {
+        let mut spans = self.named(name, 1).await;
+        assert_eq!(spans.len(), 1, "{name}");
+        spans.remove(0)
+    }
 }
 
 impl Drop for Collector {
