@@ -29,7 +29,8 @@ CREATE TABLE ordering.orders (
     workflow          text        NOT NULL,
     workflow_revision integer     NOT NULL,
     first_status      text        NOT NULL, -- version 1 of the order is a function of this row
-    create_time       timestamptz NOT NULL DEFAULT now()
+    create_time       timestamptz NOT NULL DEFAULT now(),
+    traceparent       text -- of the call that placed the order, where that was traced (W3C Trace Context)
 );
 CREATE INDEX orders_by_number   ON ordering.orders (tenant, number);
 CREATE INDEX orders_by_time     ON ordering.orders (tenant, create_time, order_id);

@@ -20,12 +20,12 @@ SELECT topic_epoch FROM ordering.topic_log;
 CREATE VIEW ordering.order_facts AS
 SELECT
     order_id, tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
-    currency, total_units, total_nanos, item_count
+    currency, total_units, total_nanos, item_count, traceparent
 FROM ordering.orders;
 
 -- Whom to write to, about what.
 CREATE VIEW ordering.order_contacts AS
-SELECT order_id, tenant, number, customer_name, email, locale, content, workflow, workflow_revision
+SELECT order_id, tenant, number, customer_name, email, locale, content, workflow, workflow_revision, traceparent
 FROM ordering.orders;
 
 -- An order as it is now. Before it is adopted its state is version 1, a function of its own row (phase 1 = ACTIVE).
@@ -47,7 +47,7 @@ SELECT
     t.order_id, t.version, t.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision,
     t.from_status, t.from_time, t.to_status, t.phase, t.transition_time, t.trigger, t.actor, t.reason,
     nullif(t.due_at, 'infinity') AS next_transition_time,
-    f.currency, f.total_units, f.total_nanos, f.item_count
+    f.currency, f.total_units, f.total_nanos, f.item_count, f.traceparent
 FROM state_machine.transitions t
 JOIN ordering.order_facts f ON f.order_id = t.order_id
 UNION ALL
@@ -55,6 +55,6 @@ SELECT
     f.order_id, 1::bigint, f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision,
     '', NULL, f.first_status, 1::smallint, f.create_time, 1::smallint, 'system:ordering', '',
     NULL,
-    f.currency, f.total_units, f.total_nanos, f.item_count
+    f.currency, f.total_units, f.total_nanos, f.item_count, f.traceparent
 FROM ordering.order_facts f
 WHERE NOT EXISTS (SELECT FROM state_machine.transitions t WHERE t.order_id = f.order_id AND t.version = 1);

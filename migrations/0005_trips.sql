@@ -35,5 +35,5 @@ FROM ordering.orders;
 CREATE OR REPLACE VIEW ordering.order_facts AS
 SELECT
     order_id, tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
-    currency, total_units, total_nanos, item_count, start_time
+    currency, total_units, total_nanos, item_count, traceparent, start_time
 FROM ordering.orders;

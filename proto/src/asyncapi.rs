@@ -153,6 +153,14 @@ fn component<E: Event>(text: &mut String, name: &str, key: &str) {
     for (header, value) in &headers {
         header_schema(text, header, value, key);
     }
+    if topics::may_be_traced(E::TOPIC) {
+        let (name, what) = (
+            topics::TRACEPARENT,
+            "the trace of the call that placed the order, if that was traced (W3C Trace Context)",
+        );
+        write!(text, "          {name}:\n            type: string\n            description: {what}\n")
+            .expect("a string takes all");
+    }
     let (file, source) = source_of(name);
     let format = if key == "order_id" { "\n            format: uuid" } else { "" };
     write!(

@@ -48,6 +48,15 @@ pub fn retention(topic: &str) -> Duration {
 /// `topic.metadata.refresh.interval.ms` (30 s), watches within 15 s. Raise the number only while few orders are active.
 pub const DEFAULT_PARTITIONS: i32 = 6;
 
+/// The header of a record whose order was placed by a traced call: that call's place in its trace (<https://www.w3.org/TR/trace-context/>). All
+/// records of [`ORDERS`] and [`ORDER_TRANSITIONS`] about the order have it, also those that are published again; those of other orders do not.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Whether records of a topic may have the header [`TRACEPARENT`].
+pub fn may_be_traced(topic: &str) -> bool {
+    matches!(topic, ORDERS | ORDER_TRANSITIONS)
+}
+
 /// A message that travels as a record of a topic.
 pub trait Event: prost::Message + Default {
     /// Name of its topic, without the prefix.

@@ -98,6 +98,8 @@ pub struct ContactRow {
     pub content: Vec<u8>,
     pub workflow: String,
     pub workflow_revision: i32,
+    /// The trace of the call that placed the order, if that was traced.
+    pub traceparent: Option<String>,
 }
 
 impl ContactRow {
@@ -162,7 +164,7 @@ macro_rules! transition_columns {
     () => {
         "h.order_id, h.version, h.tenant, h.number, h.customer_id, h.workflow, h.workflow_revision, h.from_status, h.from_time, \
          h.to_status, h.phase, h.transition_time, h.trigger, h.actor, h.reason, h.next_transition_time, h.currency, h.total_units, \
-         h.total_nanos, h.item_count"
+         h.total_nanos, h.item_count, h.traceparent"
     };
 }
 
@@ -190,6 +192,9 @@ pub struct TransitionRow {
     pub total_units: i64,
     pub total_nanos: i32,
     pub item_count: i32,
+    /// The trace of the call that placed the order. Not part of the event: a header of its record. Statements for callers do not ask for it.
+    #[sqlx(default)]
+    pub traceparent: Option<String>,
 }
 
 impl From<TransitionRow> for events::OrderTransition {

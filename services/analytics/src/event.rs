@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn record(payload: Vec<u8>) -> Record {
-        Record { topic: "t".into(), partition: 0, offset: 7, key: Uuid::nil().to_string().into(), payload }
+        Record { topic: "t".into(), offset: 7, key: Uuid::nil().to_string().into(), payload, ..Record::default() }
     }
 
     fn read(event: &OrderTransition) -> Option<Event> {

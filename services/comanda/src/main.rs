@@ -12,7 +12,7 @@ mod terminal;
 use std::{future::Future, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use comanda_kit::{settings, telemetry};
+use comanda_kit::{settings, telemetry, traces};
 
 use crate::{
     client::{
@@ -187,6 +187,7 @@ where
 {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::refused(format!("no runtime: {error}")))?;
     let result = runtime.block_on(command);
+    traces::stop();
     // What still blocks a thread (a consumer that its group does not let go) would hold up the exit for as long as it likes.
     runtime.shutdown_background();
     Ok(result?)

@@ -97,6 +97,7 @@ pub struct AllArgs {
 /// Runs ordering until a signal.
 pub async fn ordering(OrderingArgs { server }: OrderingArgs) -> Result<()> {
     let (address, tasks) = (server.address(50051)?, start()?);
+    server.listen.traces.start(&["ordering"])?;
     let keys = server.listen.tracking.keys()?;
     let app = comanda_ordering::App::build(&server.postgres, &server.kafka)?.with_tracking(keys.clone());
     let app = app.with_tenant_percent(server.listen.access.tenant_queue_percent);
@@ -108,6 +109,7 @@ pub async fn ordering(OrderingArgs { server }: OrderingArgs) -> Result<()> {
 /// Runs the state machine until a signal.
 pub async fn state_machine(StateMachineArgs { server, state_machine }: StateMachineArgs) -> Result<()> {
     let (address, tasks) = (server.address(50052)?, start()?);
+    server.listen.traces.start(&["state-machine"])?;
     let app = comanda_state_machine::App::build(&state_machine, &server.postgres, &server.kafka)?;
     let endpoint = app.start(&tasks)?;
     server.serve(address, server.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
@@ -117,6 +119,7 @@ pub async fn state_machine(StateMachineArgs { server, state_machine }: StateMach
 /// Runs notification until a signal.
 pub async fn notification(NotificationArgs { server, notification }: NotificationArgs) -> Result<()> {
     let (address, tasks) = (server.address(50053)?, start()?);
+    server.listen.traces.start(&["notification"])?;
     let keys = server.listen.tracking.keys()?;
     let app = comanda_notification::App::build(&notification, &server.postgres, &server.kafka, keys.clone())?;
     let endpoint = app.start(&tasks)?;
@@ -127,6 +130,7 @@ pub async fn notification(NotificationArgs { server, notification }: Notificatio
 /// Runs dispatch until a signal.
 pub async fn dispatch(DispatchArgs { server, dispatch }: DispatchArgs) -> Result<()> {
     let (address, tasks) = (server.address(50054)?, start()?);
+    server.listen.traces.start(&["dispatch"])?;
     let app = comanda_dispatch::App::build(&dispatch, &server.postgres, &server.kafka)?;
     let endpoint = app.start(&tasks)?;
     server.serve(address, server.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
@@ -136,6 +140,7 @@ pub async fn dispatch(DispatchArgs { server, dispatch }: DispatchArgs) -> Result
 /// Runs analytics until a signal.
 pub async fn analytics(AnalyticsArgs { server, analytics }: AnalyticsArgs) -> Result<()> {
     let (address, tasks) = (server.address(50055)?, start()?);
+    server.listen.traces.start(&["analytics"])?;
     let app = comanda_analytics::App::build(&analytics, &server.postgres, &server.kafka)?;
     let endpoint = app.start(&tasks)?;
     server.serve(address, server.listen.tracking.keys()?, vec![endpoint], &tasks).await?;
@@ -162,6 +167,7 @@ pub async fn start_all(args: &AllArgs, tasks: &Tasks) -> Result<Addresses> {
     let address = server.address(50051)?;
     http.check(server)?;
     let ServerArgs { postgres, kafka, listen, .. } = server;
+    listen.traces.start(&["ordering", "state-machine", "notification", "dispatch", "analytics"])?;
     let keys = listen.tracking.keys()?;
     let ordering = comanda_ordering::App::build(postgres, kafka)?.with_tracking(keys.clone());
     let ordering = ordering.with_tenant_percent(listen.access.tenant_queue_percent);

@@ -8,7 +8,11 @@ use std::{
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use comanda_client::{Client, Error, Role};
-use comanda_kit::{access::config::Mode, errors::ApiError};
+use comanda_kit::{
+    access::config::Mode,
+    errors::ApiError,
+    traces::{Traceparent, traceparent},
+};
 use comanda_proto::errors::reason;
 use futures::Stream;
 use prost_reflect::MethodDescriptor;
@@ -162,7 +166,7 @@ impl Servers {
     }
 }
 
-/// What a request of HTTP hands on: who calls, and for whom.
+/// What a request of HTTP hands on: who calls, for whom, and in which trace.
 pub fn metadata_of(headers: &HeaderMap) -> MetadataMap {
     let mut metadata = MetadataMap::new();
     for name in ["authorization", "comanda-actor"] {
@@ -170,6 +174,8 @@ pub fn metadata_of(headers: &HeaderMap) -> MetadataMap {
             MetadataValue::try_from(value.as_bytes()).into_iter().for_each(|value| _ = metadata.append(name, value));
         }
     }
+    let value = Traceparent::of(headers).and_then(|traceparent| traceparent.to_string().parse().ok());
+    value.into_iter().for_each(|value| _ = metadata.insert(traceparent::HEADER, value));
     metadata
 }
 
@@ -220,6 +226,20 @@ mod tests {
         let ours = explained(ApiError::order_not_found("x").into());
         assert_eq!(ours.code(), Code::NotFound);
         assert_eq!(explained(Status::unimplemented("")).code(), Code::Unimplemented);
+    }
+
+    #[test]
+    fn a_traceparent_is_handed_on_if_it_is_one() {
+        let handed_on = |value: &str| {
+            let headers = HeaderMap::from_iter([(
+                header::HeaderName::from_static("traceparent"),
+                value.parse().expect("a value"),
+            )]);
+            metadata_of(&headers).get("traceparent").map(|value| value.to_str().expect("ASCII").to_owned())
+        };
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(handed_on(good).as_deref(), Some(good));
+        assert_eq!((handed_on("nonsense"), handed_on(&good.to_uppercase())), (None, None));
     }
 
     #[test]

@@ -46,6 +46,7 @@ use crate::{
     kafka::{self, Context, Record},
     planted,
     postgres::StoreError,
+    traces::{self, SpanKind},
 };
 
 /// How many records one batch holds at most.
@@ -143,6 +144,8 @@ impl<H: Handler> Consumer<H> {
     /// Applies a batch, however often it must be tried. False if the stop came first.
     async fn apply(&self, epoch: i64, batch: &[Record], stop: &CancellationToken) -> bool {
         let started = Instant::now();
+        let traceparents = batch.iter().filter_map(|record| record.traceparent.as_deref());
+        let _span = traces::records(SpanKind::Consumer, "process", &self.topic, traceparents);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let (mut waiting, sink) = (vec![batch], OfEpoch { consumer: self, epoch });
         while let Err(error) = apply_or_set_aside(&sink, &mut waiting).await {

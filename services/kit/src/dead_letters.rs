@@ -52,7 +52,7 @@ pub async fn forget(pool: &PgPool, letter: &DeadLetter) -> Result<(), StoreError
 
 /// Keeps a record, with the reason, in the schema that `pool` sees as its own. Keeping it again changes nothing.
 pub async fn store(pool: &PgPool, topic_epoch: i64, record: &Record, reason: &str) -> Result<(), StoreError> {
-    let Record { topic, partition, offset, key, payload } = record;
+    let Record { topic, partition, offset, key, payload, .. } = record;
     error!(topic, partition, offset, reason, "record stored as a dead letter; see `comanda dead-letters list`");
     counter!("comanda_dead_letters_total", "topic" => topic.clone()).increment(1);
     let statement = sqlx::query(

@@ -19,7 +19,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
-    message::{BorrowedMessage, Header, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     metadata::{Metadata, MetadataPartition},
     types::RDKafkaErrorCode,
 };
@@ -31,6 +31,7 @@ pub use self::{
     settings::Settings,
     topic::{TopicConfig, TopicState, create_topic, wait_for_topic},
 };
+use crate::traces;
 
 /// One question to the broker.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -175,7 +176,7 @@ impl Config {
 }
 
 /// A record as a consumer got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Record {
     pub topic: String,
@@ -183,6 +184,8 @@ pub struct Record {
     pub offset: i64,
     pub key: Vec<u8>,
     pub payload: Vec<u8>,
+    /// The trace of its order, while this process is traced.
+    pub traceparent: Option<String>,
 }
 
 impl Record {
@@ -199,6 +202,7 @@ impl Record {
             offset: message.offset(),
             key: message.key().unwrap_or_default().into(),
             payload: message.payload().unwrap_or_default().into(),
+            traceparent: traces::are_on().then(|| traceparent(message.headers()?)).flatten().map(str::to_owned),
         }
     }
 }
@@ -208,6 +212,20 @@ pub fn headers<E: topics::Event>(event: &E) -> OwnedHeaders {
     let pairs = topics::headers(event);
     let headers = OwnedHeaders::new_with_capacity(pairs.len());
     pairs.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(&**value) }))
+}
+
+/// The same with the trace of the event's order, if it has one.
+pub fn traced(headers: OwnedHeaders, traceparent: Option<&str>) -> OwnedHeaders {
+    match traceparent {
+        Some(value) => headers.insert(Header { key: topics::TRACEPARENT, value: Some(value) }),
+        None => headers,
+    }
+}
+
+/// The trace that headers name.
+pub fn traceparent(headers: &impl Headers) -> Option<&str> {
+    let header = headers.iter().find(|header| header.key == topics::TRACEPARENT)?;
+    std::str::from_utf8(header.value?).ok()
 }
 
 /// First and next offset of each partition.

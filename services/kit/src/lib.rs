@@ -1,4 +1,4 @@
-//! What every Comanda process needs and that knows nothing of orders: logs and metrics, stopping, the gRPC server, Postgres,
+//! What every Comanda process needs and that knows nothing of orders: logs, metrics and traces, stopping, the gRPC server, Postgres,
 //! Kafka, the three loops built on them (leader lease, outbox relay, batch consumer), and the cache of workflows.
 
 pub mod access;
@@ -32,5 +32,6 @@ pub mod telemetry;
 pub mod testing;
 pub mod text;
 pub mod tls;
+pub mod traces;
 pub mod tracking;
 pub mod workflows;

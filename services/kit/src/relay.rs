@@ -56,6 +56,7 @@ use crate::{
     kafka,
     lease::{Elector, Lease},
     planted,
+    traces::{self, SpanKind},
 };
 
 /// How many records one round publishes at most.
@@ -180,6 +181,8 @@ impl<O: Outbox> Relay<O> {
     /// Sends every record at once and awaits acks for a bounded time. Acks of earlier rounds that came meanwhile are among the results.
     async fn publish(&mut self, batch: Vec<Next>) -> Vec<(Place, Ack)> {
         let (started, has_sent, old) = (Instant::now(), !batch.is_empty(), self.set_aside.unacked());
+        let traceparents = batch.iter().filter_map(|(_, outgoing)| kafka::traceparent(&outgoing.headers));
+        let span = traces::records(SpanKind::Producer, "send", self.log.topic(), traceparents);
         let mut results = Vec::with_capacity(batch.len());
         for (place, outgoing) in batch {
             match self.log.send(outgoing) {
@@ -191,6 +194,11 @@ impl<O: Outbox> Relay<O> {
         if has_sent {
             let topic = self.log.topic().to_owned();
             histogram!("comanda_relay_publish_seconds", "topic" => topic).record(started.elapsed());
+        }
+        if let Some(mut span) = span
+            && results.iter().any(|(_, ack)| ack.is_err())
+        {
+            span.fail("Kafka did not take every record");
         }
         results
     }

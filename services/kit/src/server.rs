@@ -7,6 +7,7 @@ mod health;
 mod listener;
 mod protocol;
 mod time_limit;
+mod traced;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use self::{
     answers::Answers,
     connection::Age,
     gate::{Connection, Gate},
+    traced::Traced,
 };
 use crate::{access::Access, rpcs::DESCRIPTORS, shutdown::Tasks};
 
@@ -97,7 +99,7 @@ pub fn serve(
     }
     let (stop, reported) = (tasks.stop_token(), Arc::new(Notify::new()));
     tasks.spawn("health", health::report(health, roles, reported.clone(), stop.clone()));
-    let (service, gate) = (access.layer(routes.prepare()), Arc::new(Gate::new(limits.max_calls)));
+    let (service, gate) = (access.layer(Traced(routes.prepare())), Arc::new(Gate::new(limits.max_calls)));
     let (acceptor, age) = (Acceptor::new(listener, limits.max_connections), limits.age());
     tasks.spawn("server", async move {
         // tonic-health says SERVING until it is told otherwise.

@@ -6,6 +6,7 @@ use comanda_kit::{
     access::Scope,
     errors::{ApiError, Violations},
     postgres::StoreError,
+    traces::Traceparent,
     tracking::Keys,
     workflows::Workflows,
 };
@@ -69,10 +70,12 @@ impl Api {
     async fn enqueue(
         &self,
         scope: Scope,
+        traceparent: Option<Traceparent>,
         request: CreateOrderRequest,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Outcome>, ApiError> {
-        self.writer.enqueue(in_time(deadline, self.parse(scope, request)).await?)
+        let order = in_time(deadline, self.parse(scope, request)).await?;
+        self.writer.enqueue(order.traced(traceparent))
     }
 }
 
@@ -83,7 +86,8 @@ impl OrderService for Api {
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
         let (scope, deadline) = (Scope::of(request.extensions())?, Instant::now() + PATIENCE);
-        let receiver = self.enqueue(scope.clone(), request.into_inner(), deadline).await?;
+        let traceparent = request.extensions().get().cloned();
+        let receiver = self.enqueue(scope.clone(), traceparent, request.into_inner(), deadline).await?;
         let created = in_time(deadline, writer::outcome(receiver)).await?;
         Ok(Response::new(self.tracked(&scope, created)))
     }
@@ -93,6 +97,7 @@ impl OrderService for Api {
         request: Request<BatchCreateOrdersRequest>,
     ) -> Result<Response<BatchCreateOrdersResponse>, Status> {
         let (scope, deadline) = (Scope::of(request.extensions())?, Instant::now() + PATIENCE);
+        let traceparent: Option<Traceparent> = request.extensions().get().cloned();
         let rows = request.into_inner().requests;
         let mut violations = Violations::default();
         violations.require((1..=100).contains(&rows.len()), "requests", "must be 1 to 100");
@@ -102,7 +107,7 @@ impl OrderService for Api {
         }
         let mut waiting = Vec::with_capacity(rows.len());
         for row in rows {
-            waiting.push(self.enqueue(scope.clone(), row, deadline).await);
+            waiting.push(self.enqueue(scope.clone(), traceparent.clone(), row, deadline).await);
         }
         let mut results = Vec::with_capacity(waiting.len());
         for row in waiting {

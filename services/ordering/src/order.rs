@@ -6,6 +6,7 @@ use comanda_kit::{
     access::Scope,
     errors::{ApiError, Violations},
     mail_address::{MailAddress, NotAnAddress},
+    traces::Traceparent,
 };
 use comanda_proto::v1::{CreateOrderRequest, Customer, Item, Order, Phase, Workflow};
 use prost::Message;
@@ -37,6 +38,8 @@ pub struct NewOrder {
     pub start_time: Option<OffsetDateTime>,
     /// The workflow, in the revision that it is pinned to.
     pub workflow: Arc<Workflow>,
+    /// The span of the call that places it, if the call is traced.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// The workflow that a request asks for.
@@ -78,7 +81,14 @@ impl NewOrder {
                 ..Order::default()
             },
             workflow: workflow.expect("checked above"),
+            traceparent: None,
         })
+    }
+
+    /// The same, placed by a call that is traced, or not.
+    #[must_use]
+    pub fn traced(self, traceparent: Option<Traceparent>) -> Self {
+        Self { traceparent, ..self }
     }
 
     /// The status that it begins with.

@@ -198,7 +198,7 @@ mod tests {
 
     fn record(event: &AssignmentEvent) -> Record {
         let (key, payload) = (event.order_id.clone().into_bytes(), event.encode_to_vec());
-        Record { topic: "assignments".into(), partition: 0, offset: 0, key, payload }
+        Record { topic: "assignments".into(), key, payload, ..Record::default() }
     }
 
     fn event(order_id: Uuid) -> AssignmentEvent {
@@ -283,7 +283,7 @@ mod tests {
         #[test]
         fn any_record_can_be_read_without_a_panic(key in vec(any::<u8>(), 0..40), payload in vec(any::<u8>(), 0..100)) {
             let topic = "assignments".into();
-            _ = read(&Record { topic, partition: 0, offset: 0, key, payload });
+            _ = read(&Record { topic, key, payload, ..Record::default() });
         }
     }
 }

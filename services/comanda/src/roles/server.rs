@@ -14,6 +14,7 @@ use comanda_kit::{
     shutdown::Tasks,
     telemetry,
     tls::{self, Protocol},
+    traces,
     tracking::{self, Keys},
 };
 use tracing::info;
@@ -49,6 +50,9 @@ pub struct ListenArgs {
     /// Where Prometheus metrics are served, under /metrics [default: none].
     #[arg(long, env = "COMANDA_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: traces::Config,
     /// Access control.
     #[command(flatten)]
     pub access: access::Config,

@@ -23,4 +23,5 @@ mod stats;
 mod stopping;
 mod tenants;
 mod tls;
+mod traces;
 mod workflows;

@@ -13,7 +13,7 @@ fn record(order_id: Uuid, version: i64) -> Record {
         ..OrderTransition::default()
     };
     let (key, payload) = (order_id.to_string().into_bytes(), event.encode_to_vec());
-    Record { topic: "order-transitions".into(), partition: 0, offset: 0, key, payload }
+    Record { topic: "order-transitions".into(), key, payload, ..Record::default() }
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn record(order_id: Uuid, workflow: &str, status: &str, version: i64) -> Record 
         offset: 0,
         key: order_id.to_string().into_bytes(),
         payload: event.encode_to_vec(),
+        ..Record::default()
     }
 }
 

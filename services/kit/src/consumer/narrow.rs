@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn batch() -> Vec<Record> {
-        let record = |offset| Record { topic: "t".into(), partition: 0, offset, key: Vec::new(), payload: Vec::new() };
+        let record = |offset| Record { topic: "t".into(), offset, ..Record::default() };
         (0..500).map(record).collect()
     }
 

@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn record(key: &str, payload: Vec<u8>) -> Record {
-        Record { topic: "t".into(), partition: 0, offset: 0, key: key.into(), payload }
+        Record { topic: "t".into(), key: key.into(), payload, ..Record::default() }
     }
 
     fn transition(version: i64) -> OrderTransition {

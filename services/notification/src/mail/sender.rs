@@ -8,6 +8,7 @@ use std::{
 use comanda_kit::{
     backoff::{Backoff, sleep},
     planted,
+    traces::{self, SpanBuilder, SpanKind},
 };
 use metrics::{counter, gauge, histogram};
 use tokio::{
@@ -126,10 +127,23 @@ impl Sender {
                 self.conclude(&mail, Outcome::Sent("250".into()), notes).await;
             }
             let outcome =
-                if works && self.lease.is_live() { self.send(&mail, &letter).await } else { Outcome::GivenBack };
+                if works && self.lease.is_live() { self.try_to_send(&mail, &letter).await } else { Outcome::GivenBack };
             works &= !matches!(outcome, Outcome::Paused(..));
             self.conclude(&mail, outcome, notes).await;
         }
+    }
+
+    /// One try, with a span if the order has a trace.
+    async fn try_to_send(&mut self, mail: &Claimed, letter: &Letter) -> Outcome {
+        let description = || SpanBuilder::from_name("send mail").with_kind(SpanKind::Client);
+        let span = traces::linked(mail.contact.traceparent.as_deref(), description);
+        let outcome = self.send(mail, letter).await;
+        if let Some(mut span) = span
+            && !matches!(outcome, Outcome::Sent(_))
+        {
+            span.fail("the mail was not sent in this try");
+        }
+        outcome
     }
 
     async fn send(&mut self, mail: &Claimed, letter: &Letter) -> Outcome {

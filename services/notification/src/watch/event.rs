@@ -99,6 +99,7 @@ mod tests {
             offset: 7,
             key: Uuid::nil().to_string().into(),
             payload: payload.into(),
+            ..Record::default()
         };
         let valid = OrderTransition {
             order_id: Uuid::nil().to_string(),

@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn record(key: &str, location: &CourierLocation) -> Record {
-        Record { topic: "l".into(), partition: 0, offset: 0, key: key.into(), payload: location.encode_to_vec() }
+        Record { topic: "l".into(), key: key.into(), payload: location.encode_to_vec(), ..Record::default() }
     }
 
     fn place(latitude: f64, seconds: i64) -> Place {

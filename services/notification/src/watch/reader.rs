@@ -11,6 +11,7 @@ use comanda_kit::{
     backoff::{Backoff, sleep},
     consumer::log::{Log, replaced, wait_for_log},
     kafka::{self, Context, Record, Watermarks},
+    traces::{self, SpanKind},
 };
 use metrics::counter;
 use rdkafka::{
@@ -163,6 +164,9 @@ impl Reader {
     ) -> bool {
         match next.map(|message| Record::copy(&message)) {
             Ok(record) => {
+                // What lay on the topic before reading began was pushed already, by an earlier process or another one.
+                let traceparent = record.traceparent.as_deref().filter(|_| missing.is_empty());
+                let _span = traces::records(SpanKind::Consumer, "push", &self.topic, traceparent);
                 self.handle(&record).await;
                 missing.pass(record.partition, record.offset + 1)
             }

@@ -89,7 +89,7 @@ proptest! {
         };
         let payload = damaged(&transition.encode_to_vec(), &changes);
         let key = transition.order_id.into_bytes();
-        let record = Record { topic: "transitions".into(), partition: 0, offset: 7, key, payload: payload.clone() };
+        let record = Record { topic: "transitions".into(), offset: 7, key, payload: payload.clone(), ..Record::default() };
         if let Some(event) = Event::decode(&record) {
             prop_assert!(event.order_id.is_nil() && event.version > 0);
             prop_assert!(event.size_bytes >= payload.len());

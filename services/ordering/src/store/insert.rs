@@ -130,5 +130,6 @@ fn record(order: &NewOrder, stored: &Stored) -> Outgoing {
         total_nanos: total.nanos,
         item_count: order.content.items.len() as i32,
         start_time: order.start_time,
+        traceparent: order.traceparent.as_ref().map(ToString::to_string),
     })
 }

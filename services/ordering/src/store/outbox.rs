@@ -30,6 +30,7 @@ pub(super) struct PlacedRow {
     pub total_nanos: i32,
     pub item_count: i32,
     pub start_time: Option<OffsetDateTime>,
+    pub traceparent: Option<String>,
 }
 
 #[async_trait::async_trait]
@@ -42,11 +43,11 @@ impl Outbox for Store {
         let rows: Result<Vec<PlacedRow>, _> = bounded(
             sqlx::query_as(
                 "SELECT o.order_id, o.version, f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision, f.first_status,
-                        f.create_time, f.currency, f.total_units, f.total_nanos, f.item_count, f.start_time
+                        f.create_time, f.currency, f.total_units, f.total_nanos, f.item_count, f.start_time, f.traceparent
                  FROM unnest($1::uuid[], $2::bigint[]) AS o (order_id, version)
                  CROSS JOIN LATERAL (
                      SELECT tenant, number, customer_id, workflow, workflow_revision, first_status, create_time,
-                            currency, total_units, total_nanos, item_count, start_time
+                            currency, total_units, total_nanos, item_count, start_time, traceparent
                      FROM order_facts
                      WHERE order_id = o.order_id
                      LIMIT 1
@@ -79,7 +80,7 @@ pub(super) fn outgoing(row: PlacedRow) -> Outgoing {
     Outgoing {
         key: row.order_id,
         version: row.version,
-        headers: kafka::headers(&event),
+        headers: kafka::traced(kafka::headers(&event), row.traceparent.as_deref()),
         payload: event.encode_to_vec(),
     }
 }

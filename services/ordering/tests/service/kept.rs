@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
-use comanda_kit::relay::{Kept, Relay};
+use comanda_kit::{
+    relay::{Kept, Relay},
+    traces::Traceparent,
+};
 use comanda_ordering::store::Store;
 use comanda_proto::{topics, v1::CreateOrderRequest, views::timestamp};
 use time::{Duration, OffsetDateTime};
@@ -13,6 +16,8 @@ use crate::{
     fixture::{Fixture, Stepper, acme, new_order, new_order_for, request, request_with_id, run},
     trip::trip,
 };
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 type Record = (BTreeMap<String, String>, Vec<u8>);
 
@@ -37,15 +42,23 @@ async fn what_is_kept_is_published_and_is_the_same_as_what_is_read_back() -> Res
     let mut later = trip();
     later.pickup_time = Some(timestamp(OffsetDateTime::now_utc() + Duration::hours(3) + Duration::nanoseconds(1_234)));
     let orders = [
-        new_order(request_with_id()),
-        new_order(CreateOrderRequest { trip: Some(trip()), ..request() }),
+        new_order(request_with_id()).traced(Traceparent::parse(TRACEPARENT)),
+        new_order(request()),
+        new_order(CreateOrderRequest { trip: Some(trip()), ..request() }).traced(Traceparent::parse(TRACEPARENT)),
         new_order(CreateOrderRequest { trip: Some(later), ..request() }),
         new_order_for(acme(), CreateOrderRequest { workflow: "delivery".into(), ..request() }),
     ];
-    Store::new(fixture.pool()?).with_kept(kept.clone()).insert(&orders).await?;
+    let store = Store::new(fixture.pool()?).with_kept(kept.clone());
+    // Without trips and with some: these are two statements.
+    store.insert(&orders[..2]).await?;
+    store.insert(&orders[2..]).await?;
     run(&fixture.sql, "UPDATE ordering.orders SET customer_id = customer_id || ' read back'").await?;
     leader.publish_all().await?;
     let from_memory = published(&fixture, 0).await?;
+    for order in &orders {
+        let (headers, _) = &from_memory[&order.order_id.to_string()];
+        assert_eq!(headers.get("traceparent").map(String::as_str), order.traceparent.as_ref().map(|_| TRACEPARENT));
+    }
 
     run(&fixture.sql, "UPDATE ordering.orders SET customer_id = replace(customer_id, ' read back', '')").await?;
     let again =

@@ -83,12 +83,12 @@ const ADOPT: &str = concat!("
     WITH placed AS MATERIALIZED (
         SELECT p.order_id, p.workflow, p.workflow_revision, p.status, p.create_time, p.dwell_ms, p.start_time,
                f.tenant, f.number, f.customer_id, f.workflow AS own_workflow, f.workflow_revision AS own_revision,
-               f.currency, f.total_units, f.total_nanos, f.item_count
+               f.currency, f.total_units, f.total_nanos, f.item_count, f.traceparent
         FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::bigint[], $9::timestamptz[])
              AS p (order_id, workflow, workflow_revision, status, create_time, dwell_ms, start_time)
         CROSS JOIN LATERAL (
             SELECT f.tenant, f.number, f.customer_id, f.workflow, f.workflow_revision, f.currency, f.total_units, f.total_nanos,
-                   f.item_count
+                   f.item_count, f.traceparent
             FROM ordering.order_facts f
             WHERE f.order_id = p.order_id
             LIMIT 1
@@ -112,9 +112,9 @@ const ADOPT: &str = concat!("
     "
     )
     SELECT order_id, tenant, number, customer_id, own_workflow AS workflow, own_revision AS workflow_revision, currency,
-           total_units, total_nanos, item_count,
+           total_units, total_nanos, item_count, traceparent,
            NULL AS written_status, NULL::timestamptz AS written_time, NULL::timestamptz AS due_at
     FROM placed
     UNION ALL
-    SELECT order_id, tenant, 0, '', '', 0, '', 0, 0, 0, status, status_time, nullif(due_at, 'infinity')
+    SELECT order_id, tenant, 0, '', '', 0, '', 0, 0, 0, NULL, status, status_time, nullif(due_at, 'infinity')
     FROM adopted");

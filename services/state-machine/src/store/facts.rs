@@ -21,6 +21,7 @@ pub struct Facts {
     pub total_units: i64,
     pub total_nanos: i32,
     pub item_count: i32,
+    pub traceparent: Option<String>,
 }
 
 impl Facts {
@@ -35,6 +36,7 @@ impl Facts {
             total_units: self.total_units,
             total_nanos: self.total_nanos,
             item_count: self.item_count,
+            traceparent: self.traceparent,
             order_id: Uuid::nil(),
             version: 0,
             tenant: String::new(),
@@ -63,7 +65,9 @@ impl Known {
 
     /// Notes facts of an order.
     pub fn note(&self, order_id: Uuid, facts: Facts) {
-        let bytes = size_of::<(Uuid, Facts)>() + facts.customer_id.len() + facts.workflow.len() + facts.currency.len();
+        let traceparent = facts.traceparent.as_ref().map_or(0, String::len);
+        let texts = facts.customer_id.len() + facts.workflow.len() + facts.currency.len() + traceparent;
+        let bytes = size_of::<(Uuid, Facts)>() + texts;
         // A map is up to half empty.
         self.orders().put(order_id, facts, 2 * bytes);
     }

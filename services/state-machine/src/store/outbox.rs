@@ -21,7 +21,8 @@ impl Outbox for Store {
 
 /// The record of a transition.
 pub(super) fn outgoing(row: TransitionRow) -> Outgoing {
-    let (key, version) = (row.order_id, row.version);
+    let (key, version, traceparent) = (row.order_id, row.version, row.traceparent.clone());
     let event = OrderTransition::from(row);
-    Outgoing { key, version, headers: kafka::headers(&event), payload: event.encode_to_vec() }
+    let headers = kafka::traced(kafka::headers(&event), traceparent.as_deref());
+    Outgoing { key, version, headers, payload: event.encode_to_vec() }
 }

@@ -80,7 +80,7 @@ const APPLY: &str = concat!(
                    from_time, from_start)
         CROSS JOIN LATERAL (
             SELECT f.number, f.customer_id, f.workflow, f.workflow_revision, f.currency, f.total_units, f.total_nanos, f.item_count,
-                   f.start_time
+                   f.traceparent, f.start_time
             FROM ordering.order_facts f
             WHERE f.order_id = p.order_id
             LIMIT 1
@@ -101,7 +101,8 @@ const APPLY: &str = concat!(
           AND s.version = p.version
         RETURNING s.order_id, s.version, s.tenant, p.number, p.customer_id, p.workflow, p.workflow_revision, p.from_status, p.from_time,
                   p.to_status, p.phase, s.status_time AS transition_time, p.trigger, p.actor, p.reason, p.request_id, p.asked_status,
-                  s.due_at, nullif(s.due_at, 'infinity') AS next_transition_time, p.currency, p.total_units, p.total_nanos, p.item_count
+                  s.due_at, nullif(s.due_at, 'infinity') AS next_transition_time, p.currency, p.total_units, p.total_nanos, p.item_count,
+                  p.traceparent
     ), logged AS (
         INSERT INTO transitions
             (order_id, version, tenant, from_status, from_time, to_status, phase, transition_time, trigger, actor, reason, request_id,

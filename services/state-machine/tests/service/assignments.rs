@@ -44,7 +44,7 @@ pub fn step(order_id: Uuid, version: i64, expected_version: i64, to_status: &str
 /// The event as a consumer gets it.
 pub fn record(event: &AssignmentEvent) -> Record {
     let (key, payload) = (event.order_id.clone().into_bytes(), event.encode_to_vec());
-    Record { topic: topics::ASSIGNMENTS.into(), partition: 0, offset: 0, key, payload }
+    Record { topic: topics::ASSIGNMENTS.into(), key, payload, ..Record::default() }
 }
 
 /// Publishes events as dispatch's relay does.

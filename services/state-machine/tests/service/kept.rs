@@ -32,6 +32,9 @@ async fn what_is_kept_is_published_and_is_the_same_as_what_is_read_back() -> Res
     leader.publish_all().await?;
     let mut ids = fixture.place(3).await?;
     ids.extend(fixture.place_of("acme", "delivery", 2).await?);
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    run(&fixture.sql, &format!("UPDATE ordering.orders SET traceparent = '{traceparent}' WHERE tenant = 'acme'"))
+        .await?;
     leader.adopt(&ids).await?;
     for _ in 0..3 {
         run(&fixture.sql, "UPDATE state_machine.transitions SET reason = 'read back'").await?;
@@ -42,6 +45,8 @@ async fn what_is_kept_is_published_and_is_the_same_as_what_is_read_back() -> Res
     leader.publish_all().await?;
     let from_memory = published(&fixture, 0).await?;
     assert_eq!(from_memory.len(), 5 * 4);
+    let traced = from_memory.values().filter_map(|(headers, _)| headers.get("traceparent")).collect::<Vec<_>>();
+    assert_eq!(traced, [traceparent; 2 * 4]);
 
     run(&fixture.sql, "UPDATE state_machine.transitions SET reason = ''").await?;
     let again = "INSERT INTO state_machine.outbox (order_ids, versions)

@@ -3,6 +3,7 @@
 //! Everything here is bounded, and nothing outlives a test, not even one that panics.
 
 mod audit;
+mod collector;
 mod forwarder;
 mod process;
 mod smtp;
@@ -13,6 +14,7 @@ use comanda_proto::v1::{CreateOrderRequest, Customer, Item};
 use uuid::Uuid;
 
 pub use self::{
+    collector::{Collector, Place},
     forwarder::Forwarder,
     process::{Ended, Role, balanced, free_address, run},
     smtp::SmtpServer,

@@ -21,7 +21,7 @@ use super::{CANARIES, DATABASE_PASSWORD, Ended, Role, SMTP_PASSWORD, run};
 /// Everything goes to the logs that could give something away; what is left out only tells how HTTP/2 and statements work.
 const RUST_LOG: &str = "debug,h2=info,hyper_util=info,tower=info";
 /// What others may have set, and no process of a test may see.
-const OURS: [&str; 5] = ["COMANDA_", "SMTP_", "DATABASE_URL", "KAFKA_", "RUST_LOG"];
+const OURS: [&str; 6] = ["COMANDA_", "SMTP_", "DATABASE_URL", "KAFKA_", "RUST_LOG", "OTEL_"];
 
 /// One test's own.
 #[derive(Debug)]

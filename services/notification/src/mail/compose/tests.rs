@@ -20,6 +20,7 @@ pub(in super::super) fn mail(items: &[&str], name: &str, email: &str, locale: &s
         content: Order { items, ..Default::default() }.encode_to_vec(),
         workflow: "delivery".into(),
         workflow_revision: 1,
+        traceparent: None,
     };
     let (key, next_try_time) = (Key { order_id, version: 2, copy: 0 }, OffsetDateTime::UNIX_EPOCH);
     Claimed { key, status: "preparing".into(), attempts: 0, next_try_time, claim: None, is_too_old: false, contact }

@@ -64,11 +64,11 @@ impl Store {
                     e.transition_time < now() - make_interval(secs => $9) AS is_too_old,
                     e.tenant, coalesce(c.number, 0) AS number, coalesce(c.customer_name, '') AS customer_name,
                     coalesce(c.email, '') AS email, coalesce(c.locale, '') AS locale, coalesce(c.content, '') AS content,
-                    coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision
+                    coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision, c.traceparent
              FROM claimed
              CROSS JOIN entered e
              LEFT JOIN LATERAL (
-                 SELECT o.number, o.customer_name, o.email, o.locale, o.content, o.workflow, o.workflow_revision
+                 SELECT o.number, o.customer_name, o.email, o.locale, o.content, o.workflow, o.workflow_revision, o.traceparent
                  FROM ordering.order_contacts o
                  WHERE o.order_id = e.order_id
                  LIMIT 1

@@ -45,7 +45,7 @@ impl Store {
              SET state = 3, attempts = m.attempts + 1, owner = $1, update_time = now()
              FROM due d
              LEFT JOIN LATERAL (
-                 SELECT o.number, o.customer_name, o.email, o.locale, o.content, o.workflow, o.workflow_revision
+                 SELECT o.number, o.customer_name, o.email, o.locale, o.content, o.workflow, o.workflow_revision, o.traceparent
                  FROM ordering.order_contacts o
                  WHERE o.order_id = d.order_id
                  LIMIT 1
@@ -55,7 +55,7 @@ impl Store {
                        m.copy = 0 AND m.attempts = 1 AND m.transition_time < now() - make_interval(secs => $4) AS is_too_old,
                        coalesce(c.number, 0) AS number, coalesce(c.customer_name, '') AS customer_name,
                        coalesce(c.email, '') AS email, coalesce(c.locale, '') AS locale, coalesce(c.content, '') AS content,
-                       coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision",
+                       coalesce(c.workflow, '') AS workflow, coalesce(c.workflow_revision, 0) AS workflow_revision, c.traceparent",
         );
         let statement = statement.bind(owner).bind(most).bind(since).bind(max_age.as_secs_f64());
         let mut connection = self.dedicated.take().await?;

@@ -26,12 +26,12 @@ macro_rules! insert {
     WITH input AS MATERIALIZED (
         SELECT *
         FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
-                    $10::text[], $11::bigint[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[]",
+                    $10::text[], $11::bigint[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[], $17::text[]",
         $arrays,
         ")
              WITH ORDINALITY
              AS i (tenant, order_id, request_id, hash, customer_id, customer_name, email, locale, content,
-                   currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status",
+                   currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, traceparent",
         $columns,
         ", place)
     ), claimed AS (
@@ -54,14 +54,14 @@ macro_rules! insert {
     ), stored AS (
         INSERT INTO orders
             (order_id, tenant, number, customer_id, customer_name, email, locale, content,
-             currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, create_time",
+             currency, total_units, total_nanos, item_count, workflow, workflow_revision, first_status, create_time, traceparent",
         $start_column,
         ")
         SELECT new.order_id, new.tenant,
                block.last_number - new.in_block + new.place_in_block,
                new.customer_id, new.customer_name, new.email, new.locale, new.content,
                new.currency, new.total_units, new.total_nanos, new.item_count,
-               new.workflow, new.workflow_revision, new.first_status, block.last_create_time",
+               new.workflow, new.workflow_revision, new.first_status, block.last_create_time, new.traceparent",
         $start,
         "
         FROM new JOIN block ON block.tenant = new.tenant
@@ -80,7 +80,7 @@ macro_rules! insert {
 const INSERT: &str = insert!("", "", "", "", "");
 
 const INSERT_WITH_TRIPS: &str = insert!(
-    ", $17::timestamptz[], $18::float8[], $19::float8[], $20::float8[], $21::float8[], $22::int[], $23::text[], $24::text[]",
+    ", $18::timestamptz[], $19::float8[], $20::float8[], $21::float8[], $22::float8[], $23::int[], $24::text[], $25::text[]",
     ", start_time, pickup_latitude, pickup_longitude, dropoff_latitude, dropoff_longitude, load, vehicle_kind, zone",
     ", start_time",
     ", new.start_time",
@@ -112,6 +112,7 @@ pub struct Columns<'a> {
     workflows: Vec<&'a str>,
     revisions: Vec<i32>,
     statuses: Vec<&'a str>,
+    traceparents: Vec<Option<String>>,
     trips: TripColumns<'a>,
 }
 
@@ -157,6 +158,7 @@ impl<'a> Columns<'a> {
         self.workflows.push(&order.workflow.name);
         self.revisions.push(order.workflow.revision);
         self.statuses.push(order.first_status());
+        self.traceparents.push(order.traceparent.as_ref().map(ToString::to_string));
     }
 
     /// The statement with its parameters. It gives id, number and create_time of each order that was stored.
@@ -179,7 +181,8 @@ impl<'a> Columns<'a> {
             .bind(&self.item_counts)
             .bind(&self.workflows)
             .bind(&self.revisions)
-            .bind(&self.statuses);
+            .bind(&self.statuses)
+            .bind(&self.traceparents);
         if has_trips { self.trips.bind(query) } else { query }
     }
 }
