@@ -68,8 +68,9 @@ async fn has_records(world: &World, order_id: &str, header: Option<String>, coun
     let headers = eventually(&format!("{count} records of the order"), async || {
         let headers = headers_of(world, order_id).await;
         (headers.len() >= count).then_some(headers)
-    });
-    assert_eq!(headers.await, vec![header; count]);
+    })
+    .await;
+    assert_eq!(headers, vec![header; count]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
