@@ -145,7 +145,8 @@ impl<H: Handler> Consumer<H> {
     async fn apply(&self, epoch: i64, batch: &[Record], stop: &CancellationToken) -> bool {
         let started = Instant::now();
         let traceparents = batch.iter().filter_map(|record| record.traceparent.as_deref());
-        let _span = traces::records(SpanKind::Consumer, "process", &self.topic, traceparents);
+        let mut span = traces::records(SpanKind::Consumer, "process", &self.topic, traceparents);
+        span.iter_mut().for_each(|span| span.set("messaging.consumer.group.name", self.group));
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let (mut waiting, sink) = (vec![batch], OfEpoch { consumer: self, epoch });
         while let Err(error) = apply_or_set_aside(&sink, &mut waiting).await {

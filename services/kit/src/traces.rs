@@ -114,7 +114,8 @@ impl Span {
         Traceparent::of_span(self.0.span_context())
     }
 
-    fn set(&mut self, key: &'static str, value: impl Into<Value>) {
+    /// Notes an attribute.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         self.0.set_attribute(KeyValue::new(key, value));
     }
 }

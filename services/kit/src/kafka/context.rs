@@ -186,7 +186,7 @@ pub fn ask<T>(
             // What the client was told waits in it until somebody takes it.
             let _ = (0..MOST_EVENTS).find(|_| consumer.poll(DRAIN).is_none());
             context.examine();
-            Err(Unanswered { reason: context.told(&error, work), trouble: context.last(), error })
+            Err(Unanswered { reason: context.told(&error, work), trouble: context.last().map(Box::new), error })
         }
     }
 }
@@ -200,5 +200,5 @@ pub struct Unanswered {
     /// What the client returned.
     pub error: KafkaError,
     /// What is known of its connections.
-    pub(super) trouble: Option<Trouble>,
+    pub(super) trouble: Option<Box<Trouble>>,
 }
