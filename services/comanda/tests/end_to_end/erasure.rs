@@ -51,7 +51,7 @@ async fn order_as_rosa(world: &World, address: &str, tenant: &str) {
     let ride =
         ["ride", "request", "--from", "-33.437,-70.651", "--to", "-33.426,-70.613", "--from-address", "Calle Larga 5"];
     world.succeeds(&[&ride[..], &CUSTOMER, &with].concat()).await;
-    let order = ["order", "create", "--product", "Taco", "--price", "2.50", "--workflow", "manual"];
+    let order = ["order", "create", "--product", "Taco", "--price", "2.50"];
     world.succeeds(&[&order[..], &["--label", "card=vip-7"], &CUSTOMER, &with].concat()).await;
     let cancel = ["order", "cancel", "2", "--reason", "Rosalinda told me on the phone"];
     world.succeeds(&[&cancel[..], &with].concat()).await;
