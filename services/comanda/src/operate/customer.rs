@@ -30,10 +30,10 @@ enum CustomerVerb {
 #[command(after_help = "\
 Removed: name, mail address, locale, labels, the places of trips, the reasons that were given for commands, and what mail servers answered. The
 orders stay, with their numbers, items, totals and history, and the customer's key. It cannot be undone; it can be repeated, as after new orders,
-and goes on where it was broken off. docs/access.md says what is kept elsewhere, and for how long.
+and continues where it was interrupted. docs/access.md says what is kept elsewhere, and for how long.
 
-It uses the database and needs no key, as `comanda purge`, and does not run at the same time as that. With a key of the tenant's owner, `comanda order erase-customer` removes the same but
-reasons and answers.
+Like `comanda purge`, it uses the database and needs no key, and the two do not run at the same time. With a key of the tenant's owner,
+`comanda order erase-customer` removes the same, except reasons and answers.
 
 Example:
   comanda customer erase ana --tenant acme --yes")]
