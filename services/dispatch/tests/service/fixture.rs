@@ -87,8 +87,13 @@ impl Fixture {
 
     /// Leads, in the place of the leader before.
     pub async fn lead(&self) -> Result<Lease> {
-        self.execute("UPDATE dispatch.lease SET expires_at = '-infinity'").await?;
-        Ok(Elector::new(self.pool()?).ask().await?.expect("nobody holds it"))
+        let elector = Elector::new(self.pool()?);
+        let lease = eventually("this replica leads", || async {
+            // A leader that runs may renew its lease in between.
+            self.execute("UPDATE dispatch.lease SET expires_at = '-infinity'").await.expect("a lease");
+            elector.ask().await.expect("an answer")
+        });
+        Ok(lease.await)
     }
 
     pub async fn execute(&self, statement: &'static str) -> Result<()> {
