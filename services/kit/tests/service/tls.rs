@@ -156,7 +156,7 @@ async fn files_that_cannot_be_used_leave_the_old_certificate() -> Result<()> {
         assert_eq!(peer(&encrypted.connect().await?).await?, "nobody", "{what}");
     }
     encrypted.authority.sign(&["localhost"], &cert, &key)?;
-    eventually("good files are taken again", async || (logs.count("holds until") == 2).then_some(())).await;
+    eventually("good files are taken again", async || (logs.count("is valid until") == 2).then_some(())).await;
     assert_eq!(peer(&encrypted.connect().await?).await?, "nobody");
     assert_eq!(logs.count(told), 3, "each is told once");
     Ok(())
