@@ -142,11 +142,13 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What fails comes as an error too.
-        if facility == "FAIL" {
-            debug!("librdkafka: {message}");
-        } else {
-            DefaultClientContext.log(level, facility, message);
+        if facility != "FAIL" {
+            return DefaultClientContext.log(level, facility, message);
+        }
+        // What fails comes as an error too, but for one thing.
+        debug!("librdkafka: {message}");
+        if let Some(trouble) = Trouble::of_hang_up(message, &self.account) {
+            self.keep(Some(trouble));
         }
     }
 

@@ -85,6 +85,17 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// What a line of librdkafka's log tells: a broker that encrypts hangs up on a client that does not before it has answered anything. `None`
+    /// for any other line.
+    pub fn of_hang_up(line: &str, account: &Account) -> Option<Self> {
+        let reason = line.split_once("]: ").map_or(line, |(_, reason)| reason);
+        let is_hang_up = reason.contains("closed by peer") && reason.contains("in state APIVERSION_QUERY");
+        let broker = broker(reason).filter(|_| is_hang_up && account.ca.is_none())?;
+        Some(Self { broker, cause: Cause::Encrypted, account: account.clone() })
+    }
+}
+
 fn of_tls(reason: &str) -> Cause {
     if reason.contains("wrong version number") || reason.contains("packet length too long") {
         Cause::NotEncrypted
@@ -168,6 +179,18 @@ impl fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hang_up_before_any_answer_is_told_to_a_client_without_tls() {
+        let line = "[thrd:127.0.0.1:9093/bootstrap]: 127.0.0.1:9093/bootstrap: Disconnected: connection closed by peer: \
+                    receive 0 after POLLIN (after 10ms in state APIVERSION_QUERY)";
+        let plain = Account::default();
+        let encrypts = Account { ca: Some("ca.crt".into()), ..plain.clone() };
+        let trouble = Trouble::of_hang_up(line, &plain).expect("a hang-up");
+        assert_eq!((trouble.broker.as_str(), trouble.cause), ("127.0.0.1:9093", Cause::Encrypted));
+        assert_eq!(Trouble::of_hang_up(line, &encrypts), None, "it encrypts");
+        assert_eq!(Trouble::of_hang_up(&line.replace("APIVERSION_QUERY", "UP"), &plain), None, "it had answered");
+    }
 
     fn told(code: RDKafkaErrorCode, reason: &str) -> Option<(String, Cause)> {
         Trouble::of(code, reason, &Account::default()).map(|trouble| (trouble.broker, trouble.cause))
