@@ -72,7 +72,10 @@ impl From<io::Error> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::refused(format!("{error:#}"))
+        match error.downcast_ref::<io::Error>() {
+            Some(output) if output.kind() == io::ErrorKind::BrokenPipe => Self::new(Exit::Silent, ""),
+            _ => Self::refused(format!("{error:#}")),
+        }
     }
 }
 
@@ -82,7 +85,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_left_is_no_failure() {
-        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit, Exit::Silent);
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(Failure::from(gone()).exit, Exit::Silent);
+        assert_eq!(Failure::from(anyhow::Error::from(gone())).exit, Exit::Silent);
+        assert_eq!(Failure::from(anyhow::anyhow!("no database")).message, "no database");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use comanda_kit::{
     postgres,
 };
 
-use super::invoker;
+use super::{
+    invoker,
+    lines::{moment, print_lines},
+};
 use crate::terminal::escape;
 
 /// `comanda audit`.
@@ -41,15 +44,14 @@ struct ListArgs {
 pub async fn run(args: AuditArgs) -> Result<()> {
     let AuditVerb::List(ListArgs { tenant, limit }) = args.verb;
     let rows = Operator::connect(&args.postgres, &invoker())?.audit(tenant.as_deref(), limit).await?;
-    rows.iter().for_each(|row| println!("{}", line(row)));
-    Ok(())
+    Ok(print_lines(rows.iter().map(line))?)
 }
 
 /// Names may be anything that a provider's token said: nothing of them reaches a terminal unescaped.
 fn line(row: &Audited) -> String {
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { escape(text).into_owned() };
     let times = if row.count > 1 { format!("  ({} times)", row.count) } else { String::new() };
-    let Audited { audit_time, action, .. } = row;
+    let (audit_time, action) = (moment(row.audit_time), &row.action);
     let (tenant, subject) = (or_dash(&row.tenant), or_dash(&row.subject));
     format!("{audit_time}  {tenant}  {subject}  {action}  {}{times}", escape(&row.detail))
 }

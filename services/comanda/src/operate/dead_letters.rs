@@ -15,7 +15,10 @@ use comanda_notification::operator::Operator as Notification;
 use comanda_state_machine::operator::Operator as StateMachine;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::numbers::Numbers;
+use super::{
+    lines::{moment, print_lines},
+    numbers::Numbers,
+};
 use crate::terminal::escape;
 
 const MOST: i64 = 1000;
@@ -112,7 +115,7 @@ pub async fn run(args: DeadLettersArgs) -> Result<()> {
     let services = Services::connect(&args.postgres, &args.numbers)?;
     let letters = services.list().await?;
     match args.what {
-        What::List => letters.iter().for_each(|(keeper, letter)| show(*keeper, letter)),
+        What::List => print_lines(letters.iter().map(|(keeper, letter)| line(*keeper, letter)))?,
         What::Retry(choice) => {
             let settings = args.kafka.producer();
             let context = Context::of(&settings);
@@ -142,7 +145,7 @@ fn name(letter: &DeadLetter) -> String {
 }
 
 /// A key and a reason may hold anything, since they came from a record: nothing of them reaches a terminal unescaped.
-fn show(keeper: Keeper, letter: &DeadLetter) {
+fn line(keeper: Keeper, letter: &DeadLetter) -> String {
     let service = match keeper {
         Keeper::StateMachine => "state-machine",
         Keeper::Notification => "notification",
@@ -150,7 +153,7 @@ fn show(keeper: Keeper, letter: &DeadLetter) {
         Keeper::Analytics => "analytics",
     };
     let (key, reason) = (String::from_utf8_lossy(&letter.key), escape(&letter.reason));
-    println!("{}  {service}  {}  key {key:?}: {reason}", letter.dead_letter_time, name(letter));
+    format!("{}  {service}  {}  key {key:?}: {reason}", moment(letter.dead_letter_time), name(letter))
 }
 
 fn choose<'p>(letters: &'p [(Keeper, DeadLetter)], choice: &Choice) -> Result<Vec<&'p (Keeper, DeadLetter)>> {

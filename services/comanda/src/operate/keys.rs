@@ -19,7 +19,11 @@ use comanda_proto::access::Role;
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{invoker, period::parse_period};
+use super::{
+    invoker,
+    lines::{moment, print_lines},
+    period::parse_period,
+};
 use crate::terminal::escape;
 
 /// The key of a tenant that `comanda access init` makes.
@@ -170,7 +174,7 @@ async fn list(operator: &Operator, tenant: Option<&str>) -> Result<()> {
     let (mut after, now) = ((String::new(), String::new()), OffsetDateTime::now_utc());
     loop {
         let rows = operator.list(tenant, (&after.0, &after.1), PAGE).await?;
-        rows.iter().for_each(|row| println!("{}", line(row, now)));
+        print_lines(rows.iter().map(|row| line(row, now)))?;
         let Some(last) = rows.last().filter(|_| rows.len() as i64 == PAGE) else { return Ok(()) };
         after = (last.tenant.clone(), last.key_id.clone());
     }
@@ -178,10 +182,10 @@ async fn list(operator: &Operator, tenant: Option<&str>) -> Result<()> {
 
 fn line(row: &KeyRow, now: OffsetDateTime) -> String {
     let state = match (row.revoke_time, row.expire_time, row.old_secret_expire_time) {
-        (Some(time), _, _) => format!("revoked {time}"),
-        (_, Some(time), _) if time <= now => format!("expired {time}"),
-        (_, _, Some(time)) if time > now => format!("good, rolled: the old secret until {time}"),
-        (_, Some(time), _) => format!("good until {time}"),
+        (Some(time), _, _) => format!("revoked {}", moment(time)),
+        (_, Some(time), _) if time <= now => format!("expired {}", moment(time)),
+        (_, _, Some(time)) if time > now => format!("good, rolled: the old secret until {}", moment(time)),
+        (_, Some(time), _) => format!("good until {}", moment(time)),
         _ => "good".into(),
     };
     format!("{}  {}  {}  {}  {state}", row.key_id, escape(&row.tenant), escape(&row.role), escape(&row.name))

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod customer;
 pub mod dead_letters;
 pub mod keys;
+mod lines;
 pub mod numbers;
 mod period;
 pub mod purge;

@@ -22,7 +22,7 @@ use rdkafka::{
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::numbers::Numbers;
+use super::{lines::print_lines, numbers::Numbers};
 
 /// `comanda status`.
 #[derive(Args, Clone, Debug)]
@@ -86,7 +86,7 @@ pub async fn run(args: StatusArgs) -> Result<bool> {
     if args.json {
         println!("{}", serde_json::to_string(&status)?)
     } else {
-        show(&status)
+        print_lines(lines(&status))?
     }
     Ok(status.orders_stuck == 0 && status.steps_stuck == 0 && status.dead_letters == 0)
 }
@@ -153,10 +153,10 @@ fn state_name(state: i16) -> String {
     state.as_str_name().trim_start_matches("MAIL_STATE_").to_lowercase()
 }
 
-fn show(status: &Status) {
+fn lines(status: &Status) -> Vec<String> {
     let lag = |lag: Option<i64>| lag.map_or("unknown".into(), |lag| format!("{lag} records"));
     let unpublished = |count, seconds| format!("{} (the first for {seconds:.1} s)", counted(count));
-    let lines = [
+    let counts = [
         ("orders not yet published", unpublished(status.orders_unpublished, status.oldest_unpublished_order_seconds)),
         (
             "transitions not yet published",
@@ -181,11 +181,10 @@ fn show(status: &Status) {
         ("steps stuck (asked for 1 min)", counted(status.steps_stuck)),
         ("dead letters", counted(status.dead_letters)),
     ];
-    lines.iter().for_each(|(name, value)| println!("{name:<30} {value}"));
-    for (state, count) in &status.mails {
-        println!("mails {state:<24} {}", counted(*count));
-    }
-    status.kafka_problems.iter().for_each(|problem| println!("unknown lags: {problem}"));
+    let counts = counts.into_iter().map(|(name, value)| format!("{name:<30} {value}"));
+    let mails = status.mails.iter().map(|(state, count)| format!("mails {state:<24} {}", counted(*count)));
+    let problems = status.kafka_problems.iter().map(|problem| format!("unknown lags: {problem}"));
+    counts.chain(mails).chain(problems).collect()
 }
 
 /// How far the reports have come.
