@@ -17,6 +17,7 @@ use clap::Args;
 use comanda_proto::topics;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
@@ -89,7 +90,9 @@ impl Config {
             .set("client.id", "comanda")
             .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.max.ms", "2000")
-            .set("socket.keepalive.enable", "true");
+            .set("socket.keepalive.enable", "true")
+            // Why a broker hangs up is told in a line of the log alone, which is read whatever RUST_LOG shows.
+            .set_log_level(RDKafkaLogLevel::Info);
         self.security.apply(&mut client);
         client
     }
