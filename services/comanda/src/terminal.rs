@@ -24,7 +24,7 @@ pub fn escape_lines(text: &str) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// JSON with the same characters as `\uXXXX`, which means the same to a parser. They only occur inside strings.
+/// JSON with the same characters as `\u` and four hexadecimal digits, which means the same to a parser. They only occur inside strings.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_unsafe) {
         return json.into();

@@ -64,7 +64,7 @@ async fn headers_of(world: &World, order_id: &str) -> Vec<Option<String>> {
     of_order.map(|mut record| record.headers.remove(topics::TRACEPARENT)).collect()
 }
 
-/// Waits until there are so many records about an order, or more: what is published again may be repeated. All must have this header.
+/// Waits until Kafka has at least `count` records of the order (a record may be published more than once), and checks that all have this header.
 async fn has_records(world: &World, order_id: &str, header: Option<String>, count: usize) {
     let headers = eventually(&format!("{count} records of the order"), async || {
         let headers = headers_of(world, order_id).await;

@@ -22,7 +22,7 @@ use super::{
     trouble::{Account, Cause, Trouble, is_of_a_connection, is_silence},
 };
 
-/// How long a client is asked for errors that wait in it, at most for so many.
+/// After a failed question the client is polled for queued errors: how long each poll waits, and how many events are read at most.
 const DRAIN: Duration = Duration::from_millis(20);
 const MOST_EVENTS: usize = 100;
 
@@ -122,7 +122,7 @@ impl Context {
         self.explain(error, work).unwrap_or_else(|| error.to_string())
     }
 
-    /// Counts and logs an error that came to a consumer of this topic, unless it is one of a connection, which was logged when it came.
+    /// Counts an error of a consumer of this topic, and logs it. Connection errors are only counted: `error` has logged them already.
     pub fn report(&self, error: &KafkaError, topic: &str) {
         counter!("comanda_consumer_errors_total").increment(1);
         if !error.rdkafka_error_code().is_some_and(is_of_a_connection) {

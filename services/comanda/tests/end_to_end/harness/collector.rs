@@ -70,7 +70,7 @@ impl Collector {
         self.kept.credentials.lock().expect("no holder of this lock panics").clone()
     }
 
-    /// Waits until at least so many spans of a name have come; returns them.
+    /// Waits until `at_least` spans with this name were received, and returns them.
     pub async fn named(&self, name: &str, at_least: usize) -> Vec<Seen> {
         eventually(&format!("{at_least} spans {name}"), async || {
             let spans: Vec<_> = self.spans().into_iter().filter(|span| span.name == name).collect();

@@ -101,7 +101,7 @@ struct Cli {
     postgres: postgres::Config,
 }
 
-/// Who a certificate names that ends so many days from now.
+/// A caller with a client certificate that expires in `days` days.
 fn peer(days: i64) -> Peer {
     let mut params = rcgen::CertificateParams::new(["shop.internal".to_owned()]).expect("names");
     params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
