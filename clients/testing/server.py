@@ -35,7 +35,7 @@ def main():
     faulty = [proxies.Cutting, proxies.Ending, proxies.Silent, proxies.Breaking, proxies.Forgetful]
     running = {kind.__name__.upper(): kind(address) for kind in faulty} | {"TLS": proxies.Proxy(address, credentials)}
     mute = socket.create_server(("127.0.0.1", 0))
-    control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(scenarios.serve_all()))
+    control = Control(("127.0.0.1", 0), handler(scenarios.serve_all()))
     variables = {name: proxy.address for name, proxy in running.items()} | {
         "ADDRESS": address,
         "HTTP": web,
@@ -50,6 +50,13 @@ def main():
     sys.stdout.flush()
     sys.stdout.close()
     control.serve_forever()
+
+
+class Control(http.server.ThreadingHTTPServer):
+    """Answers what the tests ask beside their calls."""
+
+    # Java's tests ask for all verdicts at about the same time.
+    request_queue_size = 128
 
 
 def handler(played):
@@ -69,6 +76,8 @@ def handler(played):
             self.send_response(200)
             self.send_header("content-type", "text/plain; charset=utf-8")
             self.send_header("content-length", str(len(body)))
+            # HTTP/1.0 ends the connection. Java's client keeps one that does not say so, and fails when it uses it once more.
+            self.send_header("connection", "close")
             self.end_headers()
             self.wfile.write(body)
 
