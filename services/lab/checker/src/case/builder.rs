@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Case, Delivery, Fault, OrderCase, Sighting};
-use crate::history::{Line, What};
+use crate::history::{Event, Line, What};
 
 mod calls;
 mod remains;
@@ -113,6 +113,24 @@ impl<'a> Builder<'a> {
             order.lines.sort_unstable();
             order.lines.dedup();
         }
+        case.told = told(&case);
         case
     }
+}
+
+fn told(case: &Case<'_>) -> Vec<(u64, u64)> {
+    let events = case.streams.values().flat_map(|stream| &stream.events);
+    let mut told: Vec<_> = events
+        .filter_map(|(shown_us, event)| match event {
+            Event::Transition { transition } => Some((case.run_us(transition.time_us), *shown_us)),
+            _ => None,
+        })
+        .collect();
+    told.sort_unstable();
+    let mut first_us = u64::MAX;
+    for (_, shown_us) in told.iter_mut().rev() {
+        first_us = first_us.min(*shown_us);
+        *shown_us = first_us;
+    }
+    told
 }

@@ -54,6 +54,8 @@ pub struct Case<'a> {
     pub strange_records: Vec<Strange<'a>>,
     /// How many logs each topic has had.
     pub logs: BTreeMap<Topic, u32>,
+    /// When each transition that a stream showed was made, by the run's clock and in this order, and when it or a later one was first shown.
+    pub told: Vec<(u64, u64)>,
     /// When pointers were put back on purpose.
     pub republished: Vec<u64>,
     /// When the last fault had ended and clients were told to stop.
@@ -120,6 +122,12 @@ impl<'a> Case<'a> {
     /// The run's clock at a time of the database's, as far as they are known to differ.
     pub fn run_us(&self, time_us: i64) -> u64 {
         u64::try_from(time_us - self.lead_us.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// When a stream first showed a transition that was made after `at_us`; none where no stream did.
+    pub fn told_after(&self, at_us: u64) -> Option<u64> {
+        let place = self.told.partition_point(|(made_us, _)| *made_us <= at_us);
+        self.told.get(place).map(|(_, shown_us)| *shown_us)
     }
 
     /// Lines of a sort that needs no index.
