@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Case, Delivery, Fault, OrderCase, Sighting};
+use super::{Case, Delivery, Fault, Kind, OrderCase, Sighting};
 use crate::history::{Event, Line, What};
 
 mod calls;
@@ -119,7 +119,8 @@ impl<'a> Builder<'a> {
 }
 
 fn told(case: &Case<'_>) -> Vec<(u64, u64)> {
-    let events = case.streams.values().flat_map(|stream| &stream.events);
+    let of_many = case.streams.values().filter(|stream| matches!(stream.kind, Kind::All { .. }));
+    let events = of_many.flat_map(|stream| &stream.events);
     let mut told: Vec<_> = events
         .filter_map(|(shown_us, event)| match event {
             Event::Transition { transition } => Some((case.run_us(transition.time_us), *shown_us)),
