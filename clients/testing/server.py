@@ -76,7 +76,7 @@ def handler(played):
             self.send_response(200)
             self.send_header("content-type", "text/plain; charset=utf-8")
             self.send_header("content-length", str(len(body)))
-            # HTTP/1.0 ends the connection. Java's client keeps one that does not say so, and fails when it uses it once more.
+            # This server closes the connection after each answer. Without this header Java's client tries to reuse it, and fails.
             self.send_header("connection", "close")
             self.end_headers()
             self.wfile.write(body)

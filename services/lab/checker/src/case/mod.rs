@@ -54,8 +54,8 @@ pub struct Case<'a> {
     pub strange_records: Vec<Strange<'a>>,
     /// How many logs each topic has had.
     pub logs: BTreeMap<Topic, u32>,
-    /// When each transition that a stream of many orders showed was made, by the run's clock and in this order, and when it or a later one was
-    /// first shown. Such a stream shows what Kafka tells; one of a single order begins with what the store has.
+    /// For each transition on a stream of many orders: its time on the run's clock, and when it or a later one was first seen; sorted by the
+    /// former. Such streams read from Kafka; a stream of one order begins with what the database has.
     pub told: Vec<(u64, u64)>,
     /// When pointers were put back on purpose.
     pub republished: Vec<u64>,
@@ -125,7 +125,7 @@ impl<'a> Case<'a> {
         u64::try_from(time_us - self.lead_us.unwrap_or_default()).unwrap_or_default()
     }
 
-    /// When Kafka is first known to have told of a transition that was made after `at_us`; none where it did not.
+    /// When a client first saw, through Kafka, a transition that was made after `at_us`; none where no client did.
     pub fn told_after(&self, at_us: u64) -> Option<u64> {
         let place = self.told.partition_point(|(made_us, _)| *made_us <= at_us);
         self.told.get(place).map(|(_, shown_us)| *shown_us)

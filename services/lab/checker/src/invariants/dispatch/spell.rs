@@ -52,15 +52,15 @@ impl Spell {
     }
 }
 
-/// When a fault and its aftermath are over. After one of a broker not before Kafka tells of what was done since: where machines are slow, a broker
-/// needs more than half a minute to start.
+/// When a fault and its aftermath are over. A broker may need more than half a minute to start on a slow machine, so a fault of one lasts until
+/// clients have seen through Kafka what was done after its end, if they ever did.
 fn calm_us(case: &Case<'_>, fault: &Fault<'_>) -> u64 {
     let aftermath_us = if fault.tells_of(&["brokers killed"]) { AFTER_BROKERS_US } else { AFTERMATH_US };
     let calm_us = fault.to_us.saturating_add(aftermath_us);
     if !fault.tells_of(&["kafka broker"]) {
         return calm_us;
     }
-    let told_us = case.told_after(fault.to_us).unwrap_or(u64::MAX);
+    let told_us = case.told_after(fault.to_us).unwrap_or(fault.to_us);
     calm_us.max(told_us.saturating_add(AFTERMATH_US))
 }
 
@@ -99,5 +99,7 @@ mod tests {
         assert_eq!(quiet_after("kafka broker killed", 3 * second), 47 * second);
         assert_eq!(quiet_after("kafka brokers killed, two of three", 3 * second), 29 * second);
         assert_eq!(quiet_after("kafka brokers killed, two of three", 40 * second), 10 * second);
+        let untold = Case { faults: vec![on_all("kafka broker killed")], ..Case::default() };
+        assert_eq!(spell(0, 60 * second).quiet_us(&untold), 49 * second);
     }
 }
