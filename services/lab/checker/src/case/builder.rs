@@ -135,3 +135,46 @@ fn told(case: &Case<'_>) -> Vec<(u64, u64)> {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Start, Transition};
+
+    fn shown(stream: u64, at_us: u64, time_us: i64) -> Line {
+        let transition = Transition {
+            order_id: "order".into(),
+            version: 1,
+            from: String::new(),
+            to: "received".into(),
+            phase: "active".into(),
+            time_us,
+            trigger: "create".into(),
+            next_time_us: None,
+            from_time_us: None,
+            total: String::new(),
+            item_count: 1,
+        };
+        Line { at_us, what: What::Event { stream, event: Event::Transition { transition } } }
+    }
+
+    #[test]
+    fn only_streams_of_many_orders_tell_what_came_through_kafka() {
+        let (client, tenant, replica) = (String::new(), String::new(), String::new());
+        let one = What::Watch {
+            stream: 1,
+            client: client.clone(),
+            tenant: tenant.clone(),
+            replica: replica.clone(),
+            order_id: "order".into(),
+            after_version: 0,
+        };
+        let all =
+            What::WatchAll { stream: 2, client, tenant, replica, customer_id: String::new(), start: Start::Snapshot };
+        let opened = [one, all].map(|what| Line { at_us: 1, what });
+        let events = [shown(1, 11, 10), shown(2, 15, 8), shown(2, 20, 5), shown(2, 30, 9)];
+        let lines: Vec<Line> = opened.into_iter().chain(events).collect();
+        let case = Case::new(&lines);
+        assert_eq!([4, 5, 8, 9].map(|at_us| case.told_after(at_us)), [Some(15), Some(15), Some(30), None]);
+    }
+}
