@@ -1,17 +1,7 @@
 //! What tests share: databases and topics of their own on the real servers that `scripts/test` starts, replicas of services in
 //! this process, and ways to look at what they did.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    future::Future,
-    io::Write,
-    net::SocketAddr,
-    path::PathBuf,
-    str::FromStr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, env, future::Future, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Command};
@@ -28,23 +18,17 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tonic::transport::Channel;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::EnvFilter;
 
-use crate::{
-    access::Access,
-    kafka, postgres,
-    secret::Secret,
-    server::{self, Endpoint, Listener},
-    shutdown::Tasks,
-};
+use self::logs::show_logs;
+pub use self::{logs::Logs, replica::Replica};
+use crate::{kafka, postgres, secret::Secret};
 
 pub mod certificates;
 mod databases;
+mod logs;
 pub mod outside;
 pub mod provider;
+mod replica;
 
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -231,102 +215,6 @@ fn read_to_end(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Published>> {
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     Ok(records)
-}
-
-/// A replica of a service, on a port of its own.
-pub struct Replica {
-    /// Where it listens.
-    pub address: SocketAddr,
-    tasks: Tasks,
-}
-
-impl Replica {
-    /// Serves what was started with `tasks`, to the built-in caller.
-    pub async fn serve(endpoint: Endpoint, tasks: Tasks) -> Result<Self> {
-        Self::serve_to(Access::default(), vec![endpoint], tasks)
-    }
-
-    /// Serves what was started with `tasks` to a caller, for example of another tenant.
-    pub fn serve_to(access: Access, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
-        Self::serve_with(access, &server::Limits::default(), endpoints, tasks)
-    }
-
-    /// The same, with limits of its own.
-    pub fn serve_with(access: Access, limits: &server::Limits, endpoints: Vec<Endpoint>, tasks: Tasks) -> Result<Self> {
-        let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        Self::serve_on(listener, access, limits, endpoints, tasks)
-    }
-
-    /// The same, on a listener that may encrypt.
-    pub fn serve_on(
-        listener: Listener,
-        access: Access,
-        limits: &server::Limits,
-        endpoints: Vec<Endpoint>,
-        tasks: Tasks,
-    ) -> Result<Self> {
-        let address = listener.address()?;
-        server::serve(listener, endpoints, limits, access, &tasks)?;
-        Ok(Self { address, tasks })
-    }
-
-    /// A new connection to it.
-    pub async fn connect(&self) -> Result<Channel> {
-        Ok(Channel::from_shared(format!("http://{}", self.address))?.connect().await?)
-    }
-
-    /// Waits until it says that it serves a gRPC service.
-    pub async fn serves(&self, service: &str) {
-        eventually("the service serves", || async {
-            let mut health = HealthClient::new(self.connect().await.ok()?);
-            let check = HealthCheckRequest { service: service.into() };
-            (health.check(check).await.ok()?.into_inner().status() == ServingStatus::Serving).then_some(())
-        })
-        .await;
-    }
-
-    /// Stops it as SIGTERM would, and waits until it has. Fails if one of its tasks did.
-    pub async fn stop(self) -> Result<()> {
-        self.tasks.stop_token().cancel();
-        self.tasks.run().await
-    }
-}
-
-/// What was logged by the thread of a test while the guard lives.
-#[derive(Clone, Default)]
-pub struct Logs(Arc<Mutex<Vec<u8>>>);
-
-impl Logs {
-    /// Catches logs until the guard is dropped. In a test of a single thread these are the logs of all its tasks.
-    pub fn catch() -> (Self, DefaultGuard) {
-        let logs = Self::default();
-        let writer = logs.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (logs, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// How often a text was logged.
-    pub fn count(&self, text: &str) -> usize {
-        let bytes = self.0.lock().expect("no holder of this lock panics");
-        String::from_utf8_lossy(&bytes).matches(text).count()
-    }
-}
-
-impl Write for Logs {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no holder of this lock panics").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Logs go to the test's captured output, which a failing test shows.
-fn show_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Fails where another test of this process has done it.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
 fn server_list() -> String {
