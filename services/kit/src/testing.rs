@@ -1,7 +1,7 @@
 //! What tests share: databases and topics of their own on the real servers that `scripts/test` starts, replicas of services in
 //! this process, and ways to look at what they did.
 
-use std::{collections::BTreeMap, env, future::Future, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, env, future::Future, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Command};
